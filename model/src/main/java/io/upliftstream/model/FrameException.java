@@ -1,0 +1,38 @@
+package io.upliftstream.model;
+
+/** One frame that gives no result; the frames around it are not affected. */
+public class FrameException extends Exception {
+    /** Why a frame gives no result. */
+    public enum Reason {
+        /** The image has no bytes. */
+        EMPTY,
+        /** The bytes are neither JPEG nor PNG. */
+        NOT_AN_IMAGE,
+        /** The image starts as it should, but is truncated or cannot be decoded. */
+        CORRUPT_IMAGE,
+        /** The image has more pixels than the limit; none of them was decoded. */
+        TOO_LARGE,
+        /** The model failed on this frame. */
+        MODEL_FAILED,
+        /** The model answered with NaN or infinity. */
+        NON_FINITE_OUTPUT,
+        /** No answer in time. */
+        TIMEOUT
+    }
+
+    private final Reason reason;
+
+    public FrameException(Reason reason, String message) {
+        super(message);
+        this.reason = reason;
+    }
+
+    public FrameException(Reason reason, String message, Throwable cause) {
+        super(message, cause);
+        this.reason = reason;
+    }
+
+    public Reason reason() {
+        return reason;
+    }
+}
