@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.util.List;
 
 /** A bundle's model on one device, ready to run. */
+@SuppressWarnings("DoNotCallSuggester")
 public final class DenseModel implements AutoCloseable {
     private DenseModel() {}
 

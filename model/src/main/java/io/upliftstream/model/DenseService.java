@@ -4,6 +4,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 
 /** Image bytes in, dense outputs out. */
+@SuppressWarnings("DoNotCallSuggester")
 public final class DenseService implements AutoCloseable {
     private DenseService() {}
 

@@ -1,6 +1,7 @@
 package io.upliftstream.model;
 
 /** Turns image bytes into model input. */
+@SuppressWarnings("DoNotCallSuggester")
 public final class FrameDecoder {
     /** 50 megapixels. */
     public static final long DEFAULT_MAX_PIXELS = 50_000_000;
