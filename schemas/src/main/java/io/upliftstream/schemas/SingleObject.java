@@ -1,0 +1,167 @@
+package io.upliftstream.schemas;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.apache.avro.AvroRuntimeException;
+import org.apache.avro.Schema;
+import org.apache.avro.SchemaNormalization;
+import org.apache.avro.io.BinaryDecoder;
+import org.apache.avro.io.DatumReader;
+import org.apache.avro.io.DecoderFactory;
+import org.apache.avro.message.BinaryMessageEncoder;
+import org.apache.avro.specific.SpecificData;
+import org.apache.avro.specific.SpecificDatumReader;
+import org.apache.avro.specific.SpecificRecord;
+import org.jspecify.annotations.NullMarked;
+
+/**
+ * Records to bytes and back, in Avro's single-object encoding: C3 01, the writer's schema as its CRC-64-AVRO fingerprint
+ * (8 bytes, little-endian), then the record.
+ *
+ * <pre>{@code
+ * SegmentationRecord record = SingleObject.decode(value, SegmentationRecord.class);
+ * byte[] labels = MaskCodec.decode(record.getMask());
+ * }</pre>
+ *
+ * <p>Every published version of a record's schema can be read; see docs/schemas.md. Safe for use by many threads.
+ */
+@NullMarked
+public final class SingleObject {
+    /** Published versions of the schemas; each is a folder v1, v2, … of the resources beside this class. */
+    static final int VERSIONS = 1;
+
+    static final List<Class<? extends SpecificRecord>> RECORDS = List.of(
+            CameraFrame.class, SegmentationRecord.class, FeatureRecord.class, FrameFailure.class, FrameDropped.class);
+
+    private static final int HEADER_BYTES = 10;
+    private static final short MARKER = (short) 0xC301;
+
+    private static final Map<Class<?>, Codec> CODECS = new HashMap<>();
+
+    static {
+        RECORDS.forEach(type -> CODECS.put(type, new Codec(type)));
+    }
+
+    private SingleObject() {}
+
+    /**
+     * Encodes one of the module's five records.
+     *
+     * @throws IllegalArgumentException if the class is not one of them
+     */
+    public static byte[] encode(SpecificRecord record) {
+        try {
+            return codec(record.getClass()).encoder.encode(record).array();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /**
+     * Decodes a record that was written with any published version of its schema.
+     *
+     * @throws MalformedRecordException if the bytes are not such a record, whole and alone
+     * @throws IllegalArgumentException if the class is not one of the module's five records
+     */
+    public static <T extends SpecificRecord> T decode(byte[] bytes, Class<T> type) {
+        Codec codec = codec(type);
+        if (bytes.length < HEADER_BYTES || ByteBuffer.wrap(bytes).getShort() != MARKER) {
+            throw new MalformedRecordException(
+                    "%s: %d bytes that start with %s (expected: C301 and a schema fingerprint)"
+                            .formatted(type.getSimpleName(), bytes.length, hex(bytes, 2)));
+        }
+        long fingerprint = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getLong(2);
+        DatumReader<?> reader = codec.readers.get(fingerprint);
+        if (reader == null) {
+            throw new MalformedRecordException("schema fingerprint: %016x%s (expected: a published version of %s)"
+                    .formatted(fingerprint, owner(fingerprint), type.getSimpleName()));
+        }
+        // A decoder over the array knows what remains and so refuses lengths beyond it; Avro's own message decoder
+        // reads
+        // a stream and would allocate whatever a length claims.
+        BinaryDecoder decoder =
+                DecoderFactory.get().binaryDecoder(bytes, HEADER_BYTES, bytes.length - HEADER_BYTES, null);
+        T record;
+        boolean complete;
+        try {
+            record = type.cast(reader.read(null, decoder));
+            complete = decoder.isEnd();
+        } catch (IOException | AvroRuntimeException | IndexOutOfBoundsException | NegativeArraySizeException e) {
+            throw new MalformedRecordException(
+                    "%s: %d bytes that do not hold what its schema says (%s)"
+                            .formatted(type.getSimpleName(), bytes.length, e.getMessage()),
+                    e);
+        }
+        if (!complete) {
+            throw new MalformedRecordException(
+                    "%s: %d bytes (expected: no bytes after the record)".formatted(type.getSimpleName(), bytes.length));
+        }
+        return record;
+    }
+
+    /** The schema of a record as it was published: version 1 to {@link #VERSIONS}. */
+    static Schema published(Class<?> type, int version) {
+        String resource = "v%d/%s.avsc".formatted(version, type.getSimpleName());
+        try (InputStream in = SingleObject.class.getResourceAsStream(resource)) {
+            if (in == null) {
+                throw new IllegalStateException(
+                        "resource: " + resource + " is missing (expected: beside SingleObject)");
+            }
+            return new Schema.Parser().parse(in);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static Codec codec(Class<?> type) {
+        Codec codec = CODECS.get(type);
+        if (codec == null) {
+            throw new IllegalArgumentException("record: " + type.getName() + " (expected: one of " + RECORDS + ")");
+        }
+        return codec;
+    }
+
+    private static String owner(long fingerprint) {
+        return CODECS.entrySet().stream()
+                .filter(codec -> codec.getValue().readers.containsKey(fingerprint))
+                .map(codec -> ", a " + codec.getKey().getSimpleName())
+                .findFirst()
+                .orElse("");
+    }
+
+    private static String hex(byte[] bytes, int count) {
+        StringBuilder digits = new StringBuilder();
+        for (int i = 0; i < Math.min(count, bytes.length); i++) {
+            digits.append("%02X".formatted(bytes[i]));
+        }
+        return digits.isEmpty() ? "nothing" : digits.toString();
+    }
+
+    /** Writer and readers of one record, the readers by the writer's schema fingerprint. */
+    private static final class Codec {
+        final BinaryMessageEncoder<SpecificRecord> encoder;
+        final Map<Long, DatumReader<?>> readers = new HashMap<>();
+
+        Codec(Class<? extends SpecificRecord> type) {
+            SpecificData model = new SpecificData(SingleObject.class.getClassLoader());
+            Schema current = model.getSchema(type);
+            encoder = new BinaryMessageEncoder<>(model, current);
+            for (int version = 1; version <= VERSIONS; version++) {
+                addReader(published(type, version), current, model);
+            }
+            addReader(current, current, model);
+        }
+
+        private void addReader(Schema written, Schema current, SpecificData model) {
+            readers.put(
+                    SchemaNormalization.parsingFingerprint64(written),
+                    new SpecificDatumReader<>(written, current, model));
+        }
+    }
+}

@@ -1,0 +1,50 @@
+package io.upliftstream.schemas;
+
+import java.util.List;
+import org.jspecify.annotations.NullMarked;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How the tensors of one head are written.
+ *
+ * @param shape sizes of the three axes in the order of the layout
+ * @param layout CHW or HWC
+ * @param stride model input pixels per cell
+ * @param projection what took the backbone's channels to these, in words; null for none
+ * @param dtype FLOAT32, FLOAT16 or INT8
+ * @param perChannel INT8 only: a scale and zero point for each channel, else one for all
+ * @param compression NONE or ZSTD
+ */
+@NullMarked
+public record TensorFormat(
+        List<Integer> shape,
+        TensorLayout layout,
+        int stride,
+        @Nullable String projection,
+        TensorType dtype,
+        boolean perChannel,
+        Compression compression) {
+
+    /** @throws IllegalArgumentException if a value is out of its range */
+    public TensorFormat {
+        shape = List.copyOf(shape);
+        String problem = TensorCodec.shapeProblem(shape, layout);
+        if (problem != null) {
+            throw new IllegalArgumentException(problem);
+        }
+        if (stride < 1) {
+            throw new IllegalArgumentException("tensor stride: " + stride + " (expected: >= 1)");
+        }
+        if (dtype == TensorType.UNKNOWN || compression == Compression.UNKNOWN) {
+            throw new IllegalArgumentException("tensor: %s, %s (expected: known ones)".formatted(dtype, compression));
+        }
+    }
+
+    int elements() {
+        return TensorCodec.elements(shape);
+    }
+
+    int channels() {
+        return shape.get(layout == TensorLayout.CHW ? 0 : 2);
+    }
+}
