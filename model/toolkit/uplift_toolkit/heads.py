@@ -19,6 +19,7 @@ class HeadConfig:
     channels: int
     stride: int = 1
     unit: str | None = None  # of a regression: "m"
+    log: bool = False  # of a regression: the linear map gives the logarithm, and e to its power is handed out
     confidence: bool = False  # of a segmentation: also give round(255·max softmax)
 
     def __post_init__(self) -> None:
@@ -30,6 +31,8 @@ class HeadConfig:
             raise ValueError(f"head {self.name}: {self.channels} channels (expected of a regression: 1)")
         if self.kind == "segmentation" and not 2 <= self.channels <= 255:
             raise ValueError(f"head {self.name}: {self.channels} classes (expected: 2 to 255)")
+        if self.log and self.kind != "regression":
+            raise ValueError(f"head {self.name}: log (expected of a regression only)")
         if self.confidence and self.kind != "segmentation":
             raise ValueError(f"head {self.name}: confidence (expected of a segmentation only)")
 

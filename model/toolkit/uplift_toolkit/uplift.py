@@ -8,6 +8,7 @@ official checkpoint and this file can be held side by side.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -74,7 +75,7 @@ def option(config: Config, key: str, allowed: Sequence[Any], default: Any = None
 
 
 def auto_residual(residual: Tensor, x: Tensor) -> Tensor:
-    """`x` plus the channels of `residual` that both have: surplus ones are cut, missing ones count as zero."""
+    """`x` plus the channels of `residual` both have: surplus ones are cut, missing ones count as zero."""
     surplus = x.shape[1] - residual.shape[1]
     if surplus > 0:
         residual = F.pad(residual, (0, 0, 0, 0, 0, surplus))
@@ -105,14 +106,12 @@ class LayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        channels_last = x.permute(0, 2, 3, 1)
-        return F.layer_norm(channels_last, self.weight.shape, self.weight, self.bias, self.eps).permute(
-            0, 3, 1, 2
-        )
+        x = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
 
 
 class ConvBlock(nn.Module):
-    """SingleConv (`convs` = 1) or DoubleConv (2): that many conv3×3, norm, ReLU; then conv1×1; then residual."""
+    """SingleConv (`convs` 1) or DoubleConv (2): so many conv3×3, norm, ReLU; then conv1×1 and residual."""
 
     def __init__(self, convs: int, channels: int, width: int, norm: str, residual: bool) -> None:
         super().__init__()
@@ -144,9 +143,7 @@ class BlockGroup(nn.Module):
         if len(widths) != config["count"]:
             raise ValueError(f"hc: {len(widths)} widths (expected: count = {config['count']})")
         sizes = [channels, *widths]
-        self.blocks = nn.Sequential(
-            *(ConvBlock(convs, a, b, norm, residual) for a, b in zip(sizes, sizes[1:], strict=False))
-        )
+        self.blocks = nn.Sequential(*(ConvBlock(convs, a, b, norm, residual) for a, b in pairwise(sizes)))
         self.width = sizes[-1]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -159,9 +156,8 @@ class Down(nn.Module):
     def __init__(self, channels: int, config: Config) -> None:
         super().__init__()
         op = option(config, "down_op", ["none", "conv", "max"])
-        self.residual = (
-            op != "none" and option(config, "residual", ["none", "bilinear"], "none") == "bilinear"
-        )
+        residual = option(config, "residual", ["none", "bilinear"], "none")
+        self.residual = op != "none" and residual == "bilinear"
         if op == "none":
             self.down = None
             return

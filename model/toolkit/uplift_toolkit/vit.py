@@ -7,6 +7,7 @@ Sources: Dosovitskiy et al., arXiv 2010.11929; Oquab et al. (DINOv2), arXiv 2304
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -76,7 +77,7 @@ class PatchEmbed(nn.Module):
         halvings = config.patch.bit_length() - 1
         widths = [3] + [max(8, config.dim >> (halvings - i)) for i in range(halvings)]
         layers: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             layers += [
                 nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(b),
@@ -168,7 +169,7 @@ class ViT(nn.Module):
         return [getattr(self, name) for name, present in names if present]
 
     def positions(self, h: int, w: int) -> Tensor:
-        """Position embeddings for an h×w grid: bicubic and antialiased from the stored grid, as timm does it."""
+        """Position embeddings for an h×w grid: bicubic and antialiased from the stored one, as in timm."""
         if (h, w) == self.config.grid:
             return self.pos_embed
         prefix = self.prefix if self.config.position_prefix else 0

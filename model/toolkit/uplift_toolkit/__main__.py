@@ -1,0 +1,33 @@
+"""The command line: python -m uplift_toolkit COMMAND …"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import sys
+
+# Every module here has register(subparsers); it adds its subcommands, each with a `run` default.
+MODULES = ("export", "parity", "train", "evaluate")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m uplift_toolkit",
+        description="Builds, trains, checks and exports the model bundles that uplift-stream runs.",
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in MODULES:
+        name = f"uplift_toolkit.{module}"
+        if importlib.util.find_spec(name) is not None:
+            importlib.import_module(name).register(subparsers)
+    parsed = parser.parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except (OSError, ValueError) as e:
+        print(f"{parsed.command}: {e}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

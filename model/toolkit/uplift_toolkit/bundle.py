@@ -1,0 +1,146 @@
+"""The model bundle: a directory that a JVM (or Python) can serve from, described by manifest.json.
+
+The bundle's identity is the SHA-256 of the manifest's bytes; the manifest holds that of every other file
+(manifest.json and README.md excepted).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+FORMAT = "uplift-bundle/1"
+TOLERANCE = {
+    "fp32": {"labelAgreement": 0.999, "cosine": 0.999},
+    "bf16": {"labelAgreement": 0.99, "cosine": 0.999},
+    "fp16": {"labelAgreement": 0.99, "cosine": 0.999},
+}
+
+
+class BundleError(ValueError):
+    """One sentence: what was found, and what was expected."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """TorchScript for one kind of device at one precision."""
+
+    device: str
+    precision: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.device}-{self.precision}"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+
+    def manifest(self) -> dict[str, str]:
+        files = {part: f"{self.name}/{part}.pt" for part in ("backbone", "upsampler")}
+        return {"name": self.name, "device": self.device, "precision": self.precision, **files}
+
+
+VARIANTS = (Variant("cpu", "fp32"), Variant("cpu", "bf16"), Variant("cuda", "fp16"))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_manifest(directory: Path, manifest: dict[str, Any]) -> str:
+    """Adds the hash of every file of the bundle, writes manifest.json and returns the bundle's SHA-256."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    hashes = {path.relative_to(directory).as_posix(): sha256(path) for path in files}
+    for unhashed in ("manifest.json", "README.md"):
+        hashes.pop(unhashed, None)
+    target = directory / "manifest.json"
+    target.write_text(json.dumps({**manifest, "files": hashes}, indent=2) + "\n")
+    return sha256(target)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk, its manifest read and every file's hash checked."""
+
+    directory: Path
+    manifest: dict[str, Any]
+    sha256: str
+
+    @staticmethod
+    def load(directory: Path) -> Bundle:
+        path = directory / "manifest.json"
+        if not path.is_file():
+            raise BundleError(f"{path}: no such file (expected: the manifest of a bundle)")
+        manifest = json.loads(path.read_text())
+        if manifest.get("format") != FORMAT:
+            raise BundleError(f"{path}: format {manifest.get('format')!r} (expected: {FORMAT!r})")
+        for name, expected in manifest["files"].items():
+            file = directory / name
+            found = sha256(file) if file.is_file() else "no such file"
+            if found != expected:
+                raise BundleError(f"{file}: SHA-256 {found} (expected: {expected})")
+        return Bundle(directory, manifest, sha256(path))
+
+    def frames(self) -> np.ndarray:
+        """The golden frames, u8 [count,H,W,3]."""
+        size = self.manifest["input"]
+        shape = (self.manifest["golden"]["count"], size["height"], size["width"], 3)
+        return np.fromfile(self.directory / self.manifest["golden"]["frames"], np.uint8).reshape(shape)
+
+    def run(self, variant: str, frames: np.ndarray) -> list[np.ndarray]:
+        """What the variant's TorchScript gives for u8 frames [N,H,W,3], as the JVM would see it."""
+        entry = next((v for v in self.manifest["variants"] if v["name"] == variant), None)
+        if entry is None:
+            names = [v["name"] for v in self.manifest["variants"]]
+            raise BundleError(f"variant: {variant!r} (expected one of {names})")
+        backbone, upsampler = (
+            torch.jit.load(str(self.directory / entry[part]), map_location=entry["device"])
+            for part in ("backbone", "upsampler")
+        )
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(entry["device"])
+        with torch.inference_mode():
+            return [output.cpu().numpy() for output in upsampler(pixels, backbone(pixels))]
+
+    def outputs_by_head(self, outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """The first tensor of every head: labels of a segmentation, not its confidence."""
+        remaining = iter(outputs)
+        named = {}
+        for head in self.manifest["heads"]:
+            named[head["name"]] = next(remaining)
+            if head.get("confidence"):
+                next(remaining)
+        return named
+
+    def verify(self, variant: str) -> dict[str, float]:
+        """Runs the golden case: label agreement or cosine per head. BundleError below the tolerance."""
+        entry = next((v for v in self.manifest["variants"] if v["name"] == variant), {})
+        outputs = self.outputs_by_head(self.run(variant, self.frames()))
+        tolerance = self.manifest["golden"]["tolerance"][entry["precision"]]
+        report = {}
+        for head in self.manifest["heads"]:
+            name, found = head["name"], outputs[head["name"]]
+            file = self.directory / self.manifest["golden"]["outputs"][name]
+            golden = np.fromfile(file, found.dtype).reshape(found.shape)
+            if head["kind"] == "segmentation":
+                report[name], least = float((found == golden).mean()), tolerance["labelAgreement"]
+            else:
+                report[name], least = cosine(found, golden), tolerance["cosine"]
+            if not report[name] >= least:
+                raise BundleError(
+                    f"{variant}, head {name}: agreement {report[name]:.6f} (expected: >= {least})"
+                )
+        return report
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Cosine of the angle between two arrays taken as one vector each."""
+    a, b = a.ravel().astype(np.float64), b.ravel().astype(np.float64)
+    return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-30))

@@ -1,0 +1,197 @@
+"""Export of a bundle: TorchScript variants, labels, golden case, manifest and card."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from uplift_toolkit.bundle import FORMAT, TOLERANCE, VARIANTS, Bundle, Variant, write_manifest
+from uplift_toolkit.graph import BackboneGraph, UpsamplerGraph
+from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
+
+PARTS = ("backbone", "upsampler", "heads")
+
+
+@contextmanager
+def quiet_tracing() -> Iterator[None]:
+    """torch.jit is deprecated but is what libtorch 2.7 loads; and sizes are meant to be constants here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*torch.jit.*")
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        yield
+
+
+def trace(module: nn.Module, *inputs: Tensor) -> torch.jit.ScriptModule:
+    """Traced, then frozen: any batch size, the inputs' height and width."""
+    with quiet_tracing(), torch.no_grad():
+        return torch.jit.freeze(torch.jit.trace(module.eval(), inputs, check_trace=False))
+
+
+def export_variant(model: DenseModel, variant: Variant, directory: Path) -> None:
+    """Writes `<variant>/backbone.pt` and `<variant>/upsampler.pt`."""
+    model = copy.deepcopy(model).eval()
+    size = model.config.input
+    frames = torch.randint(0, 256, (2, size.height, size.width, 3), dtype=torch.uint8)
+    backbone = BackboneGraph(model, variant.dtype).eval()
+    upsampler = UpsamplerGraph(model, variant.dtype).eval()
+    with torch.no_grad():
+        features = backbone(frames)
+    (directory / variant.name).mkdir(parents=True, exist_ok=True)
+    files = variant.manifest()
+    with quiet_tracing():
+        trace(backbone, frames).save(str(directory / files["backbone"]))
+        trace(upsampler, frames, features).save(str(directory / files["upsampler"]))
+
+
+def golden_frames(size: InputConfig, images: Sequence[Path], count: int = 2) -> np.ndarray:
+    """u8 [count,H,W,3]: the images, resized; without images smooth random colours, the same every time."""
+    if images:
+        opened = [Image.open(path).convert("RGB") for path in images]
+    else:
+        small = np.random.default_rng(0).integers(
+            0, 256, (count, size.height // 16, size.width // 16, 3), np.uint8
+        )
+        opened = [Image.fromarray(frame) for frame in small]
+    return np.stack(
+        [np.asarray(i.resize((size.width, size.height), Image.Resampling.BILINEAR)) for i in opened]
+    )
+
+
+def manifest_of(config: ModelConfig, golden: int) -> dict[str, object]:
+    """Everything in manifest.json but the files' hashes."""
+    heads = []
+    for head in config.heads:
+        height, width = config.size_of(head)
+        entry: dict[str, object] = {"name": head.name, "kind": head.kind, "channels": head.channels}
+        entry |= {"width": width, "height": height, "stride": head.stride}
+        entry["dtype"] = "uint8" if head.kind == "segmentation" else "float16"
+        if head.kind == "segmentation":
+            entry["confidence"] = head.confidence
+        if head.unit is not None:
+            entry["unit"] = head.unit
+        heads.append(entry)
+    return {
+        "format": FORMAT,
+        "name": config.name,
+        "version": config.version,
+        "description": config.description,
+        "license": config.license,
+        "input": vars(config.input),
+        "backbone": {"kind": "vit", "channels": config.vit.dim, "patch": config.vit.patch},
+        "upsampler": {"steps": config.steps, "neighbours": config.uplift["uplift"]["attender"]},
+        "heads": heads,
+        "variants": [variant.manifest() for variant in VARIANTS],
+        "labels": "labels.json",
+        "golden": {
+            "frames": "golden/frames.bin",
+            "count": golden,
+            "outputs": {head.name: f"golden/{head.name}.bin" for head in config.heads},
+            "tolerance": TOLERANCE,
+        },
+    }
+
+
+def card(config: ModelConfig, note: str) -> str:
+    """The bundle's README.md."""
+    rows = []
+    for head in config.heads:
+        height, width = config.size_of(head)
+        rows.append(
+            f"| {head.name} | {head.kind} | {head.channels} | {width} x {height} | {head.unit or ''} |"
+        )
+    table = "\n".join(["| head | kind | channels | width x height | unit |", "|---|---|---|---|---|", *rows])
+    return f"# {config.name} {config.version}\n\n{config.description}\n\n{table}\n\n{note.strip()}\n"
+
+
+def export_bundle(model: DenseModel, directory: Path, images: Sequence[Path] = (), note: str = "") -> Bundle:
+    """Writes the whole bundle and checks it: every variant this machine can run passes its golden case."""
+    config = model.config
+    for variant in VARIANTS:
+        export_variant(model, variant, directory)
+    (directory / "labels.json").write_text(json.dumps(config.labels, indent=1) + "\n")
+    golden = directory / "golden"
+    shutil.rmtree(golden, ignore_errors=True)
+    golden.mkdir()
+    frames = golden_frames(config.input, images)
+    frames.tofile(golden / "frames.bin")
+    manifest = manifest_of(config, len(frames))
+    draft = Bundle(directory, manifest, "")
+    for name, output in draft.outputs_by_head(draft.run("cpu-fp32", frames)).items():
+        output.tofile(golden / f"{name}.bin")
+    (directory / "README.md").write_text(card(config, note))
+    write_manifest(directory, manifest)
+    return Bundle.load(directory)
+
+
+def load_model(config: ModelConfig, weights: Path) -> DenseModel:
+    """The model with backbone, upsampler and heads .safetensors of one directory."""
+    model = DenseModel(config).eval()
+    for part in PARTS:
+        getattr(model, part).load_state_dict(load_file(weights / f"{part}.safetensors"))
+    return model
+
+
+def register(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "export",
+        help="make a bundle from checkpoint files and a configuration",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Makes a bundle directory: manifest.json, labels.json, README.md, golden/ and the TorchScript\n"
+            "variants cpu-fp32, cpu-bf16 and cuda-fp16. Every variant that this machine can run is checked\n"
+            "against the golden case before the command ends.\n\n"
+            "WEIGHTS is a directory with backbone.safetensors, upsampler.safetensors (the UPLiFT authors'\n"
+            "names) and heads.safetensors (<head>.linear.weight [K,C,1,1], <head>.linear.bias [K])."
+        ),
+        epilog=(
+            "examples:\n"
+            "  python -m uplift_toolkit export --config configs/street.yaml --weights out/street \\\n"
+            "      --output ../bundles/street --note card.md\n"
+            "  python -m uplift_toolkit export --config configs/street.yaml --random 0 --output /tmp/bundle"
+        ),
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the model's YAML file")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--weights", type=Path, metavar="DIR", help="directory with the checkpoint files")
+    source.add_argument("--random", type=int, metavar="SEED", help="random weights, for trying things out")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the bundle's directory")
+    parser.add_argument(
+        "--golden", type=Path, nargs="*", default=[], metavar="IMAGE", help="images of the golden case"
+    )
+    parser.add_argument("--note", type=Path, metavar="FILE", help="Markdown to close the bundle's card with")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    config = ModelConfig.load(arguments.config)
+    if arguments.random is not None:
+        torch.manual_seed(arguments.random)
+        model = DenseModel(config).eval()
+        note = "The weights are random: this bundle shows nothing but how a bundle is made."
+    else:
+        model = load_model(config, arguments.weights)
+        note = ""
+    if arguments.note is not None:
+        note = arguments.note.read_text()
+    bundle = export_bundle(model, arguments.output, arguments.golden, note)
+    size = sum(path.stat().st_size for path in arguments.output.rglob("*") if path.is_file())
+    print(f"{arguments.output}: {size / 1e6:.1f} MB, sha256 {bundle.sha256}")
+    for variant in VARIANTS:
+        if variant.device == "cuda" and not torch.cuda.is_available():
+            print(f"  {variant.name:10} not checked: no CUDA device here")
+            continue
+        report = bundle.verify(variant.name)
+        print(f"  {variant.name:10} " + "  ".join(f"{name} {value:.6f}" for name, value in report.items()))
+    return 0
