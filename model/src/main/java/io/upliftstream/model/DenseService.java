@@ -1,42 +1,245 @@
 package io.upliftstream.model;
 
+import io.upliftstream.model.FrameException.Reason;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 
-/** Image bytes in, dense outputs out. */
-@SuppressWarnings("DoNotCallSuggester")
+/**
+ * Image bytes in, dense outputs out: decodes on a small pool, batches, and runs the model on one worker.
+ *
+ * <pre>{@code
+ * try (DenseService service = DenseService.acquire(new ServiceOptions(bundle, ModelOptions.AUTO))) {
+ *     DenseResult result = service.submit(jpeg).get();
+ * }
+ * }</pre>
+ *
+ * <p>Everyone in this JVM who acquires the same bundle with the same options shares one model; the last one to close
+ * frees it. A caller bounds its memory by having at most {@link #preferredInFlight} frames submitted and unanswered.
+ */
 public final class DenseService implements AutoCloseable {
-    private DenseService() {}
+    private static final Map<Key, Shared> OPEN = new HashMap<>();
 
+    private final Shared shared;
+    private final AtomicBoolean closed = new AtomicBoolean();
+
+    private record Key(String sha256, ModelOptions model, long maxPixels, int queueCapacity) {}
+
+    private DenseService(Shared shared) {
+        this.shared = shared;
+    }
+
+    /**
+     * Joins the service with these options, or loads the bundle and starts one.
+     *
+     * @throws BundleException if the bundle cannot be served here
+     */
     public static DenseService acquire(ServiceOptions options) throws BundleException {
-        throw new BundleException("not there yet: " + options);
+        synchronized (OPEN) {
+            ModelBundle bundle = ModelBundle.load(options.bundle());
+            Key key = new Key(bundle.sha256(), options.model(), options.maxPixels(), options.queueCapacity());
+            Shared shared = OPEN.get(key);
+            if (shared == null) {
+                shared = new Shared(key, DenseModel.load(bundle, options.model()));
+                OPEN.put(key, shared);
+            }
+            shared.users++;
+            return new DenseService(shared);
+        }
     }
 
+    /**
+     * Decodes an image and runs the model on it. Never blocks.
+     *
+     * @return completes on a thread of {@link #executor}; fails with a {@link FrameException}
+     */
     public CompletableFuture<DenseResult> submit(byte[] image) {
-        throw new UnsupportedOperationException("not there yet: " + image.length);
+        if (closed.get()) {
+            throw new IllegalStateException("the service was closed");
+        }
+        return shared.submit(image);
     }
 
+    /** The pool that decodes; also for what callers do with a result, such as encoding it. */
     public Executor executor() {
-        throw new UnsupportedOperationException("not there yet");
+        return shared.pool;
     }
 
     public ModelBundle bundle() {
-        throw new UnsupportedOperationException("not there yet");
+        return shared.model.bundle();
     }
 
-    /** The variant that runs, for example {@code cpu-fp32}. */
+    /** The variant that runs. */
     public ModelBundle.Variant variant() {
-        throw new UnsupportedOperationException("not there yet");
+        return shared.model.variant();
     }
 
+    /** One line for people: model, variant, device, and why; see {@link DenseModel#describe}. */
     public String describe() {
-        throw new UnsupportedOperationException("not there yet");
+        return shared.model.describe() + ", decoding on " + shared.pool.getCorePoolSize() + " threads";
     }
 
+    /** Frames a caller should have submitted and unanswered: three batches, so that model and decoder never idle. */
     public int preferredInFlight() {
-        throw new UnsupportedOperationException("not there yet");
+        return 3 * shared.model.maxBatch();
     }
 
+    /** Gives up this caller's share; the last one ends the threads and frees the model. */
     @Override
-    public void close() {}
+    public void close() {
+        if (!closed.compareAndSet(false, true)) {
+            return;
+        }
+        synchronized (OPEN) {
+            shared.users--;
+            if (shared.users == 0) {
+                OPEN.remove(shared.key);
+                shared.close();
+            }
+        }
+    }
+
+    /** A frame on its way to the model. */
+    private record Decoded(DecodedFrame frame, long decodeNanos, long submitted) {}
+
+    /** What the model answered for a frame. */
+    private record Answer(DenseOutput output, StageTimings timings) {}
+
+    /** The one instance behind all callers with the same options. */
+    private static final class Shared {
+        private final Key key;
+        private final DenseModel model;
+        private final FrameDecoder decoder;
+        private final ThreadPoolExecutor pool;
+        private final MicroBatcher<Decoded, Answer> batcher;
+        private final ByteBuffer batchBuffer;
+        private int users;
+
+        Shared(Key key, DenseModel model) {
+            this.key = key;
+            this.model = model;
+            InputSpec input = model.bundle().input();
+            decoder = new FrameDecoder(input, key.maxPixels());
+            batchBuffer = ByteBuffer.allocateDirect(model.maxBatch() * input.frameBytes());
+            int cores = Runtime.getRuntime().availableProcessors();
+            int threads = model.variant().device().equals("cpu") ? Math.max(2, cores / 4) : Math.max(2, cores);
+            AtomicInteger count = new AtomicInteger();
+            pool = new ThreadPoolExecutor(
+                    threads,
+                    threads,
+                    0,
+                    TimeUnit.SECONDS,
+                    new LinkedBlockingQueue<>(),
+                    task -> {
+                        Thread thread = new Thread(task, "uplift-decode-" + count.incrementAndGet());
+                        thread.setDaemon(true);
+                        return thread;
+                    },
+                    // After the end every frame still gets its answer, a failure, from whoever brings it.
+                    (task, ended) -> task.run());
+            batcher = new MicroBatcher<>("uplift-model", model.maxBatch(), key.queueCapacity(), this::infer);
+        }
+
+        CompletableFuture<DenseResult> submit(byte[] image) {
+            CompletableFuture<DenseResult> result = new CompletableFuture<>();
+            long submitted = System.nanoTime();
+            pool.execute(() -> decode(image, submitted, result));
+            return result;
+        }
+
+        private void decode(byte[] image, long submitted, CompletableFuture<DenseResult> result) {
+            try {
+                long start = System.nanoTime();
+                DecodedFrame frame = decoder.decode(image);
+                var unused = batcher.submit(new Decoded(frame, System.nanoTime() - start, submitted))
+                        .whenCompleteAsync((answer, failure) -> answer(frame, answer, failure, result), pool);
+            } catch (FrameException e) {
+                result.completeExceptionally(e);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                result.completeExceptionally(failed(e));
+            } catch (Throwable e) { // whatever it is, the caller waits for an answer
+                result.completeExceptionally(
+                        new FrameException(Reason.CORRUPT_IMAGE, "the image cannot be decoded: " + e, e));
+            }
+        }
+
+        /** Runs on the model's worker. */
+        private List<Answer> infer(List<Decoded> frames) {
+            long start = System.nanoTime();
+            int n = frames.size();
+            ByteBuffer rgb = frames.get(0).frame().rgb();
+            if (n > 1) {
+                rgb = batchBuffer;
+                int bytes = model.bundle().input().frameBytes();
+                for (int i = 0; i < n; i++) {
+                    rgb.put(i * bytes, frames.get(i).frame().rgb(), 0, bytes);
+                }
+            }
+            DenseModel.Batch batch = model.run(rgb, n);
+            List<Answer> answers = new ArrayList<>(n);
+            for (int i = 0; i < n; i++) {
+                Decoded frame = frames.get(i);
+                long queued = start - frame.submitted() - frame.decodeNanos();
+                StageTimings timings =
+                        new StageTimings(frame.decodeNanos(), queued, batch.backboneNanos(), batch.upsampleNanos(), n);
+                answers.add(new Answer(batch.outputs().get(i), timings));
+            }
+            return answers;
+        }
+
+        private void answer(
+                DecodedFrame frame,
+                @Nullable Answer answer,
+                @Nullable Throwable failure,
+                CompletableFuture<DenseResult> result) {
+            decoder.recycle(frame);
+            if (answer == null) {
+                result.completeExceptionally(failed(failure));
+                return;
+            }
+            for (HeadOutput head : answer.output().heads()) {
+                if (!head.isFinite()) {
+                    result.completeExceptionally(new FrameException(
+                            Reason.NON_FINITE_OUTPUT,
+                            "head " + head.head().name() + " has NaN or infinite numbers (expected: finite ones)"));
+                    return;
+                }
+            }
+            result.complete(new DenseResult(answer.output(), frame.transform(), answer.timings()));
+        }
+
+        private static FrameException failed(@Nullable Throwable cause) {
+            return cause == null
+                    ? new FrameException(Reason.MODEL_FAILED, "the model gave no answer")
+                    : new FrameException(Reason.MODEL_FAILED, "the model failed: " + cause.getMessage(), cause);
+        }
+
+        void close() {
+            batcher.close();
+            pool.shutdown();
+            boolean interrupted = false;
+            while (!pool.isTerminated()) {
+                try {
+                    pool.awaitTermination(1, TimeUnit.MINUTES);
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                }
+            }
+            model.close();
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
 }

@@ -1,18 +1,316 @@
 package io.upliftstream.model;
 
-/** Turns image bytes into model input. */
-@SuppressWarnings("DoNotCallSuggester")
+import com.drew.imaging.FileType;
+import com.drew.imaging.FileTypeDetector;
+import com.drew.imaging.jpeg.JpegMetadataReader;
+import com.drew.imaging.jpeg.JpegProcessingException;
+import com.drew.imaging.png.PngChunk;
+import com.drew.imaging.png.PngChunkReader;
+import com.drew.imaging.png.PngChunkType;
+import com.drew.imaging.png.PngHeader;
+import com.drew.imaging.png.PngProcessingException;
+import com.drew.lang.ByteArrayReader;
+import com.drew.lang.SequentialByteArrayReader;
+import com.drew.metadata.Metadata;
+import com.drew.metadata.MetadataException;
+import com.drew.metadata.exif.ExifIFD0Directory;
+import com.drew.metadata.exif.ExifReader;
+import com.drew.metadata.jpeg.JpegDirectory;
+import com.drew.metadata.jpeg.JpegReader;
+import io.upliftstream.model.FrameException.Reason;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.BlockingQueue;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.opencv.global.opencv_core;
+import org.bytedeco.opencv.global.opencv_imgcodecs;
+import org.bytedeco.opencv.opencv_core.Mat;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Turns a JPEG or PNG of any size into the model's input: decoded by OpenCV, turned upright (EXIF), fitted as the bundle
+ * asks, in RGB. Grey, CMYK, 16-bit and transparent images are brought to 8-bit RGB; transparency is dropped.
+ *
+ * <p>The header is read first, so an image that is too large is refused before a pixel is allocated. A JPEG much larger
+ * than the input is decoded at a half, a quarter or an eighth of its size, which the JPEG transform gives for less than
+ * the full image; the rest of the way is {@link BilinearResize}.
+ *
+ * <p>May be used by several threads.
+ */
 public final class FrameDecoder {
     /** 50 megapixels. */
     public static final long DEFAULT_MAX_PIXELS = 50_000_000;
+    /** Pixels, of either side. */
+    static final int MAX_SIDE = 32_768;
+    /** What a letterbox is filled with: mid-grey, near the mean of the images that backbones are trained on. */
+    static final byte PADDING = 114;
 
-    public FrameDecoder(InputSpec input, long maxPixels) {
-        if (maxPixels < 1) {
-            throw new IllegalArgumentException("not there yet: " + input);
+    static {
+        // Otherwise JavaCPP takes all native memory of the process, PyTorch's too, for its own and stops at 4 x -Xmx.
+        if (System.getProperty("org.bytedeco.javacpp.maxPhysicalBytes") == null) {
+            System.setProperty("org.bytedeco.javacpp.maxPhysicalBytes", "0");
         }
     }
 
+    private final InputSpec input;
+    private final long maxPixels;
+    /** Buffers to use again: a direct buffer costs more to make than to fill. */
+    private final BlockingQueue<ByteBuffer> spare = new ArrayBlockingQueue<>(64);
+
+    /** What the header says: the size as stored, and the EXIF orientation (1 to 8) that turns it upright. */
+    private record Header(boolean jpeg, int width, int height, int orientation) {
+        boolean sideways() {
+            return orientation >= 5;
+        }
+    }
+
+    /**
+     * @param maxPixels of an image as its header states them
+     */
+    public FrameDecoder(InputSpec input, long maxPixels) {
+        if (maxPixels < 1) {
+            throw new IllegalArgumentException("pixel limit: " + maxPixels + " (expected: >= 1)");
+        }
+        this.input = input;
+        this.maxPixels = maxPixels;
+    }
+
+    /**
+     * Decodes one image.
+     *
+     * @throws FrameException EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE or TOO_LARGE
+     */
     public DecodedFrame decode(byte[] image) throws FrameException {
-        throw new FrameException(FrameException.Reason.NOT_AN_IMAGE, "not there yet: " + image.length);
+        Header header = header(image);
+        int frameWidth = header.sideways() ? header.height() : header.width();
+        int frameHeight = header.sideways() ? header.width() : header.height();
+        int width = input.width();
+        int height = input.height();
+        if (input.fit() == Fit.LETTERBOX) {
+            double scale = Math.min((double) width / frameWidth, (double) height / frameHeight);
+            width = Math.max(1, (int) Math.round(frameWidth * scale));
+            height = Math.max(1, (int) Math.round(frameHeight * scale));
+        }
+        int left = (input.width() - width) / 2;
+        int top = (input.height() - height) / 2;
+
+        byte[] stored =
+                header.sideways() ? decodeTo(image, header, height, width) : decodeTo(image, header, width, height);
+        byte[] upright = upright(stored, header.orientation(), width, height);
+        ByteBuffer rgb = place(upright, width, height, left, top);
+
+        double scaleX = (double) frameWidth / width;
+        double scaleY = (double) frameHeight / height;
+        return new DecodedFrame(
+                rgb, new FrameTransform(frameWidth, frameHeight, scaleX, scaleY, -left * scaleX, -top * scaleY));
+    }
+
+    /** Takes back the buffer of a frame that nobody reads any more, to decode another into it. Optional. */
+    public void recycle(DecodedFrame frame) {
+        if (frame.rgb().isDirect() && frame.rgb().capacity() == input.frameBytes()) {
+            spare.offer(frame.rgb());
+        }
+    }
+
+    private Header header(byte[] image) throws FrameException {
+        if (image.length == 0) {
+            throw new FrameException(Reason.EMPTY, "the image has no bytes (expected: a JPEG or PNG)");
+        }
+        Header header;
+        try {
+            FileType type = FileTypeDetector.detectFileType(new ByteArrayInputStream(image));
+            header = switch (type) {
+                case Jpeg -> jpegHeader(image);
+                case Png -> pngHeader(image);
+                case Unknown ->
+                    throw new FrameException(
+                            Reason.NOT_AN_IMAGE,
+                            "%d bytes of unknown format (expected: a JPEG or PNG)".formatted(image.length));
+                default ->
+                    throw new FrameException(
+                            Reason.NOT_AN_IMAGE, "the image is %s (expected: JPEG or PNG)".formatted(type.getName()));
+            };
+        } catch (IOException
+                | JpegProcessingException
+                | PngProcessingException
+                | MetadataException
+                | RuntimeException e) {
+            throw new FrameException(Reason.CORRUPT_IMAGE, "the image's header cannot be read: " + e.getMessage(), e);
+        }
+        if (header.width() < 1 || header.height() < 1) {
+            throw new FrameException(
+                    Reason.CORRUPT_IMAGE,
+                    "the image has %d x %d pixels (expected: at least 1 x 1)"
+                            .formatted(header.width(), header.height()));
+        }
+        if ((long) header.width() * header.height() > maxPixels
+                || Math.max(header.width(), header.height()) > MAX_SIDE) {
+            throw new FrameException(
+                    Reason.TOO_LARGE,
+                    "the image has %d x %d pixels (expected: at most %d pixels, and %d on a side)"
+                            .formatted(header.width(), header.height(), maxPixels, MAX_SIDE));
+        }
+        return header;
+    }
+
+    private static Header jpegHeader(byte[] jpeg)
+            throws IOException, JpegProcessingException, MetadataException, FrameException {
+        Metadata metadata = JpegMetadataReader.readMetadata(
+                new ByteArrayInputStream(jpeg), List.of(new JpegReader(), new ExifReader()));
+        JpegDirectory size = metadata.getFirstDirectoryOfType(JpegDirectory.class);
+        if (size == null) {
+            throw new FrameException(
+                    Reason.CORRUPT_IMAGE, "the JPEG has no frame header (expected: one before its scan)");
+        }
+        return new Header(true, size.getImageWidth(), size.getImageHeight(), orientation(metadata));
+    }
+
+    private static Header pngHeader(byte[] png) throws IOException, PngProcessingException, FrameException {
+        Metadata metadata = new Metadata();
+        PngHeader size = null;
+        // Reads up to the IEND chunk: a truncated file ends before it with an exception.
+        for (PngChunk chunk : new PngChunkReader()
+                .extract(new SequentialByteArrayReader(png), Set.of(PngChunkType.IHDR, PngChunkType.eXIf))) {
+            if (chunk.getType().equals(PngChunkType.IHDR)) {
+                size = new PngHeader(chunk.getBytes());
+            } else {
+                new ExifReader().extract(new ByteArrayReader(chunk.getBytes()), metadata);
+            }
+        }
+        if (size == null) {
+            throw new FrameException(Reason.CORRUPT_IMAGE, "the PNG has no IHDR chunk (expected: one at its start)");
+        }
+        return new Header(false, size.getImageWidth(), size.getImageHeight(), orientation(metadata));
+    }
+
+    private static int orientation(Metadata metadata) {
+        ExifIFD0Directory exif = metadata.getFirstDirectoryOfType(ExifIFD0Directory.class);
+        Integer orientation = exif == null ? null : exif.getInteger(ExifIFD0Directory.TAG_ORIENTATION);
+        return orientation == null || orientation < 1 || orientation > 8 ? 1 : orientation;
+    }
+
+    /**
+     * Whether a JPEG has its end-of-image marker. Inside a scan a byte FF is always followed by 00 or a restart marker,
+     * so the bytes of a scan can be stepped over without decoding them.
+     */
+    private static boolean endsAsItShould(byte[] jpeg) {
+        int i = 2;
+        while (i + 1 < jpeg.length) {
+            int marker = jpeg[i + 1] & 0xff;
+            if (jpeg[i] != (byte) 0xff || marker == 0xff) {
+                i++;
+            } else if (marker == 0xd9) {
+                return true;
+            } else if (marker <= 0x01 || (marker >= 0xd0 && marker <= 0xd8)) { // these have no length
+                i += 2;
+            } else if (i + 3 < jpeg.length) {
+                i += 2 + ((jpeg[i + 2] & 0xff) << 8 | (jpeg[i + 3] & 0xff));
+            } else {
+                return false;
+            }
+        }
+        return false;
+    }
+
+    /** The image as stored, not turned, at {@code width} x {@code height}: u8[height, width, 3] in RGB. */
+    private static byte[] decodeTo(byte[] image, Header header, int width, int height) throws FrameException {
+        if (header.jpeg() && !endsAsItShould(image)) {
+            throw new FrameException(
+                    Reason.CORRUPT_IMAGE,
+                    "the JPEG is truncated after %d bytes (expected: an end-of-image marker)".formatted(image.length));
+        }
+        int reduction = header.jpeg() ? reduction(header, width, height) : 1;
+        int flags =
+                switch (reduction) {
+                    case 8 -> opencv_imgcodecs.IMREAD_REDUCED_COLOR_8;
+                    case 4 -> opencv_imgcodecs.IMREAD_REDUCED_COLOR_4;
+                    case 2 -> opencv_imgcodecs.IMREAD_REDUCED_COLOR_2;
+                    default -> opencv_imgcodecs.IMREAD_COLOR;
+                };
+        try (BytePointer bytes = new BytePointer(image);
+                Mat encoded = new Mat(1, image.length, opencv_core.CV_8UC1, bytes);
+                Mat bgr = imdecode(encoded, flags | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION)) {
+            int expectedWidth = (header.width() + reduction - 1) / reduction;
+            int expectedHeight = (header.height() + reduction - 1) / reduction;
+            if (bgr == null || bgr.empty()) {
+                throw new FrameException(Reason.CORRUPT_IMAGE, "the image's pixels cannot be decoded");
+            }
+            if (bgr.cols() != expectedWidth || bgr.rows() != expectedHeight || bgr.type() != opencv_core.CV_8UC3) {
+                throw new FrameException(
+                        Reason.CORRUPT_IMAGE,
+                        "the image decodes to %d x %d pixels (expected: %d x %d as in its header)"
+                                .formatted(bgr.cols(), bgr.rows(), expectedWidth, expectedHeight));
+            }
+            long step = bgr.step();
+            BytePointer pixels = bgr.data();
+            return BilinearResize.reversingChannels(
+                    (row, into) -> pixels.position(row * step).get(into),
+                    bgr.cols(),
+                    bgr.rows(),
+                    (double) header.width() / reduction,
+                    (double) header.height() / reduction,
+                    width,
+                    height);
+        }
+    }
+
+    private static @Nullable Mat imdecode(Mat encoded, int flags) throws FrameException {
+        try {
+            return opencv_imgcodecs.imdecode(encoded, flags);
+        } catch (RuntimeException e) {
+            throw new FrameException(
+                    Reason.CORRUPT_IMAGE, "the image's pixels cannot be decoded: " + e.getMessage(), e);
+        }
+    }
+
+    /** The strongest reduction whose result is not smaller than wanted. */
+    private static int reduction(Header header, int width, int height) {
+        int reduction = 8;
+        while (reduction > 1 && (header.width() < reduction * width || header.height() < reduction * height)) {
+            reduction /= 2;
+        }
+        return reduction;
+    }
+
+    /** Applies an EXIF orientation; {@code width} and {@code height} are those of the result. */
+    private static byte[] upright(byte[] stored, int orientation, int width, int height) {
+        if (orientation == 1) {
+            return stored;
+        }
+        int storedWidth = orientation >= 5 ? height : width;
+        int storedHeight = orientation >= 5 ? width : height;
+        byte[] result = new byte[stored.length];
+        for (int y = 0; y < height; y++) {
+            for (int x = 0; x < width; x++) {
+                int u = orientation >= 5 ? y : x;
+                int v = orientation >= 5 ? x : y;
+                if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8) {
+                    u = storedWidth - 1 - u;
+                }
+                if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7) {
+                    v = storedHeight - 1 - v;
+                }
+                System.arraycopy(stored, 3 * (v * storedWidth + u), result, 3 * (y * width + x), 3);
+            }
+        }
+        return result;
+    }
+
+    private ByteBuffer place(byte[] rgb, int width, int height, int left, int top) {
+        ByteBuffer spareBuffer = spare.poll();
+        ByteBuffer buffer = spareBuffer == null ? ByteBuffer.allocateDirect(input.frameBytes()) : spareBuffer.clear();
+        if (rgb.length < buffer.capacity()) {
+            while (buffer.hasRemaining()) {
+                buffer.put(PADDING);
+            }
+        }
+        for (int y = 0; y < height; y++) {
+            buffer.put(3 * ((top + y) * input.width() + left), rgb, 3 * y * width, 3 * width);
+        }
+        return buffer.clear();
     }
 }

@@ -26,6 +26,6 @@ public record HeadSpec(
     /** Bytes of this head's output for one frame, its confidence not counted. */
     public int frameBytes() {
         int perPixel = kind == HeadKind.SEGMENTATION ? 1 : channels;
-        return Math.multiplyExact(Math.multiplyExact(width, height), perPixel * dtype.bytes());
+        return width * height * perPixel * dtype.bytes();
     }
 }

@@ -45,7 +45,8 @@ public final class ModelBundle {
     public record Upsampler(int steps, int neighbours) {}
 
     /** TorchScript for one device ({@code cpu} or {@code cuda}) and precision ({@code fp32}, {@code bf16}, {@code fp16}). */
-    public record Variant(String name, String device, String precision, Path backbone, Path upsampler) {}
+    public record Variant(
+            String name, String device, String precision, Path backbone, Path upsampler, Tolerance tolerance) {}
 
     /** What must agree with the golden outputs: the share of equal labels, and the cosine of the other heads. */
     public record Tolerance(double labelAgreement, double cosine) {}
@@ -54,9 +55,8 @@ public final class ModelBundle {
      * Frames with the outputs that the {@code cpu-fp32} variant gave in Python; raw little-endian files.
      *
      * @param outputs per head name
-     * @param tolerance per precision
      */
-    record Golden(Path frames, int count, Map<String, Path> outputs, Map<String, Tolerance> tolerance) {}
+    record Golden(Path frames, int count, Map<String, Path> outputs) {}
 
     private final Path directory;
     private final String sha256;
@@ -104,8 +104,8 @@ public final class ModelBundle {
                 in.integer("height"),
                 Fit.valueOf(in.choice("fit", "stretch", "letterbox").toUpperCase(Locale.ROOT)),
                 in.integer("maxBatch"));
-        if (input.width() > 16_384 || input.height() > 16_384 || input.maxBatch() > 1024) {
-            throw in.wrong("at most 16384 x 16384 pixels and a batch of 1024");
+        if (3.0 * input.width() * input.height() * input.maxBatch() > Integer.MAX_VALUE) {
+            throw in.wrong("a largest batch of at most 2 GiB");
         }
         Field net = root.object("backbone");
         backbone = new Backbone(net.text("kind"), net.integer("channels"), net.integer("patch"));
@@ -204,6 +204,9 @@ public final class ModelBundle {
             if (spec.height() != input.height() / spec.stride()) {
                 throw head.at("height").wrong(input.height() + " / stride = " + input.height() / spec.stride());
             }
+            if (4.0 * spec.width() * spec.height() * spec.channels() * input.maxBatch() > Integer.MAX_VALUE) {
+                throw head.at("channels").wrong("a largest batch of at most 2 GiB");
+            }
             result.add(spec);
         }
         return List.copyOf(result);
@@ -213,12 +216,15 @@ public final class ModelBundle {
         List<Variant> result = new ArrayList<>();
         Set<String> names = new HashSet<>();
         for (Field variant : root.list("variants")) {
+            String precision = variant.choice("precision", "fp32", "bf16", "fp16");
+            Field tolerance = root.object("golden").object("tolerance").object(precision);
             Variant spec = new Variant(
                     variant.text("name"),
                     variant.choice("device", "cpu", "cuda"),
-                    variant.choice("precision", "fp32", "bf16", "fp16"),
+                    precision,
                     variant.file("backbone", files),
-                    variant.file("upsampler", files));
+                    variant.file("upsampler", files),
+                    new Tolerance(tolerance.fraction("labelAgreement"), tolerance.fraction("cosine")));
             if (!names.add(spec.name())) {
                 throw variant.at("name").wrong("a name no other variant has");
             }
@@ -264,14 +270,7 @@ public final class ModelBundle {
         for (HeadSpec head : heads) {
             outputs.put(head.name(), sized(outputFiles, head.name(), files, (long) count * head.frameBytes()));
         }
-        Map<String, Tolerance> tolerances = new HashMap<>();
-        for (Variant variant : variants) {
-            Field tolerance = field.object("tolerance").object(variant.precision());
-            tolerances.put(
-                    variant.precision(),
-                    new Tolerance(tolerance.fraction("labelAgreement"), tolerance.fraction("cosine")));
-        }
-        return new Golden(frames, count, Map.copyOf(outputs), Map.copyOf(tolerances));
+        return new Golden(frames, count, Map.copyOf(outputs));
     }
 
     private Path sized(Field field, String key, Map<String, Path> files, long bytes) throws BundleException {
