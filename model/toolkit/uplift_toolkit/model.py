@@ -103,7 +103,7 @@ class ModelConfig:
 
     def step_of(self, head: HeadConfig) -> int:
         """The first upsampling step whose grid has at least the head's resolution; 0 is the backbone's."""
-        patch = 16 if self.vit.patch == 14 else self.vit.patch  # see Uplift.encoder_image
+        patch = 16 if self.vit.patch == 14 else self.vit.patch  # see uplift.encoder_image
         for step in range(self.steps + 1):
             if patch <= head.stride << step:
                 return step

@@ -96,6 +96,13 @@ def double_size(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
 
 
+def encoder_image(image: Tensor, patch: int) -> Tensor:
+    """Patch 14 is brought to 16 pixels per feature, so that four steps land on the image's grid."""
+    if patch != 14:
+        return image
+    return resize(image, (image.shape[2] * 16 // 14, image.shape[3] * 16 // 14))
+
+
 class LayerNorm(nn.Module):
     """Layer norm over the channels of every pixel of [N,C,H,W]."""
 
@@ -311,10 +318,7 @@ class Uplift(nn.Module):
             self.ref_outc = nn.Conv2d(self.refiner.width, self.channels, kernel_size=1)
 
     def encoder_image(self, image: Tensor) -> Tensor:
-        """Patch 14 is brought to 16 pixels per feature, so that four steps land on the image's grid."""
-        if self.patch != 14:
-            return image
-        return resize(image, (image.shape[2] * 16 // 14, image.shape[3] * 16 // 14))
+        return encoder_image(image, self.patch)
 
     def forward(
         self, image: Tensor, features: Tensor, steps: int, generator: torch.Generator | None = None

@@ -1,0 +1,338 @@
+"""UPLiFT for inference: the same numbers as uplift.py, from less work.
+
+Exact algebra, no approximation: batch norms folded, the n-fold neighbourhood never materialised, linear heads
+pooled instead of features, the last encoder block at the stride it is read at, the attender's 1×1 folded
+into the block before it. Maps are channels_last: rows of pixels, each a row of channels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from uplift_toolkit.uplift import (
+    BlockGroup,
+    ConvBlock,
+    Down,
+    LocalAttender,
+    Uplift,
+    auto_residual,
+    encoder_image,
+    resize,
+)
+
+TILE_BYTES = 1 << 20  # of gathered neighbourhoods: a tile and its product stay in the cache
+
+
+@dataclass(frozen=True)
+class Readout:
+    """A linear head read at the grid of one step (0: the backbone's). Without a weight: the features."""
+
+    step: int
+    weight: Tensor | None = None  # [K,C]
+    bias: Tensor | None = None  # [K]
+
+
+class FastBlock(nn.Module):
+    """A ConvBlock over the concatenation of `inputs` maps of the given widths, which is never formed.
+
+    With `stride` only every stride-th pixel is computed. With `head` (a 1×1 convolution that follows the
+    block) the head's output is computed, and the block's own never is.
+    """
+
+    def __init__(
+        self, block: ConvBlock, widths: Sequence[int], stride: int = 1, head: nn.Conv2d | None = None
+    ) -> None:
+        super().__init__()
+        layers = list(block.conv)
+        convs: list[nn.Conv2d] = []
+        norms: list[nn.Module] = []
+        for i in range(0, len(layers) - 1, 3):
+            conv, norm = layers[i], layers[i + 1]
+            if isinstance(norm, nn.BatchNorm2d):
+                conv, norm = fuse_conv_bn_eval(conv, norm), nn.Identity()
+            convs.append(conv)
+            norms.append(norm)
+        if stride > 1 and len(convs) > 1:
+            raise ValueError(f"stride: {stride} (expected of a block with two 3x3 convolutions: 1)")
+        self.first = nn.ModuleList(_split(convs[0], widths, stride))
+        self.rest = nn.ModuleList(convs[1:])
+        self.norms = nn.ModuleList(norms)
+        self.last = layers[-1]
+        self.residual = block.residual
+        self.width = self.last.out_channels
+        self.stride = stride
+        self.skip: nn.Conv2d | None = None
+        if head is not None:
+            self.last, skip = _compose(head, self.last)
+            self.skip = skip if block.residual else None
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x = self.first[0](inputs[0])
+        for conv, part in zip(self.first[1:], inputs[1:], strict=True):
+            x = x + conv(part)
+        x = self.norms[0](x).relu()
+        for conv, norm in zip(self.rest, self.norms[1:], strict=True):
+            x = norm(conv(x)).relu()
+        x = self.last(x)
+        if not self.residual:
+            return x
+        kept = inputs[0] if inputs[0].shape[1] >= self.width else torch.cat(inputs, dim=1)
+        if self.stride > 1:
+            kept = kept[:, :, :: self.stride, :: self.stride]
+        if self.skip is None:
+            return auto_residual(kept, x)
+        kept = kept[:, : self.width]
+        return x + F.conv2d(kept, self.skip.weight[:, : kept.shape[1]])
+
+
+def _split(conv: nn.Conv2d, widths: Sequence[int], stride: int) -> list[nn.Conv2d]:
+    """One convolution per input, whose sum is `conv` of their concatenation; surplus channels are zero."""
+    parts = []
+    start = 0
+    for width in widths:
+        part = nn.Conv2d(
+            width, conv.out_channels, 3, stride, padding=1, bias=start == 0 and conv.bias is not None
+        )
+        part.weight = nn.Parameter(conv.weight[:, start : start + width].detach().clone())
+        if part.bias is not None and conv.bias is not None:
+            part.bias = nn.Parameter(conv.bias.detach().clone())
+        parts.append(part)
+        start += width
+    return parts
+
+
+def _compose(head: nn.Conv2d, last: nn.Conv2d) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """head(last(h) + r) as one 1×1 convolution of h plus one, without bias, of r."""
+    matrix = head.weight[:, :, 0, 0]
+    bias = head.bias if head.bias is not None else torch.zeros(head.out_channels)
+    composed = nn.Conv2d(last.in_channels, head.out_channels, 1)
+    composed.weight = nn.Parameter((matrix @ last.weight[:, :, 0, 0])[:, :, None, None].detach().clone())
+    composed.bias = nn.Parameter((matrix @ last.bias + bias).detach().clone())
+    skip = nn.Conv2d(head.in_channels, head.out_channels, 1, bias=False)
+    skip.weight = nn.Parameter(head.weight.detach().clone())
+    return composed, skip
+
+
+class FastBlocks(nn.Module):
+    """A BlockGroup; the first block reads several maps, the last may be strided or end in a head."""
+
+    def __init__(
+        self, group: BlockGroup, widths: Sequence[int], stride: int = 1, head: nn.Conv2d | None = None
+    ) -> None:
+        super().__init__()
+        blocks: list[FastBlock] = []
+        for i, block in enumerate(group.blocks):
+            end = i == len(group.blocks) - 1
+            blocks.append(FastBlock(block, widths, stride if end else 1, head if end else None))
+            widths = [blocks[-1].width]
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x = self.blocks[0](*inputs)
+        for block in self.blocks[1:]:
+            x = block(x)
+        return x
+
+
+class AttentionPool(nn.Module):
+    """Logits [N,n,2h,2w] and values [N,C,h,w] to [N,C,2h,2w], for one grid h, w.
+
+    Per low-resolution cell this is a product [4,n]·[n,C]. The cells' neighbourhoods are gathered for a tile
+    of rows at a time.
+    """
+
+    def __init__(self, attender: LocalAttender, grid: tuple[int, int], channels: int) -> None:
+        super().__init__()
+        self.h, self.w = grid
+        self.neighbours = len(attender.offsets)
+        self.reach = max(dy for dy, _ in attender.offsets)
+        self.rows = max(1, min(self.h, TILE_BYTES // (self.w * self.neighbours * channels * 4)))
+        # Positions of every cell's neighbours in a tile of padded rows, flattened.
+        pitch = self.w + 2 * self.reach
+        cells = torch.arange(self.rows)[:, None] * pitch + torch.arange(self.w)
+        offsets = torch.tensor([(self.reach + dy) * pitch + self.reach + dx for dy, dx in attender.offsets])
+        self.register_buffer("positions", (cells[:, :, None] + offsets).flatten(), persistent=False)
+
+    def forward(self, logits: Tensor, values: Tensor) -> Tensor:
+        n, channels = values.shape[:2]
+        weights = logits.permute(0, 2, 3, 1).softmax(dim=-1, dtype=torch.float32).to(values.dtype)
+        weights = weights.reshape(n, self.h, 2, self.w, 2, self.neighbours).transpose(2, 3)
+        padded = F.pad(values, (self.reach,) * 4, mode="replicate").permute(0, 2, 3, 1)
+        tiles = []
+        for top in range(0, self.h, self.rows):
+            rows = min(self.rows, self.h - top)
+            tile = padded[:, top : top + rows + 2 * self.reach].reshape(n, -1, channels)
+            positions = self.positions[: rows * self.w * self.neighbours]
+            cells = tile.index_select(1, positions).reshape(-1, self.neighbours, channels)
+            pooled = torch.bmm(weights[:, top : top + rows].reshape(-1, 4, self.neighbours), cells)
+            tiles.append(pooled.reshape(n, rows, self.w, 2, 2, channels).transpose(2, 3))
+        out = torch.cat(tiles, dim=1).reshape(n, 2 * self.h, 2 * self.w, channels)
+        return out.permute(0, 3, 1, 2)
+
+
+class FastEncoder(nn.Module):
+    """The encoder's maps; the last one only at every `stride`-th pixel."""
+
+    def __init__(self, uplift: Uplift, stride: int) -> None:
+        super().__init__()
+        encoder = uplift.encoder
+        widths = [3, *encoder.widths]
+        self.downs = nn.ModuleList()
+        self.blocks = nn.ModuleList()
+        for i in range(encoder.down_steps + 1):
+            last = i == encoder.down_steps
+            self.downs.append(_folded_down(getattr(encoder, f"down_{i}")) if i else nn.Identity())
+            self.blocks.append(FastBlocks(getattr(encoder, f"block_{i}"), [widths[i]], stride if last else 1))
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        maps = []
+        x = image
+        for down, block in zip(self.downs, self.blocks, strict=True):
+            x = block(down(x))
+            maps.append(x)
+        return maps
+
+
+def _folded_down(down: Down) -> Down:
+    down = copy.deepcopy(down)
+    if isinstance(down.down, nn.Sequential):
+        conv, norm, relu = down.down
+        down.down = nn.Sequential(fuse_conv_bn_eval(conv, norm), relu)
+    return down
+
+
+class FastUplift(nn.Module):
+    """`Uplift` with linear heads for one image size and feature grid, in evaluation mode.
+
+    forward(image [N,3,H,W] normalised, features [N,C,h,w]) gives one map [N,K,2^step·h,2^step·w] per
+    readout. ValueError for a configuration with noise channels that are not zero.
+    """
+
+    def __init__(
+        self,
+        uplift: Uplift,
+        image: tuple[int, int],
+        grid: tuple[int, int],
+        readouts: Sequence[Readout],
+    ) -> None:
+        super().__init__()
+        uplift = copy.deepcopy(uplift).eval()
+        self.patch = uplift.patch
+        self.steps = max(readout.step for readout in readouts)
+        self.readouts = list(readouts)
+        self.grid = grid
+        for merge in (uplift.decoder.merge, *([uplift.refiner_merge] if uplift.refiner else [])):
+            if merge.noise_channels and merge.noise_scale != 0:
+                raise ValueError(
+                    f"ncat_s: {merge.noise_scale} (expected of the fast graph: 0, it draws no noise)"
+                )
+        self.merge_mode = uplift.decoder.merge.mode
+        self.heads = nn.ModuleList(_projection(uplift.channels, readout) for readout in readouts)
+        if self.steps == 0:
+            return
+        widths, decoder = uplift.encoder.widths, uplift.decoder
+        self.encoder = FastEncoder(uplift, self._stride_of_last_map(uplift, image))
+        self.block_0 = FastBlocks(decoder.block_0, [uplift.channels, widths[-1]])
+        self.up = copy.deepcopy(decoder.up_1)
+        self.logits = FastBlocks(
+            decoder.block_1, [decoder.block_0.width, widths[-2]], head=_attender_logits(uplift.attender)
+        )
+        self.refiner: FastBlocks | None = None
+        if uplift.refiner is not None:
+            self.refiner_merge, self.refiner_map = uplift.refiner_merge.mode, uplift.refiner_map
+            self.refiner = FastBlocks(uplift.refiner, [uplift.channels, widths[self.refiner_map]])
+            self.refiner_output = copy.deepcopy(uplift.ref_outc)
+        self.pools = nn.ModuleList()
+        for step in range(1, self.steps + 1):
+            cells = (grid[0] << (step - 1), grid[1] << (step - 1))
+            self.pools.append(AttentionPool(uplift.attender, cells, self._pooled_channels(step, uplift)))
+
+    def _stride_of_last_map(self, uplift: Uplift, image: tuple[int, int]) -> int:
+        """The stride at which nearest resampling reads the last encoder map, 1 when that is not exact.
+
+        Nearest resampling at a whole ratio reads every ratio-th pixel, so a single SingleConv block may
+        compute only those: the same numbers.
+        """
+        group = getattr(uplift.encoder, f"block_{uplift.encoder.down_steps}")
+        single = len(group.blocks) == 1 and len(group.blocks[0].conv) == 4
+        others = uplift.refiner is not None and uplift.refiner_map in (-1, uplift.encoder.down_steps)
+        if not single or others or self.merge_mode != "nearest":
+            return 1
+        with torch.no_grad():
+            maps = uplift.encoder(encoder_image(torch.zeros(1, 3, *image), uplift.patch))
+        (ratio, rest_y), (ratio_x, rest_x) = (
+            divmod(maps[-1].shape[2 + axis], self.grid[axis] << (self.steps - 1)) for axis in (0, 1)
+        )
+        power_of_two = ratio > 0 and ratio & (ratio - 1) == 0
+        return ratio if power_of_two and ratio == ratio_x and rest_y == rest_x == 0 else 1
+
+    def _pooled_before(self, step: int) -> list[int]:
+        """The readouts whose projection is pooled at this step in place of features."""
+        refined = self.refiner is not None
+        return (
+            []
+            if refined
+            else [i for i, r in enumerate(self.readouts) if r.step == step and r.weight is not None]
+        )
+
+    def _carries_features(self, step: int) -> bool:
+        return step < self.steps or len(self._pooled_before(step)) < sum(
+            r.step == step for r in self.readouts
+        )
+
+    def _pooled_channels(self, step: int, uplift: Uplift) -> int:
+        projected = sum(self.heads[i].out_channels for i in self._pooled_before(step))
+        return projected + (uplift.channels if self._carries_features(step) else 0)
+
+    def forward(self, image: Tensor, features: Tensor) -> list[Tensor]:
+        x = features.contiguous(memory_format=torch.channels_last)
+        outputs = {i: self.heads[i](x) for i, readout in enumerate(self.readouts) if readout.step == 0}
+        maps = self.encoder(encoder_image(image, self.patch)) if self.steps else []
+        for step in range(1, self.steps + 1):
+            low = (self.grid[0] << (step - 1), self.grid[1] << (step - 1))
+            high = (2 * low[0], 2 * low[1])
+            guide = self.up(self.block_0(x, resize(maps[-1], low, self.merge_mode)))
+            logits = self.logits(guide, resize(maps[-2], high, self.merge_mode))
+            before = self._pooled_before(step)
+            values = [self.heads[i](x) for i in before] + ([x] if self._carries_features(step) else [])
+            sizes = [value.shape[1] for value in values]
+            pooled = self.pools[step - 1](logits, values[0] if len(values) == 1 else torch.cat(values, dim=1))
+            parts = pooled.split([int(size) for size in sizes], dim=1)
+            outputs |= dict(zip(before, parts, strict=False))
+            if not self._carries_features(step):
+                continue
+            x = parts[-1]
+            if self.refiner is not None:
+                encoded = resize(maps[self.refiner_map], high, self.refiner_merge)
+                x = self.refiner_output(self.refiner(x, encoded))
+            for i, readout in enumerate(self.readouts):
+                if readout.step == step and i not in before:
+                    outputs[i] = self.heads[i](x)
+        return [outputs[i] for i in range(len(self.readouts))]
+
+
+def _projection(channels: int, readout: Readout) -> nn.Module:
+    if readout.weight is None:
+        return nn.Identity()
+    projection = nn.Conv2d(channels, readout.weight.shape[0], 1, bias=readout.bias is not None)
+    projection.weight = nn.Parameter(readout.weight.detach().reshape(-1, channels, 1, 1).clone())
+    if readout.bias is not None:
+        projection.bias = nn.Parameter(readout.bias.detach().clone())
+    return projection
+
+
+def _attender_logits(attender: LocalAttender) -> nn.Conv2d:
+    """conv1 plus the residual of the guide's first channels, as one 1×1 convolution."""
+    conv = attender.conv1
+    logits = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
+    identity = torch.eye(conv.out_channels, conv.in_channels)[:, :, None, None]
+    logits.weight = nn.Parameter((conv.weight + identity).detach())
+    logits.bias = nn.Parameter(conv.bias.detach().clone())
+    return logits
