@@ -1,0 +1,191 @@
+package io.upliftstream.job;
+
+import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.model.BundleException;
+import io.upliftstream.model.HeadSpec;
+import io.upliftstream.model.ModelBundle;
+import java.nio.file.Path;
+import java.time.Clock;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Properties;
+import org.apache.flink.api.common.eventtime.WatermarkStrategy;
+import org.apache.flink.api.connector.sink2.Sink;
+import org.apache.flink.api.connector.source.Source;
+import org.apache.flink.configuration.CheckpointingOptions;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.PipelineOptions;
+import org.apache.flink.connector.base.DeliveryGuarantee;
+import org.apache.flink.connector.kafka.sink.KafkaSink;
+import org.apache.flink.connector.kafka.source.KafkaSource;
+import org.apache.flink.connector.kafka.source.KafkaSourceBuilder;
+import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
+import org.apache.flink.core.execution.CheckpointingMode;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.clients.consumer.OffsetResetStrategy;
+import org.apache.kafka.clients.producer.ProducerConfig;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Camera frames from Kafka, through the model, to dense records on Kafka.
+ *
+ * <pre>{@code
+ * flink run uplift-stream-flink-job-0.1.0-job.jar --config job.yaml uplift.mode=live
+ * }</pre>
+ *
+ * <p>One chain without a shuffle: the order of a partition is the order of its results.
+ */
+public final class DenseVisionJob {
+    private static final Logger LOG = LoggerFactory.getLogger(DenseVisionJob.class);
+
+    /** Records of one poll; with the fetch sizes, what bounds the frames that wait before the operator. */
+    private static final int MAX_POLL_RECORDS = 16;
+
+    private DenseVisionJob() {}
+
+    /**
+     * Runs the job.
+     *
+     * @param args {@code [--config FILE] [key=value …]}
+     */
+    public static void main(String[] args) throws Exception {
+        Path file = null;
+        List<String> assignments = new ArrayList<>();
+        for (int i = 0; i < args.length; i++) {
+            if (!args[i].startsWith("--")) {
+                assignments.add(args[i]);
+            } else if (args[i].equals("--config") && i + 1 < args.length) {
+                file = Path.of(args[++i]);
+            } else {
+                throw new StartupException(
+                        StartupException.CONFIGURATION,
+                        "argument: %s (expected: --config FILE or key=value)".formatted(args[i]));
+            }
+        }
+        JobSettings settings = JobSettings.load(file, System.getenv(), assignments);
+        StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment();
+        definePipeline(env, settings);
+        env.execute("uplift-stream");
+    }
+
+    /**
+     * Checks bundle and Kafka, then defines the job between the topics of the settings.
+     *
+     * @throws StartupException if bundle, broker or topics are not as the settings say
+     */
+    public static void definePipeline(StreamExecutionEnvironment env, JobSettings settings) {
+        List<HeadSpec> heads = heads(settings);
+        Map<String, Integer> topicLimits = KafkaPreflight.check(settings, heads);
+        LOG.info("settings beside the defaults: {}", settings);
+        definePipeline(env, source(settings), sink(settings), settings, topicLimits, FrameEngine::ofBundle);
+    }
+
+    /**
+     * Defines the job between any source and sink.
+     *
+     * @param topicLimits the largest record of each output topic in bytes, where it is known
+     * @param engines makes the subtasks' models: {@link FrameEngine#ofBundle}, but in a test
+     */
+    public static void definePipeline(
+            StreamExecutionEnvironment env,
+            Source<RawFrame, ?, ?> source,
+            Sink<OutputMessage> sink,
+            JobSettings settings,
+            Map<String, Integer> topicLimits,
+            FrameEngine.Factory engines) {
+        configure(env, settings);
+        env.fromSource(source, WatermarkStrategy.noWatermarks(), "camera frames", RawFrame.TYPE)
+                .uid("camera-frames")
+                .transform(
+                        "dense inference",
+                        OutputMessage.TYPE,
+                        new DenseInferenceOperator.Factory(settings, topicLimits, engines, Clock.systemUTC()))
+                .uid("dense-inference")
+                .sinkTo(sink)
+                .name("records")
+                .uid("records");
+    }
+
+    /** The frames on the input topic. */
+    @SuppressWarnings("deprecation") // the connector still asks for Kafka's OffsetResetStrategy
+    public static Source<RawFrame, ?, ?> source(JobSettings settings) {
+        Properties properties = settings.kafkaProperties();
+        // Large frames would fill the heap: fetch no more than some of the largest at a time.
+        long frame = settings.get(JobSettings.FRAME_MAX_BYTES).getBytes();
+        properties.putIfAbsent(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG, String.valueOf(frame));
+        properties.putIfAbsent(ConsumerConfig.FETCH_MAX_BYTES_CONFIG, String.valueOf(2 * frame));
+        properties.putIfAbsent(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, String.valueOf(MAX_POLL_RECORDS));
+        properties.putIfAbsent(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed");
+        OffsetsInitializer start =
+                switch (settings.get(JobSettings.INPUT_START)) {
+                    case GROUP ->
+                        OffsetsInitializer.committedOffsets(
+                                settings.get(JobSettings.MODE) == Mode.LOSSLESS
+                                        ? OffsetResetStrategy.EARLIEST
+                                        : OffsetResetStrategy.LATEST);
+                    case EARLIEST -> OffsetsInitializer.earliest();
+                    case LATEST -> OffsetsInitializer.latest();
+                };
+        KafkaSourceBuilder<RawFrame> source = KafkaSource.<RawFrame>builder()
+                .setProperties(properties)
+                .setTopics(settings.get(JobSettings.INPUT_TOPIC))
+                .setGroupId(settings.get(JobSettings.GROUP_ID))
+                .setStartingOffsets(start)
+                .setDeserializer(new RawFrame.Deserializer());
+        return switch (settings.get(JobSettings.INPUT_STOP)) {
+            case NEVER -> source.build();
+            case LATEST -> source.setBounded(OffsetsInitializer.latest()).build();
+        };
+    }
+
+    /** All output topics. */
+    public static Sink<OutputMessage> sink(JobSettings settings) {
+        Properties properties = settings.kafkaProperties();
+        long record = settings.get(JobSettings.OUTPUT_MAX_BYTES).getBytes();
+        properties.putIfAbsent(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, String.valueOf(record));
+        properties.putIfAbsent(ProducerConfig.BUFFER_MEMORY_CONFIG, String.valueOf(Math.max(2 * record, 32 << 20)));
+        properties.putIfAbsent(
+                ProducerConfig.TRANSACTION_TIMEOUT_CONFIG, String.valueOf(JobSettings.TRANSACTION_TIMEOUT.toMillis()));
+        return KafkaSink.<OutputMessage>builder()
+                .setKafkaProducerConfig(properties)
+                .setBootstrapServers(settings.get(JobSettings.BOOTSTRAP_SERVERS))
+                .setDeliveryGuarantee(settings.delivery())
+                .setTransactionalIdPrefix(settings.get(JobSettings.TRANSACTIONAL_ID_PREFIX))
+                .setRecordSerializer(new OutputMessage.ToRecord())
+                .build();
+    }
+
+    private static List<HeadSpec> heads(JobSettings settings) {
+        try {
+            return ModelBundle.load(settings.bundle()).heads();
+        } catch (BundleException e) {
+            throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    private static void configure(StreamExecutionEnvironment env, JobSettings settings) {
+        Configuration flink = settings.flinkConfiguration();
+        flink.set(PipelineOptions.GENERIC_TYPES, false); // Kryo would be a mistake
+        flink.set(CheckpointingOptions.CHECKPOINTING_INTERVAL, settings.get(JobSettings.CHECKPOINT_INTERVAL));
+        flink.set(
+                CheckpointingOptions.CHECKPOINTING_CONSISTENCY_MODE,
+                settings.delivery() == DeliveryGuarantee.EXACTLY_ONCE
+                        ? CheckpointingMode.EXACTLY_ONCE
+                        : CheckpointingMode.AT_LEAST_ONCE);
+        // The JobManager's memory, Flink's default, holds 5 MB and is gone with it.
+        flink.set(CheckpointingOptions.CHECKPOINT_STORAGE, "filesystem");
+        String directory = settings.checkpointDirectory()
+                .or(() -> flink.getOptional(CheckpointingOptions.CHECKPOINTS_DIRECTORY))
+                .or(() -> Optional.ofNullable(env.getConfiguration().get(CheckpointingOptions.CHECKPOINTS_DIRECTORY)))
+                .orElseGet(() -> Path.of(System.getProperty("java.io.tmpdir"), "uplift-stream", "checkpoints")
+                        .toUri()
+                        .toString());
+        flink.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, directory);
+        env.configure(flink);
+        env.setParallelism(settings.get(JobSettings.PARALLELISM));
+    }
+}

@@ -1,0 +1,97 @@
+package io.upliftstream.job;
+
+import io.upliftstream.model.BundleException;
+import io.upliftstream.model.DenseResult;
+import io.upliftstream.model.DenseService;
+import io.upliftstream.model.Label;
+import io.upliftstream.model.ServiceOptions;
+import io.upliftstream.schemas.ModelIdentity;
+import java.io.Serializable;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+
+/** What the inference operator needs of a model: in production a {@link DenseService}. */
+public interface FrameEngine extends AutoCloseable {
+    /**
+     * Starts work on an image. An exception thrown from here, unlike one that the future ends with, is no frame's fault
+     * and fails the job.
+     *
+     * @param image JPEG or PNG
+     */
+    CompletableFuture<DenseResult> submit(byte[] image);
+
+    /** Where results are encoded, beside the model. */
+    Executor executor();
+
+    /** Named in every record. */
+    ModelIdentity model();
+
+    /** Names of the classes, label 0 first. */
+    List<String> classNames();
+
+    /** Frames in flight that keep the model busy. */
+    int preferredInFlight();
+
+    @Override
+    void close();
+
+    /** Makes a subtask's engine when the subtask opens. */
+    @FunctionalInterface
+    interface Factory extends Serializable {
+        FrameEngine open(JobSettings settings) throws Exception;
+    }
+
+    /**
+     * The model of the settings' bundle, shared by all subtasks of the process that run on its device.
+     *
+     * @throws BundleException if the bundle cannot be served
+     */
+    static FrameEngine ofBundle(JobSettings settings) throws BundleException {
+        int queue = settings.get(JobSettings.QUEUE_CAPACITY);
+        int subtasks = settings.get(JobSettings.PARALLELISM);
+        DenseService service = DenseService.acquire(new ServiceOptions(
+                settings.bundle(),
+                settings.model(),
+                settings.get(JobSettings.FRAME_MAX_PIXELS),
+                subtasks * (queue > 0 ? queue : 32)));
+        ModelIdentity model = new ModelIdentity(
+                service.bundle().name(),
+                service.bundle().version(),
+                service.bundle().sha256(),
+                service.variant().name());
+        List<String> classNames =
+                service.bundle().labels().stream().map(Label::name).toList();
+        return new FrameEngine() {
+            @Override
+            public CompletableFuture<DenseResult> submit(byte[] image) {
+                return service.submit(image);
+            }
+
+            @Override
+            public Executor executor() {
+                return service.executor();
+            }
+
+            @Override
+            public ModelIdentity model() {
+                return model;
+            }
+
+            @Override
+            public List<String> classNames() {
+                return classNames;
+            }
+
+            @Override
+            public int preferredInFlight() {
+                return service.preferredInFlight();
+            }
+
+            @Override
+            public void close() {
+                service.close();
+            }
+        };
+    }
+}

@@ -1,0 +1,132 @@
+package io.upliftstream.job;
+
+import io.upliftstream.job.FrameProblem.Stage;
+import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.schemas.CameraFrame;
+import io.upliftstream.schemas.CaptureClock;
+import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.SingleObject;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Kafka records to frames. A value is a {@link CameraFrame} in Avro's single-object encoding, or a bare JPEG or PNG; then
+ * the key is the camera id, the offset the sequence and the record's timestamp the time.
+ */
+final class FrameParser {
+    private static final byte[] AVRO = {(byte) 0xC3, 0x01};
+    private static final byte[] JPEG = {(byte) 0xFF, (byte) 0xD8, (byte) 0xFF};
+    private static final byte[] PNG = {(byte) 0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+
+    private final InputFormat format;
+    private final long maxBytes;
+
+    FrameParser(InputFormat format, long maxBytes) {
+        this.format = format;
+        this.maxBytes = maxBytes;
+    }
+
+    /** @throws FrameProblem if the record holds no frame */
+    Frame parse(RawFrame source) throws FrameProblem {
+        byte[] value = source.value();
+        if (value == null || value.length == 0) {
+            throw problem("EMPTY_VALUE", "value: empty (expected: an Avro CameraFrame, a JPEG or a PNG)");
+        }
+        if (value.length > maxBytes) {
+            throw problem("VALUE_TOO_LARGE", "value: %d bytes (expected: <= %d)".formatted(value.length, maxBytes));
+        }
+        boolean avro = startsWith(value, AVRO);
+        boolean image = startsWith(value, JPEG) || startsWith(value, PNG);
+        if (avro && format != InputFormat.IMAGE) {
+            return cameraFrame(value, source);
+        } else if (image && format != InputFormat.AVRO) {
+            return bareImage(value, source);
+        }
+        String found = avro ? "an Avro record" : image ? "a bare image" : value.length + " bytes of no known kind";
+        String expected =
+                switch (format) {
+                    case AUTO -> "an Avro CameraFrame, a JPEG or a PNG";
+                    case AVRO -> "an Avro CameraFrame";
+                    case IMAGE -> "a JPEG or a PNG";
+                };
+        throw problem("NOT_A_FRAME", "value: %s (expected: %s)".formatted(found, expected));
+    }
+
+    private static Frame cameraFrame(byte[] value, RawFrame source) throws FrameProblem {
+        CameraFrame frame;
+        try {
+            frame = SingleObject.decode(value, CameraFrame.class);
+        } catch (MalformedRecordException e) {
+            throw problem("MALFORMED_RECORD", String.valueOf(e.getMessage()));
+        }
+        if (frame.getCameraId().isBlank()) {
+            throw problem("MISSING_CAMERA_ID", "cameraId: empty (expected: the name of the camera)");
+        }
+        TraceContext trace = source.trace().traceparent() != null
+                ? source.trace()
+                : new TraceContext(
+                        frame.getTraceparent().orElse(null),
+                        frame.getTracestate().orElse(null));
+        return new Frame(
+                frame.getCameraId(),
+                frame.getSequence(),
+                frame.getCaptureTimeMicros(),
+                frame.getCaptureClock(),
+                array(frame.getImage()),
+                trace,
+                source);
+    }
+
+    private static Frame bareImage(byte[] value, RawFrame source) throws FrameProblem {
+        String cameraId = text(source.key());
+        if (cameraId == null || cameraId.isBlank()) {
+            throw problem(
+                    "MISSING_CAMERA_ID",
+                    "key: %s (expected: the camera id, as text)"
+                            .formatted(source.key() == null ? "none" : source.key().length + " bytes"));
+        }
+        return new Frame(
+                cameraId,
+                source.offset(),
+                source.timestampMillis() * 1000,
+                CaptureClock.KAFKA,
+                value,
+                source.trace(),
+                source);
+    }
+
+    /** The key as text, null if it is none. */
+    static @Nullable String text(byte @Nullable [] key) {
+        if (key == null) {
+            return null;
+        }
+        try {
+            return StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(ByteBuffer.wrap(key))
+                    .toString();
+        } catch (CharacterCodingException e) {
+            return null;
+        }
+    }
+
+    private static byte[] array(ByteBuffer bytes) {
+        if (bytes.hasArray() && bytes.arrayOffset() == 0 && bytes.remaining() == bytes.array().length) {
+            return bytes.array();
+        }
+        byte[] array = new byte[bytes.remaining()];
+        bytes.get(bytes.position(), array);
+        return array;
+    }
+
+    private static boolean startsWith(byte[] value, byte[] magic) {
+        return value.length >= magic.length && Arrays.mismatch(magic, Arrays.copyOf(value, magic.length)) < 0;
+    }
+
+    private static FrameProblem problem(String reason, String message) {
+        return new FrameProblem(Stage.PARSE, reason, message);
+    }
+}

@@ -1,0 +1,99 @@
+package io.upliftstream.job;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.Objects;
+import org.apache.flink.api.common.typeinfo.TypeInformation;
+import org.apache.flink.api.common.typeutils.SimpleTypeSerializerSnapshot;
+import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;
+import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
+import org.apache.flink.core.memory.DataInputView;
+import org.apache.flink.core.memory.DataOutputView;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A Kafka record that is ready to be sent: it was encoded beside the model, so that the sink only passes bytes on. Nobody
+ * changes the arrays. The producer sets the timestamp.
+ *
+ * @param key null for none
+ * @param trace becomes the record's headers
+ */
+@SuppressWarnings("ArrayRecordComponent") // compared by nobody
+public record OutputMessage(String topic, byte @Nullable [] key, byte[] value, TraceContext trace) {
+
+    static final TypeInformation<OutputMessage> TYPE = new ImmutableType<>(OutputMessage.class, new Serializer());
+
+    /** More than Kafka adds around one record: 61 bytes for its batch, 21 for itself, and the lengths of the headers. */
+    private static final int ENVELOPE = 128;
+
+    /** At least what the record takes in Kafka's log before compression, in bytes. */
+    long size() {
+        return size(key, value.length, trace);
+    }
+
+    static long size(byte @Nullable [] key, long valueLength, TraceContext trace) {
+        return ENVELOPE
+                + (key == null ? 0 : key.length)
+                + valueLength
+                + headerSize(TraceContext.TRACEPARENT, trace.traceparent())
+                + headerSize(TraceContext.TRACESTATE, trace.tracestate());
+    }
+
+    private static int headerSize(String name, @Nullable String value) {
+        return value == null ? 0 : name.length() + value.getBytes(StandardCharsets.UTF_8).length;
+    }
+
+    /** Sends every message to its own topic. */
+    static final class ToRecord implements KafkaRecordSerializationSchema<OutputMessage> {
+        @Override
+        public ProducerRecord<byte[], byte[]> serialize(
+                OutputMessage message, KafkaSinkContext context, @Nullable Long timestamp) {
+            ProducerRecord<byte[], byte[]> record =
+                    new ProducerRecord<>(message.topic, null, null, message.key, message.value);
+            addHeader(record, TraceContext.TRACEPARENT, message.trace.traceparent());
+            addHeader(record, TraceContext.TRACESTATE, message.trace.tracestate());
+            return record;
+        }
+
+        private static void addHeader(ProducerRecord<?, ?> record, String name, @Nullable String value) {
+            if (value != null) {
+                record.headers().add(name, value.getBytes(StandardCharsets.UTF_8));
+            }
+        }
+    }
+
+    /** Used only where a stream leaves its chain. */
+    static final class Serializer extends ImmutableType.Serializer<OutputMessage> {
+        @Override
+        public OutputMessage createInstance() {
+            return new OutputMessage("", null, new byte[0], TraceContext.NONE);
+        }
+
+        @Override
+        public void serialize(OutputMessage message, DataOutputView target) throws IOException {
+            target.writeUTF(message.topic);
+            writeBytes(message.key, target);
+            writeBytes(message.value, target);
+            writeTrace(message.trace, target);
+        }
+
+        @Override
+        public OutputMessage deserialize(DataInputView source) throws IOException {
+            return new OutputMessage(
+                    source.readUTF(), readBytes(source), Objects.requireNonNull(readBytes(source)), readTrace(source));
+        }
+
+        @Override
+        public TypeSerializerSnapshot<OutputMessage> snapshotConfiguration() {
+            return new Snapshot();
+        }
+
+        /** Needed by Flink to be public. */
+        public static final class Snapshot extends SimpleTypeSerializerSnapshot<OutputMessage> {
+            public Snapshot() {
+                super(Serializer::new);
+            }
+        }
+    }
+}

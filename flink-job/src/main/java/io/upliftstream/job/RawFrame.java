@@ -1,0 +1,104 @@
+package io.upliftstream.job;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import org.apache.flink.api.common.typeinfo.TypeInformation;
+import org.apache.flink.api.common.typeutils.SimpleTypeSerializerSnapshot;
+import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;
+import org.apache.flink.connector.kafka.source.reader.deserializer.KafkaRecordDeserializationSchema;
+import org.apache.flink.core.memory.DataInputView;
+import org.apache.flink.core.memory.DataOutputView;
+import org.apache.flink.util.Collector;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.header.Header;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A record of the frame topic as Kafka holds it: bytes and position, nothing read yet. Nobody changes the arrays.
+ *
+ * @param timestampMillis of the Kafka record, milliseconds since 1970-01-01T00:00:00Z
+ * @param key null for none
+ * @param value null for none
+ * @param trace of the record's headers
+ */
+@SuppressWarnings("ArrayRecordComponent") // compared by nobody
+public record RawFrame(
+        String topic,
+        int partition,
+        long offset,
+        long timestampMillis,
+        byte @Nullable [] key,
+        byte @Nullable [] value,
+        TraceContext trace) {
+
+    static final TypeInformation<RawFrame> TYPE = new ImmutableType<>(RawFrame.class, new Serializer());
+
+    /** Takes over every record as it is: content never fails here, so that it can fail with a record of its own. */
+    static final class Deserializer implements KafkaRecordDeserializationSchema<RawFrame> {
+        @Override
+        public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<RawFrame> out) {
+            out.collect(new RawFrame(
+                    record.topic(),
+                    record.partition(),
+                    record.offset(),
+                    record.timestamp(),
+                    record.key(),
+                    record.value(),
+                    new TraceContext(
+                            header(record, TraceContext.TRACEPARENT), header(record, TraceContext.TRACESTATE))));
+        }
+
+        private static @Nullable String header(ConsumerRecord<?, ?> record, String name) {
+            Header header = record.headers().lastHeader(name);
+            return header == null || header.value() == null ? null : new String(header.value(), StandardCharsets.UTF_8);
+        }
+
+        @Override
+        public TypeInformation<RawFrame> getProducedType() {
+            return TYPE;
+        }
+    }
+
+    /** Used only where a stream leaves its chain. */
+    static final class Serializer extends ImmutableType.Serializer<RawFrame> {
+        @Override
+        public RawFrame createInstance() {
+            return new RawFrame("", 0, 0, 0, null, null, TraceContext.NONE);
+        }
+
+        @Override
+        public void serialize(RawFrame frame, DataOutputView target) throws IOException {
+            target.writeUTF(frame.topic);
+            target.writeInt(frame.partition);
+            target.writeLong(frame.offset);
+            target.writeLong(frame.timestampMillis);
+            writeBytes(frame.key, target);
+            writeBytes(frame.value, target);
+            writeTrace(frame.trace, target);
+        }
+
+        @Override
+        public RawFrame deserialize(DataInputView source) throws IOException {
+            return new RawFrame(
+                    source.readUTF(),
+                    source.readInt(),
+                    source.readLong(),
+                    source.readLong(),
+                    readBytes(source),
+                    readBytes(source),
+                    readTrace(source));
+        }
+
+        @Override
+        public TypeSerializerSnapshot<RawFrame> snapshotConfiguration() {
+            return new Snapshot();
+        }
+
+        /** Needed by Flink to be public. */
+        public static final class Snapshot extends SimpleTypeSerializerSnapshot<RawFrame> {
+            public Snapshot() {
+                super(Serializer::new);
+            }
+        }
+    }
+}

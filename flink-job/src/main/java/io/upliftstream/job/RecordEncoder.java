@@ -1,0 +1,292 @@
+package io.upliftstream.job;
+
+import io.upliftstream.job.DropRuns.Run;
+import io.upliftstream.job.FrameProblem.Stage;
+import io.upliftstream.model.DenseResult;
+import io.upliftstream.model.FrameTransform;
+import io.upliftstream.model.HeadKind;
+import io.upliftstream.model.HeadOutput;
+import io.upliftstream.model.HeadSpec;
+import io.upliftstream.model.StageTimings;
+import io.upliftstream.schemas.CaptureClock;
+import io.upliftstream.schemas.FeatureRecord;
+import io.upliftstream.schemas.FrameDropped;
+import io.upliftstream.schemas.FrameFailure;
+import io.upliftstream.schemas.Geometry;
+import io.upliftstream.schemas.Mask;
+import io.upliftstream.schemas.MaskCodec;
+import io.upliftstream.schemas.MaskEncoding;
+import io.upliftstream.schemas.ModelIdentity;
+import io.upliftstream.schemas.RecordHeader;
+import io.upliftstream.schemas.SegmentationRecord;
+import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.schemas.SourcePosition;
+import io.upliftstream.schemas.Tensor;
+import io.upliftstream.schemas.TensorCodec;
+import io.upliftstream.schemas.TensorFormat;
+import io.upliftstream.schemas.TensorLayout;
+import io.upliftstream.schemas.TensorType;
+import io.upliftstream.schemas.Timings;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import org.apache.avro.specific.SpecificRecord;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What became of a frame, as Kafka records that fit their topics. Safe for use by many threads.
+ *
+ * <p>Nothing that a topic would refuse leaves here: a result above its topic's limit is a {@link FrameProblem}, and a
+ * failure record goes without the original bytes if these do not fit.
+ */
+final class RecordEncoder {
+    /** The label of pixels that are not part of the frame: a letterbox's padding. */
+    static final int IGNORE_LABEL = 255;
+
+    private static final int MAX_MESSAGE_CHARACTERS = 2000;
+
+    private final JobSettings settings;
+    private final Map<String, Integer> topicLimits;
+    private final ModelIdentity model;
+    private final List<String> classNames;
+
+    /** @param topicLimits the largest record of each topic in bytes, where it is known */
+    RecordEncoder(
+            JobSettings settings, Map<String, Integer> topicLimits, ModelIdentity model, List<String> classNames) {
+        this.settings = settings;
+        this.topicLimits = topicLimits;
+        this.model = model;
+        this.classNames = classNames;
+    }
+
+    /**
+     * A record for every head whose topic is not switched off, in the order of the heads.
+     *
+     * @throws FrameProblem if one of them cannot be encoded or does not fit its topic
+     */
+    FrameOutcome.Result result(Frame frame, DenseResult result) throws FrameProblem {
+        long start = System.nanoTime();
+        List<OutputMessage> messages = new ArrayList<>();
+        for (HeadOutput output : result.output().heads()) {
+            Optional<String> topic = settings.topic(output.head().kind());
+            if (topic.isPresent()) {
+                OutputMessage message;
+                try {
+                    message = message(topic.get(), frame, record(frame, output, result));
+                } catch (IllegalArgumentException e) { // from the codecs
+                    throw new FrameProblem(
+                            Stage.ENCODE,
+                            "NOT_ENCODABLE",
+                            "result of head %s: %s".formatted(output.head().name(), e.getMessage()));
+                }
+                long limit = limit(message.topic());
+                if (message.size() > limit) {
+                    throw new FrameProblem(
+                            Stage.PUBLISH,
+                            "RESULT_TOO_LARGE",
+                            "result of head %s: %d bytes (expected: <= %d, the limit of topic %s)"
+                                    .formatted(output.head().name(), message.size(), limit, message.topic()));
+                }
+                messages.add(message);
+            }
+        }
+        return new FrameOutcome.Result(messages, frame, result.timings(), System.nanoTime() - start);
+    }
+
+    /**
+     * The record of a frame without a result.
+     *
+     * @param frame null if the source could not be read so far
+     */
+    FrameOutcome.Failure failure(RawFrame source, @Nullable Frame frame, FrameProblem problem) {
+        byte[] original = source.value() == null ? new byte[0] : source.value();
+        TraceContext trace = frame == null ? source.trace() : frame.trace();
+        String topic = settings.get(JobSettings.FAILURES_TOPIC);
+        byte[] key = key(frame == null ? null : frame.cameraId(), source.key());
+        RecordHeader.Builder header = header(source, trace).setModel(model);
+        if (frame == null) {
+            String cameraId = FrameParser.text(source.key());
+            header.setCameraId(cameraId == null ? "" : cameraId)
+                    .setSequence(-1)
+                    .setCaptureTimeMicros(source.timestampMillis() * 1000)
+                    .setCaptureClock(CaptureClock.KAFKA);
+        } else {
+            identify(header, frame);
+        }
+        String message = String.valueOf(problem.getMessage());
+        FrameFailure.Builder failure = FrameFailure.newBuilder()
+                .setHeader(header.build())
+                .setStage(problem.stage().toString())
+                .setReason(problem.reason())
+                .setMessage(message.substring(0, Math.min(message.length(), MAX_MESSAGE_CHARACTERS)))
+                .setOriginalLength(original.length)
+                .setOriginalSha256(sha256(original));
+        byte[] value = SingleObject.encode(failure.build());
+        if (original.length > 0 && OutputMessage.size(key, value.length + original.length, trace) <= limit(topic)) {
+            value = SingleObject.encode(
+                    failure.setOriginal(ByteBuffer.wrap(original)).build());
+        }
+        return new FrameOutcome.Failure(new OutputMessage(topic, key, value, trace));
+    }
+
+    /** The record of frames that were let go. */
+    FrameOutcome.Dropped dropped(Run run) {
+        Frame first = run.first();
+        FrameDropped dropped = FrameDropped.newBuilder()
+                .setHeader(
+                        identify(header(first.source(), first.trace()), first).build())
+                .setReason("MAX_AGE")
+                .setCount(run.count())
+                .setLastSequence(run.last().sequence())
+                .setLastOffset(run.last().source().offset())
+                .setAgeMillis(run.maxAgeMillis())
+                .build();
+        return new FrameOutcome.Dropped(message(settings.get(JobSettings.DROPPED_TOPIC), first, dropped), run.count());
+    }
+
+    private SpecificRecord record(Frame frame, HeadOutput output, DenseResult result) {
+        HeadSpec head = output.head();
+        long start = System.nanoTime();
+        RecordHeader.Builder header = identify(header(frame.source(), frame.trace()), frame)
+                .setModel(model)
+                .setGeometry(geometry(head, result.transform()));
+        if (head.kind() == HeadKind.SEGMENTATION) {
+            MaskEncoding encoding = settings.get(JobSettings.MASK_FORMAT).encoding();
+            Mask mask = mask(encoding, output.data(), head, result.transform(), IGNORE_LABEL);
+            SegmentationRecord.Builder record = SegmentationRecord.newBuilder()
+                    .setName(head.name())
+                    .setClasses(head.channels())
+                    .setClassNames(classNames)
+                    .setMask(mask);
+            ByteBuffer confidence = output.confidence();
+            if (confidence != null && settings.get(JobSettings.CONFIDENCE)) {
+                // confidence has no runs
+                MaskEncoding smooth = encoding == MaskEncoding.RLE ? MaskEncoding.RAW_ZSTD : encoding;
+                record.setConfidence(mask(smooth, confidence, head, result.transform(), 0));
+            }
+            return record.setHeader(
+                            header.setTimings(timings(result.timings(), start)).build())
+                    .build();
+        }
+        Tensor tensor = tensor(output);
+        return FeatureRecord.newBuilder()
+                .setName(head.name())
+                .setUnit(head.unit())
+                .setTensor(tensor)
+                .setHeader(header.setTimings(timings(result.timings(), start)).build())
+                .build();
+    }
+
+    private static Mask mask(
+            MaskEncoding encoding, ByteBuffer pixels, HeadSpec head, FrameTransform transform, int padding) {
+        byte[] labels = new byte[head.width() * head.height()];
+        pixels.get(pixels.position(), labels);
+        pad(labels, geometry(head, transform), (byte) padding);
+        return MaskCodec.encode(encoding, labels, head.width(), head.height());
+    }
+
+    /** Overwrites the pixels whose centre is not in the frame; none are, unless the input is letterboxed. */
+    private static void pad(byte[] pixels, Geometry geometry, byte padding) {
+        int width = geometry.getOutputWidth();
+        for (int y = 0; y < geometry.getOutputHeight(); y++) {
+            double frameY = (y + 0.5) * geometry.getScaleY() + geometry.getOffsetY();
+            boolean rowInside = frameY >= 0 && frameY < geometry.getFrameHeight();
+            for (int x = 0; x < width; x++) {
+                double frameX = (x + 0.5) * geometry.getScaleX() + geometry.getOffsetX();
+                if (!rowInside || frameX < 0 || frameX >= geometry.getFrameWidth()) {
+                    pixels[y * width + x] = padding;
+                }
+            }
+        }
+    }
+
+    private Tensor tensor(HeadOutput output) {
+        HeadSpec head = output.head();
+        TensorType given =
+                switch (head.dtype()) {
+                    case FLOAT16 -> TensorType.FLOAT16;
+                    case FLOAT32 -> TensorType.FLOAT32;
+                    case UINT8 ->
+                        throw new IllegalArgumentException(
+                                "head " + head.name() + ": UINT8 (expected: FLOAT16 or FLOAT32)");
+                };
+        return TensorCodec.encode(
+                output.data(),
+                given,
+                new TensorFormat(
+                        List.of(head.channels(), head.height(), head.width()),
+                        TensorLayout.CHW,
+                        head.stride(),
+                        null,
+                        settings.get(JobSettings.TENSOR_DTYPE).type(),
+                        true,
+                        settings.get(JobSettings.TENSOR_COMPRESSION).compression()));
+    }
+
+    private static RecordHeader.Builder header(RawFrame source, TraceContext trace) {
+        return RecordHeader.newBuilder()
+                .setSource(new SourcePosition(
+                        source.topic(), source.partition(), source.offset(), source.timestampMillis()))
+                .setTraceparent(trace.traceparent())
+                .setTracestate(trace.tracestate());
+    }
+
+    private static RecordHeader.Builder identify(RecordHeader.Builder header, Frame frame) {
+        return header.setCameraId(frame.cameraId())
+                .setSequence(frame.sequence())
+                .setCaptureTimeMicros(frame.captureTimeMicros())
+                .setCaptureClock(frame.captureClock());
+    }
+
+    private static Geometry geometry(HeadSpec head, FrameTransform transform) {
+        return new Geometry(
+                transform.frameWidth(),
+                transform.frameHeight(),
+                head.width(),
+                head.height(),
+                transform.scaleX() * head.stride(),
+                transform.scaleY() * head.stride(),
+                transform.offsetX(),
+                transform.offsetY());
+    }
+
+    private static Timings timings(StageTimings timings, long encodeStart) {
+        return new Timings(
+                TimeUnit.NANOSECONDS.toMicros(timings.decodeNanos()),
+                TimeUnit.NANOSECONDS.toMicros(timings.queueNanos()),
+                TimeUnit.NANOSECONDS.toMicros(timings.backboneNanos()),
+                TimeUnit.NANOSECONDS.toMicros(timings.upsampleNanos()),
+                TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - encodeStart),
+                timings.batchSize());
+    }
+
+    private static OutputMessage message(String topic, Frame frame, SpecificRecord record) {
+        return new OutputMessage(
+                topic, key(frame.cameraId(), frame.source().key()), SingleObject.encode(record), frame.trace());
+    }
+
+    private static byte @Nullable [] key(@Nullable String cameraId, byte @Nullable [] sourceKey) {
+        return cameraId == null ? sourceKey : cameraId.getBytes(StandardCharsets.UTF_8);
+    }
+
+    private long limit(String topic) {
+        long most = settings.get(JobSettings.OUTPUT_MAX_BYTES).getBytes();
+        Integer limit = topicLimits.get(topic);
+        return limit == null ? most : Math.min(limit, most);
+    }
+
+    private static String sha256(byte[] bytes) {
+        try {
+            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every JDK has SHA-256", e);
+        }
+    }
+}
