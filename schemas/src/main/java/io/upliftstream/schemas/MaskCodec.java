@@ -85,26 +85,27 @@ public final class MaskCodec {
     }
 
     private static byte[] decodeRuns(ByteBuffer data, int pixels) {
+        byte[] runs = new byte[data.remaining()];
+        data.get(data.position(), runs);
         byte[] labels = new byte[pixels];
         int filled = 0;
-        int end = data.limit();
-        for (int at = data.position(); at < end; ) {
-            byte label = data.get(at++);
+        for (int at = 0; at < runs.length; ) {
+            byte label = runs[at++];
             long length = 0;
             int next = 0x80;
             for (int shift = 0; (next & 0x80) != 0; shift += 7) {
-                if (at == end || shift == 7 * MAX_VARINT_BYTES) {
+                if (at == runs.length || shift == 7 * MAX_VARINT_BYTES) {
                     throw new MalformedRecordException(
                             "mask: a run without the end of its length (expected: a varint of at most %d bytes)"
                                     .formatted(MAX_VARINT_BYTES));
                 }
-                next = data.get(at++);
+                next = runs[at++];
                 length |= (long) (next & 0x7F) << shift;
             }
             if (length == 0 || length > pixels - filled) {
                 throw new MalformedRecordException(
-                        "mask: a run of %d pixels after %d (expected: 1 to %d, up to %d in all)"
-                                .formatted(length, filled, pixels - filled, pixels));
+                        "mask: a run of %d pixels after %d of %d (expected: 1 to what is left)"
+                                .formatted(length, filled, pixels));
             }
             Arrays.fill(labels, filled, filled += (int) length, label);
         }

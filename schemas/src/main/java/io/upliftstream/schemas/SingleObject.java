@@ -1,5 +1,7 @@
 package io.upliftstream.schemas;
 
+import static java.util.Objects.requireNonNullElse;
+
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -8,7 +10,6 @@ import java.nio.ByteOrder;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import org.apache.avro.AvroRuntimeException;
 import org.apache.avro.Schema;
 import org.apache.avro.SchemaNormalization;
 import org.apache.avro.io.BinaryDecoder;
@@ -92,10 +93,14 @@ public final class SingleObject {
         try {
             record = type.cast(reader.read(null, decoder));
             complete = decoder.isEnd();
-        } catch (IOException | AvroRuntimeException | IndexOutOfBoundsException | NegativeArraySizeException e) {
+        } catch (IOException | RuntimeException e) {
+            // Damaged bytes make Avro throw nearly anything.
             throw new MalformedRecordException(
                     "%s: %d bytes that do not hold what its schema says (%s)"
-                            .formatted(type.getSimpleName(), bytes.length, e.getMessage()),
+                            .formatted(
+                                    type.getSimpleName(),
+                                    bytes.length,
+                                    requireNonNullElse(e.getMessage(), "they end early")),
                     e);
         }
         if (!complete) {

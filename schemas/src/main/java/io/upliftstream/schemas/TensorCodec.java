@@ -130,66 +130,70 @@ public final class TensorCodec {
     }
 
     private static Tensor quantise(float[] values, byte[] quantised, TensorFormat format) {
-        int groups = format.perChannel() ? format.channels() : 1;
-        // The elements of one channel lie side by side in CHW and `channels` apart in HWC.
-        boolean apart = groups > 1 && format.layout() == TensorLayout.HWC;
-        int step = apart ? groups : 1;
-        int run = values.length / groups;
+        int groups = format.perChannel() ? channels(format.shape(), format.layout()) : 1;
+        int run = run(values.length, groups, format.layout());
+        float[] low = new float[groups];
+        float[] high = new float[groups];
+        for (int start = 0, group = 0; start < values.length; start += run, group = (group + 1) % groups) {
+            float lowest = low[group];
+            float highest = high[group];
+            for (int i = start; i < start + run; i++) {
+                lowest = Math.min(lowest, values[i]);
+                highest = Math.max(highest, values[i]);
+            }
+            low[group] = lowest;
+            high[group] = highest;
+        }
         List<Float> scales = new ArrayList<>(groups);
         List<Integer> zeroPoints = new ArrayList<>(groups);
         for (int group = 0; group < groups; group++) {
-            int start = apart ? group : group * run;
-            int end = apart ? values.length : start + run;
-            float low = 0;
-            float high = 0;
-            boolean finite = true;
-            for (int i = start; i < end; i += step) {
-                float value = values[i];
-                finite &= Math.abs(value) <= Float.MAX_VALUE;
-                low = Math.min(low, value);
-                high = Math.max(high, value);
-            }
-            if (!finite) {
+            float scale = (float) (((double) high[group] - low[group]) / 255);
+            if (!(scale < Float.POSITIVE_INFINITY)) {
                 throw new IllegalArgumentException("tensor values: NaN or infinity (expected: finite ones for INT8)");
             }
-            float scale = (float) (((double) high - low) / 255);
             if (scale < Float.MIN_NORMAL) {
                 scale = 1;
             }
-            int zeroPoint = Math.round(-128 - low / scale);
-            float inverse = 1 / scale;
-            for (int i = start; i < end; i += step) {
-                int q = Math.round(values[i] * inverse) + zeroPoint;
+            scales.add(scale);
+            zeroPoints.add((int) Math.rint(-128 - low[group] / scale));
+        }
+        for (int start = 0, group = 0; start < values.length; start += run, group = (group + 1) % groups) {
+            float inverse = 1 / scales.get(group);
+            int zeroPoint = zeroPoints.get(group);
+            for (int i = start; i < start + run; i++) {
+                int q = (int) Math.rint(values[i] * inverse) + zeroPoint;
                 quantised[i] = (byte) Math.max(-128, Math.min(127, q));
             }
-            scales.add(scale);
-            zeroPoints.add(zeroPoint);
         }
         return tensor(quantised, scales, zeroPoints, format);
     }
 
     private static float[] dequantise(ByteBuffer elements, Tensor tensor) {
-        List<Integer> shape = tensor.getShape();
-        int channels = shape.get(tensor.getLayout() == TensorLayout.CHW ? 0 : 2);
+        int channels = channels(tensor.getShape(), tensor.getLayout());
         int groups = tensor.getScales().size();
         if ((groups != 1 && groups != channels) || tensor.getZeroPoints().size() != groups) {
             throw new MalformedRecordException("tensor: %d scales and %d zero points (expected: 1 or %d of each)"
                     .formatted(groups, tensor.getZeroPoints().size(), channels));
         }
         float[] values = new float[elements.remaining()];
-        boolean apart = groups > 1 && tensor.getLayout() == TensorLayout.HWC;
-        int step = apart ? groups : 1;
-        int run = values.length / groups;
-        for (int group = 0; group < groups; group++) {
+        int run = run(values.length, groups, tensor.getLayout());
+        for (int start = 0, group = 0; start < values.length; start += run, group = (group + 1) % groups) {
             float scale = tensor.getScales().get(group);
             int zeroPoint = tensor.getZeroPoints().get(group);
-            int start = apart ? group : group * run;
-            int end = apart ? values.length : start + run;
-            for (int i = start; i < end; i += step) {
+            for (int i = start; i < start + run; i++) {
                 values[i] = (elements.get(i) - zeroPoint) * scale;
             }
         }
         return values;
+    }
+
+    private static int channels(List<Integer> shape, TensorLayout layout) {
+        return shape.get(layout == TensorLayout.CHW ? 0 : 2);
+    }
+
+    /** Elements side by side that share a scale: all, a channel's plane, or a single one. */
+    private static int run(int elements, int groups, TensorLayout layout) {
+        return groups == 1 || layout == TensorLayout.CHW ? elements / groups : 1;
     }
 
     private static Tensor tensor(byte[] elements, List<Float> scales, List<Integer> zeroPoints, TensorFormat format) {

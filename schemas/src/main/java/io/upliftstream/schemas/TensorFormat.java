@@ -43,8 +43,4 @@ public record TensorFormat(
     int elements() {
         return TensorCodec.elements(shape);
     }
-
-    int channels() {
-        return shape.get(layout == TensorLayout.CHW ? 0 : 2);
-    }
 }
