@@ -22,7 +22,6 @@ from uplift_toolkit.uplift import (
     Down,
     LocalAttender,
     Uplift,
-    auto_residual,
     encoder_image,
     resize,
 )
@@ -76,20 +75,19 @@ class FastBlock(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         x = self.first[0](inputs[0])
         for conv, part in zip(self.first[1:], inputs[1:], strict=True):
-            x = x + conv(part)
-        x = self.norms[0](x).relu()
+            x = x.add_(conv(part))
+        x = self.norms[0](x).relu_()
         for conv, norm in zip(self.rest, self.norms[1:], strict=True):
-            x = norm(conv(x)).relu()
+            x = norm(conv(x)).relu_()
         x = self.last(x)
         if not self.residual:
             return x
         kept = inputs[0] if inputs[0].shape[1] >= self.width else torch.cat(inputs, dim=1)
-        if self.stride > 1:
-            kept = kept[:, :, :: self.stride, :: self.stride]
-        if self.skip is None:
-            return auto_residual(kept, x)
-        kept = kept[:, : self.width]
-        return x + F.conv2d(kept, self.skip.weight[:, : kept.shape[1]])
+        kept = kept[:, : self.width, :: self.stride, :: self.stride]
+        if self.skip is not None:
+            return x.add_(F.conv2d(kept, self.skip.weight[:, : kept.shape[1]]))
+        x[:, : kept.shape[1]].add_(kept)
+        return x
 
 
 def _split(conv: nn.Conv2d, widths: Sequence[int], stride: int) -> list[nn.Conv2d]:
@@ -200,11 +198,21 @@ class FastEncoder(nn.Module):
         return maps
 
 
+def fold_batch_norms(layers: nn.Sequential) -> nn.Sequential:
+    """The same layers, every batch norm folded into the convolution before it."""
+    folded: list[nn.Module] = []
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d):
+            folded[-1] = fuse_conv_bn_eval(folded[-1], layer)
+        else:
+            folded.append(copy.deepcopy(layer))
+    return nn.Sequential(*folded)
+
+
 def _folded_down(down: Down) -> Down:
     down = copy.deepcopy(down)
     if isinstance(down.down, nn.Sequential):
-        conv, norm, relu = down.down
-        down.down = nn.Sequential(fuse_conv_bn_eval(conv, norm), relu)
+        down.down = fold_batch_norms(down.down)
     return down
 
 

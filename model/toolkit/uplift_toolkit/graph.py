@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
+from uplift_toolkit.fast import FastUplift, Readout, fold_batch_norms
 from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel
 from uplift_toolkit.uplift import resize
@@ -33,7 +36,10 @@ class BackboneGraph(nn.Module):
     def __init__(self, model: DenseModel, dtype: torch.dtype) -> None:
         super().__init__()
         self.normalise = Normalise(dtype)
-        self.backbone = model.backbone.to(dtype)
+        backbone = copy.deepcopy(model.backbone).eval()
+        if isinstance(backbone.patch_embed.proj, nn.Sequential):
+            backbone.patch_embed.proj = fold_batch_norms(backbone.patch_embed.proj)
+        self.backbone = backbone.to(dtype, memory_format=torch.channels_last)
         self.output = torch.float32 if dtype == torch.bfloat16 else dtype
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -45,27 +51,32 @@ class UpsamplerGraph(nn.Module):
 
     def __init__(self, model: DenseModel, dtype: torch.dtype) -> None:
         super().__init__()
-        self.config = model.config
+        config = model.config
+        height, width, patch = config.input.height, config.input.width, config.vit.patch
+        readouts = []
+        for head in config.heads:
+            linear = model.heads[head.name].linear
+            readouts.append(Readout(config.step_of(head), linear.weight[:, :, 0, 0], linear.bias))
+        fast = FastUplift(model.upsampler, (height, width), (height // patch, width // patch), readouts)
+        self.upsampler = fast.to(dtype, memory_format=torch.channels_last)
         self.normalise = Normalise(dtype)
         self.dtype = dtype
-        self.upsampler = model.upsampler.to(dtype)
-        self.heads = model.heads.to(dtype)
+        self.heads = [(head, config.size_of(head)) for head in config.heads]
 
     def forward(self, frames: Tensor, features: Tensor) -> tuple[Tensor, ...]:
-        features = features.to(self.dtype)
-        grids = [features, *self.upsampler(self.normalise(frames), features, self.config.steps)]
+        maps = self.upsampler(self.normalise(frames), features.to(self.dtype))
         outputs: list[Tensor] = []
-        for head in self.config.heads:
-            x = self.heads[head.name](grids[self.config.step_of(head)])
-            outputs += finish(head, resize(x, self.config.size_of(head)))
+        for (head, size), x in zip(self.heads, maps, strict=True):
+            outputs += finish(head, resize(x, size))
         return tuple(outputs)
 
 
 def finish(head: HeadConfig, x: Tensor) -> list[Tensor]:
     """Logits or values [N,K,H,W] to what is handed out: u8 labels (and u8 confidence), or fp16 values."""
     if head.kind != "segmentation":
-        return [(x.exp() if head.log else x).to(torch.float16).contiguous()]
+        return [x.to(torch.float16).contiguous()]
+    x = x.permute(0, 2, 3, 1)
     if not head.confidence:
-        return [x.argmax(dim=1).to(torch.uint8).contiguous()]
-    share, label = x.softmax(dim=1, dtype=torch.float32).max(dim=1)
-    return [label.to(torch.uint8).contiguous(), (share * 255).round().to(torch.uint8).contiguous()]
+        return [x.argmax(dim=-1).to(torch.uint8)]
+    share, label = x.softmax(dim=-1, dtype=torch.float32).max(dim=-1)
+    return [label.to(torch.uint8), (share * 255).round().to(torch.uint8)]
