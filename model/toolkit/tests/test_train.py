@@ -1,0 +1,239 @@
+"""Training and judging on a tiny world of coloured rectangles, through the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+from uplift_toolkit.__main__ import main
+from uplift_toolkit.data import VOID, Frames, Window, class_weights
+from uplift_toolkit.evaluate import Confusion
+from uplift_toolkit.model import DenseModel, ModelConfig
+from uplift_toolkit.probe import Upsampled
+from uplift_toolkit.train import Training, patch_histograms, patch_log_depths
+
+COLOURS = np.array([[90, 90, 90], [40, 160, 60], [200, 40, 40]], np.uint8)
+METRES = np.array([8.0, 20.0, 40.0])
+
+
+def draw(directory: Path, count: int, seed: int) -> Path:
+    """Frames of 128×64: ground (0), a wall (1), a box (2), a column of void; their depth is their class's."""
+    rng = np.random.default_rng(seed)
+    for kind in ("images", "labels", "depth"):
+        (directory / kind).mkdir(parents=True)
+    for i in range(count):
+        labels = np.zeros((64, 128), np.uint8)
+        labels[: rng.integers(16, 48)] = 1
+        y, x = rng.integers(0, 40), rng.integers(0, 90)
+        labels[y : y + 24, x : x + 30] = 2
+        depth = (METRES[labels] * 100).astype(np.uint16)
+        image = np.clip(COLOURS[labels] + rng.normal(0, 8, (64, 128, 3)), 0, 255).astype(np.uint8)
+        labels[:, 127] = VOID
+        Image.fromarray(image).save(directory / "images" / f"{i:03}.jpg", quality=95)
+        Image.fromarray(labels).save(directory / "labels" / f"{i:03}.png")
+        Image.fromarray(depth).save(directory / "depth" / f"{i:03}.png")
+    return directory
+
+
+def config_file(path: Path) -> Path:
+    vit = {"patch": 8, "dim": 16, "depth": 1, "heads": 2, "grid": [8, 16], "class_token": False}
+    values = {
+        "name": "boxes",
+        "version": "1",
+        "description": "Rectangles.",
+        "license": "Apache-2.0",
+        "input": {"width": 128, "height": 64},
+        "backbone": {"vit": {**vit, "layer_scale": False, "stem": "conv"}},
+        "upsampler": {"steps": 3, "uplift": {"neighbours": 5, "encoder": [4, 8, 8, 8, 8], "decoder": 8}},
+        "heads": [
+            {"name": "segmentation", "kind": "segmentation", "channels": 3, "confidence": True},
+            {"name": "features", "kind": "features", "channels": 4, "stride": 4},
+            {"name": "depth", "kind": "regression", "channels": 1, "stride": 2, "unit": "m", "log": True},
+        ],
+        "labels": "labels.json",
+    }
+    path.write_text(yaml.safe_dump(values))
+    labels = [{"id": i, "name": name, "color": "#010203"} for i, name in enumerate(["ground", "wall", "box"])]
+    (path.parent / "labels.json").write_text(json.dumps(labels))
+    return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors as small as these are slower with more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The whole chain once: data, backbone, upsampler (with and without labels), heads."""
+    directory = tmp_path_factory.mktemp("world")
+    paths = {
+        "data": draw(directory / "train", 24, seed=1),
+        "seen": draw(directory / "validation", 8, seed=2),
+        "config": config_file(directory / "boxes.yaml"),
+        "weights": directory / "weights",
+    }
+    common = ["--config", paths["config"], "--data", paths["data"], "--output", paths["weights"]]
+    command("train-backbone", *common, "--steps", 120, "--batch", 1, "--lr", 0.003)
+    command("train-upsampler", *common, "--steps", 20, "--images", 12, "--batch", 2)
+    labelled = ["--init", paths["weights"] / "upsampler.safetensors", "--task-loss", 1]
+    command("train-upsampler", *common, "--steps", 20, "--images", 12, "--batch", 2, *labelled)
+    command("train-heads", *common, "--images", 16, "--pixels", 200, "--steps", 300)
+    return paths
+
+
+def command(name: str, *arguments: object) -> None:
+    assert main([name, *map(str, arguments)]) == 0
+
+
+def test_a_trained_model_sees_unseen_frames(world: dict[str, Path], tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command(
+        "evaluate", "--config", world["config"], "--data", world["seen"], "--weights", world["weights"],
+        "--report", report,
+    )  # fmt: skip
+    scores = json.loads(report.read_text())["heads"]
+    assert set(scores["segmentation"]) == {"nearest", "bilinear", "uplift"}
+    assert scores["segmentation"]["uplift"]["pixelAccuracy"] > 0.8
+    assert set(scores["segmentation"]["uplift"]["iou"]) == {"ground", "wall", "box"}
+    assert scores["depth"]["uplift"]["absRel"] < 0.25
+
+
+def test_the_bundle_scores_as_the_readable_model(world: dict[str, Path], tmp_path: Path) -> None:
+    common = ["--config", world["config"], "--data", world["seen"]]
+    command("export", "--config", world["config"], "--weights", world["weights"], "--output", tmp_path / "b")
+    readable, exported = tmp_path / "readable.json", tmp_path / "exported.json"
+    command("evaluate", *common, "--weights", world["weights"], "--report", readable)
+    command(
+        "evaluate", *common, "--bundle", tmp_path / "b", "--report", exported, "--show", tmp_path / "show"
+    )
+    a = json.loads(readable.read_text())["heads"]
+    b = json.loads(exported.read_text())["heads"]
+    assert b["segmentation"]["cpu-fp32"]["meanIoU"] == pytest.approx(
+        a["segmentation"]["uplift"]["meanIoU"], abs=1e-3
+    )
+    assert b["depth"]["cpu-fp32"]["absRel"] == pytest.approx(a["depth"]["uplift"]["absRel"], abs=1e-3)
+    assert Image.open(tmp_path / "show" / "00.png").size == (3 * 128, 64)
+
+
+def test_reports_hold_both_losses_per_level(world: dict[str, Path]) -> None:
+    last = json.loads((world["weights"] / "upsampler.json").read_text())["history"][-1]
+    assert {"L2/1", "L2/2", "L2/3", "bilinear/1", "bilinear/2", "bilinear/3", "task"} <= set(last)
+    history = json.loads((world["weights"] / "backbone.json").read_text())["history"]
+    assert history[-1]["classes"] < 0.5 * history[0]["classes"]
+
+
+class StoppedError(Exception):
+    """Stands for a run that was killed."""
+
+
+def test_a_resumed_run_ends_as_an_unbroken_one(
+    world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(output: Path, *more: object) -> None:
+        command(
+            "train-backbone", "--config", world["config"], "--data", world["data"], "--output", output,
+            "--batch", 1, "--seed", 3, "--steps", 4, "--save-minutes", 0, *more,
+        )  # fmt: skip
+
+    train(tmp_path / "whole")
+    update = Training.update
+
+    def stopping(self: Training, *arguments: Any, **numbers: float) -> None:
+        if self.step == 2:
+            raise StoppedError
+        update(self, *arguments, **numbers)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", stopping)
+        with pytest.raises(StoppedError):
+            train(tmp_path / "broken")
+    torch.manual_seed(99)  # the checkpoint decides, not what came before
+    train(tmp_path / "broken", "--resume")
+    whole, broken = (load_file(tmp_path / d / "backbone.safetensors") for d in ("whole", "broken"))
+    for name, expected in whole.items():
+        torch.testing.assert_close(broken[name], expected)
+
+
+def test_resume_without_a_checkpoint_says_so(
+    world: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--config", world["config"], "--data", world["data"], "--output", tmp_path, "--resume"]
+    assert main(["train-backbone", *map(str, arguments)]) == 2
+    assert "backbone.checkpoint.pt: no such file" in capsys.readouterr().err
+
+
+def test_sampled_and_commuted_features_are_the_readable_models(world: dict[str, Path]) -> None:
+    model = DenseModel(ModelConfig.load(world["config"])).eval()
+    for part in ("backbone", "upsampler", "heads"):
+        getattr(model, part).load_state_dict(load_file(world["weights"] / f"{part}.safetensors"))
+    images = torch.randn(2, 3, 64, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        upsampled = Upsampled(model, images)
+        whole = model(images)
+        for head in model.config.heads:
+            found = upsampled.head_map("uplift", model.heads[head.name])
+            torch.testing.assert_close(found, whole[head.name], atol=1e-4, rtol=0)
+        grids = model.upsampler(images, upsampled.features, 3)
+        y, x = torch.tensor([[0, 5, 63], [1, 62, 31]]), torch.tensor([[127, 8, 0], [64, 2, 33]])
+        picked = upsampled.at("uplift", 3, y, x)
+        expected = torch.stack([grids[2][n, :, y[n], x[n]].T for n in range(2)])
+        torch.testing.assert_close(picked, expected, atol=1e-5, rtol=0)
+        plain = torch.nn.functional.interpolate(upsampled.features, scale_factor=8, mode="bilinear")
+        expected = torch.stack([plain[n, :, y[n], x[n]].T for n in range(2)])
+        torch.testing.assert_close(upsampled.at("bilinear", 3, y, x), expected, atol=1e-4, rtol=0)
+
+
+def test_labels_and_depth_are_the_frames_at_the_pixel_centres(world: dict[str, Path]) -> None:
+    frames = Frames(world["data"])
+    batch = frames.batch([(3, frames.whole()), (3, Window(0, 0, 128, 64, flip=True))], (32, 64))
+    assert torch.equal(batch.labels[0], torch.from_numpy(frames.labels[3][1::2, 1::2].copy()))
+    assert torch.equal(batch.labels[1], batch.labels[0].flip(1))
+    known = batch.labels[0] != VOID
+    expected = torch.from_numpy(METRES).float()[batch.labels[0][known].long()]
+    assert torch.equal(batch.depth[0][known], expected)
+
+
+def test_patch_targets() -> None:
+    labels = torch.full((1, 8, 16), 1, dtype=torch.uint8)
+    labels[0, :4, :8], labels[0, 0, 8:] = 2, VOID
+    shares = patch_histograms(labels, 8, 3)
+    assert shares[0, :, 0, 0].tolist() == [0, 0.5, 0.5]
+    assert shares[0, :, 0, 1].tolist() == [0, 0.875, 0]
+    depth = torch.zeros(1, 8, 16)
+    depth[0, :, :4] = 10.0
+    mean, share = patch_log_depths(depth, 8)
+    assert mean[0, 0, 0, 0] == pytest.approx(np.log(10.0), abs=1e-5)
+    assert share[0, 0, 0].tolist() == [0.5, 0.0]
+
+
+def test_rare_classes_weigh_more_and_absent_ones_nothing() -> None:
+    weights = class_weights(np.array([0.81, 0.09, 0.01, 0.09, 0.0]), balance=0.5)
+    assert weights.tolist() == pytest.approx([1 / 3, 1, 3, 1, 0], abs=1e-5)
+
+
+def test_iou_counts_only_labelled_pixels_and_present_classes() -> None:
+    confusion = Confusion([{"name": name} for name in "abc"])
+    confusion.add(torch.tensor([0, 0, 1, 1, VOID]), torch.tensor([0, 1, 1, 2, 0]))
+    report = confusion.report()
+    assert report["pixelAccuracy"] == 0.5
+    assert report["iou"] == {"a": 0.5, "b": pytest.approx(1 / 3, abs=1e-4)}
+    assert report["meanIoU"] == pytest.approx(5 / 12, abs=1e-4)
+
+
+def test_a_directory_without_frames_says_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no images/\*\.jpg \(expected: a data set"):
+        Frames(tmp_path)

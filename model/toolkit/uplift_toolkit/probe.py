@@ -1,0 +1,212 @@
+"""Linear heads fitted on frozen, upsampled features, by one recipe for nearest, bilinear and UPLiFT.
+
+Features are sampled at some pixels of every frame, classes drawn by weight, and the heads fitted on those.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from uplift_toolkit.data import Batch, Frames
+from uplift_toolkit.graph import Normalise
+from uplift_toolkit.heads import HeadConfig, LinearHead
+from uplift_toolkit.model import DenseModel, ModelConfig
+from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, encoder_image
+
+UPSAMPLINGS = ("nearest", "bilinear", "uplift")
+
+
+def step_inputs(
+    upsampler: Uplift, images: Tensor, features: Tensor, steps: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Guide [N,G,2h,2w] and value [N,C,h,w] of every step; attender(guide, value) is the step's output.
+
+    A linear head commutes with the attender, whose weights sum to one: its map after the step is
+    attender(guide, head(value)), without the step's full-size features.
+    """
+    if upsampler.refiner is not None:
+        raise ValueError(
+            "upsampler: has a refiner (expected: none, as its output is no linear mix of features)"
+        )
+    maps = upsampler.encoder(encoder_image(images, upsampler.patch))
+    inputs = []
+    x = features
+    for step in range(steps):
+        guide = upsampler.decoder(x, maps, None)
+        inputs.append((guide, x))
+        if step + 1 < steps:
+            x = upsampler.attender(guide, x)
+    return inputs
+
+
+class Upsampled:
+    """Features of some images, upsampled in three ways: head maps of all pixels, or features of some."""
+
+    def __init__(self, model: DenseModel, images: Tensor) -> None:
+        self.config = model.config
+        self.attender = model.upsampler.attender
+        self.features = model.backbone(images)
+        self.inputs = step_inputs(model.upsampler, images, self.features, self.config.steps)
+
+    def head_map(self, upsampling: str, head: LinearHead) -> Tensor:
+        """[N,K,H/stride,W/stride] in float."""
+        step = self.config.step_of(head.config)
+        if step == 0:
+            return head(self.features)
+        if upsampling == "uplift":
+            guide, value = self.inputs[step - 1]
+            return self.attender(guide, head(value))
+        align = None if upsampling == "nearest" else False
+        return F.interpolate(
+            head(self.features), scale_factor=2.0**step, mode=upsampling, align_corners=align
+        )
+
+    def at(self, upsampling: str, step: int, y: Tensor, x: Tensor) -> Tensor:
+        """Features [N,M,C] at pixels y, x [N,M] of the grid after `step`."""
+        if step == 0 or upsampling == "nearest":
+            return gather(self.features, y >> step, x >> step)
+        if upsampling == "bilinear":
+            h, w = self.features.shape[2] << step, self.features.shape[3] << step
+            points = torch.stack([(2 * x + 1) / w - 1, (2 * y + 1) / h - 1], dim=-1).float()
+            found = F.grid_sample(
+                self.features, points[:, None], mode="bilinear", padding_mode="border", align_corners=False
+            )
+            return found[:, :, 0].transpose(1, 2)
+        return attend_at(self.attender, *self.inputs[step - 1], y, x)
+
+
+def gather(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """[N,C,H,W] at pixels y, x [N,…] gives [N,…,C]."""
+    n = torch.arange(maps.shape[0]).reshape(-1, *[1] * (y.ndim - 1))
+    return maps.permute(0, 2, 3, 1)[n, y, x]
+
+
+def attend_at(attender: LocalAttender, guide: Tensor, value: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """The attender's output at pixels y, x [N,M] alone: [N,M,C]."""
+    logits = gather(auto_residual(guide, attender.conv1(guide)), y, x)
+    dy, dx = torch.tensor(attender.offsets).unbind(1)
+    h, w = value.shape[2:]
+    rows, columns = (y[..., None] // 2 + dy).clamp(0, h - 1), (x[..., None] // 2 + dx).clamp(0, w - 1)
+    return (logits.softmax(-1)[..., None] * gather(value, rows, columns)).sum(dim=2)
+
+
+def truth(head: HeadConfig, batch: Batch) -> Tensor:
+    """Labels or metres at the head's stride: the frame's at the centre of every output pixel."""
+    centre = slice(head.stride // 2, None, head.stride)
+    return (batch.labels if head.kind == "segmentation" else batch.depth)[:, centre, centre]
+
+
+def upsamplings_of(head: HeadConfig) -> tuple[str, ...]:
+    """A projection is fitted to no truth, so there is nothing to compare."""
+    return ("uplift",) if head.kind == "features" else UPSAMPLINGS
+
+
+Samples = dict[tuple[str, str], tuple[Tensor, Tensor]]
+
+
+@torch.no_grad()
+def sample_features(
+    model: DenseModel, frames: Frames, images: int, pixels: int, weights: Tensor, seed: int
+) -> Samples:
+    """By head and upsampling: features fp16 [P,C] and targets [P] of `pixels` pixels in `images` frames.
+
+    A pixel of a segmentation is drawn with its class's weight, so that the fit itself needs none.
+    """
+    model.eval()
+    size = (model.config.input.height, model.config.input.width)
+    normalise = Normalise(torch.float32)
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[tuple[str, str], list[tuple[Tensor, Tensor]]] = {}
+    started = time.monotonic()
+    done = 0
+    for batch in frames.whole_batches(size, 4, images):
+        upsampled = Upsampled(model, normalise(batch.images))
+        for head in model.config.heads:
+            target = truth(head, batch)
+            n, _, w = target.shape
+            if head.kind == "segmentation":
+                chance = torch.cat([weights, torch.zeros(256 - len(weights))])[target.long()]
+            else:
+                chance = (target > 0).float() if head.kind == "regression" else torch.ones(target.shape)
+            # A frame without one pixel to learn from gives pixels of no weight, dropped below.
+            chosen = torch.multinomial(chance.flatten(1) + 1e-12, pixels, True, generator=generator)
+            useful = chance.flatten(1).gather(1, chosen) > 0
+            targets = target.flatten(1).gather(1, chosen)[useful]
+            step = model.config.step_of(head)
+            for upsampling in upsamplings_of(head):
+                features = upsampled.at(upsampling, step, chosen // w, chosen % w)[useful]
+                found.setdefault((head.name, upsampling), []).append((features.half(), targets))
+        done += n
+        if done % 100 < n:
+            print(f"features  {done} frames  {(time.monotonic() - started) / 60:.1f} min", flush=True)
+    return {
+        key: (torch.cat([f for f, _ in parts]), torch.cat([t for _, t in parts]))
+        for key, parts in found.items()
+    }
+
+
+def fit(head: LinearHead, features: Tensor, targets: Tensor, steps: int, seed: int) -> float:
+    """Fits the head to features fp16 [P,C] and targets [P]; returns the last mean loss.
+
+    Segmentation: cross entropy. Regression: the relative error, so near and far count alike.
+    Features: the principal components, largest first.
+    """
+    mean, scale = features.float().mean(0), features.float().std(0) + 1e-6
+    channels = head.config.channels
+    if head.config.kind == "features":
+        centred = features.float() - mean
+        _, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+        weight = vectors.flip(1)[:, :channels].T
+        _set(head, weight, -weight @ mean)
+        return float((centred - centred @ weight.T @ weight).square().mean())
+    linear = nn.Linear(features.shape[1], channels)
+    nn.init.zeros_(linear.weight)
+    optimiser = torch.optim.Adam(linear.parameters(), lr=0.02)
+    generator = torch.Generator().manual_seed(seed)
+    recent = 0.0
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = 0.02 * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+        chosen = torch.randint(len(targets), (min(8192, len(targets)),), generator=generator)
+        y = linear((features[chosen].float() - mean) / scale)
+        if head.config.kind == "segmentation":
+            loss = F.cross_entropy(y, targets[chosen].long())
+        elif head.config.log:
+            loss = (y[:, 0] - targets[chosen].log()).abs().mean()
+        else:
+            loss = (y[:, 0] / targets[chosen] - 1).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        recent = 0.98 * recent + 0.02 * float(loss.detach()) if step else float(loss.detach())
+    with torch.no_grad():
+        weight = linear.weight / scale
+        _set(head, weight, linear.bias - weight @ mean)
+    return recent
+
+
+def _set(head: LinearHead, weight: Tensor, bias: Tensor) -> None:
+    with torch.no_grad():
+        head.linear.weight.copy_(weight[:, :, None, None])
+        head.linear.bias.copy_(bias)
+
+
+def fresh_heads(config: ModelConfig) -> nn.ModuleDict:
+    """One untrained head per upsampling and head: `probes["bilinear"]["segmentation"]`."""
+    return nn.ModuleDict(
+        {
+            upsampling: nn.ModuleDict(
+                {
+                    head.name: LinearHead(config.vit.dim, head)
+                    for head in config.heads
+                    if upsampling in upsamplings_of(head)
+                }
+            )
+            for upsampling in UPSAMPLINGS
+        }
+    )
