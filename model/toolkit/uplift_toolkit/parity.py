@@ -1,0 +1,111 @@
+"""Agreement with the authors' code, on cases computed with it.
+
+A case is a directory: config.yaml (the authors' keys), weights.safetensors (their names), case.safetensors
+(image, features; step1 …, resized: every k-th channel) and case.json (iterations, k, the resized size).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+from torch import Tensor
+
+from uplift_toolkit.fast import FastUplift, Readout
+from uplift_toolkit.uplift import Uplift, resize
+from uplift_toolkit.weights import load_strict, read_state_dict
+
+READABLE_BAR = 1e-4
+FAST_BAR = 1e-3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest absolute difference of one output, in fp32."""
+
+    case: str
+    model: str
+    output: str
+    value: float
+    bar: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.value <= self.bar  # not a number does not
+
+
+def cases(directories: list[Path]) -> Iterator[Path]:
+    """The directories that are cases, and the cases right below those that are not."""
+    for directory in directories:
+        below = sorted(path.parent for path in directory.glob("*/case.json"))
+        if (directory / "case.json").is_file():
+            yield directory
+        elif below:
+            yield from below
+        else:
+            raise ValueError(f"{directory}: no case.json (expected: a case, or a directory of cases)")
+
+
+def compare(directory: Path) -> list[Difference]:
+    """Every output of the readable model and of the fast graph with identity heads."""
+    case = json.loads((directory / "case.json").read_text())
+    tensors = read_state_dict(directory / "case.safetensors")
+    image, features = tensors["image"], tensors["features"]
+    steps, channels = int(case["iterations"]), int(case["channel_stride_of_stored_outputs"])
+    uplift = Uplift(yaml.safe_load((directory / "config.yaml").read_text())).eval()
+    load_strict(uplift, read_state_dict(directory / "weights.safetensors"), directory / "weights.safetensors")
+    identity = [Readout(step) for step in range(1, steps + 1)]
+    with torch.inference_mode():
+        fast = FastUplift(uplift, tuple(image.shape[2:]), tuple(features.shape[2:]), identity)
+        results = {
+            "readable": (uplift(image, features, steps), READABLE_BAR),
+            "fast": (fast(image, features), FAST_BAR),
+        }
+    differences = []
+    for model, (outputs, bar) in results.items():
+        named = {f"step{i}": output for i, output in enumerate(outputs, start=1)}
+        named["resized"] = resize(outputs[-1], tuple(case["resized_to"]))
+        for name, output in named.items():
+            value = largest_difference(output[:, ::channels], tensors[name])
+            differences.append(Difference(directory.name, model, name, value, bar))
+    return differences
+
+
+def largest_difference(found: Tensor, expected: Tensor) -> float:
+    if found.shape != expected.shape:
+        raise ValueError(f"output shape: {list(found.shape)} (expected: {list(expected.shape)})")
+    return float((found - expected).abs().max())
+
+
+def register(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "parity",
+        help="compare the models with cases computed by the authors' code",
+        description="Prints the largest absolute difference of every output. Exit code 1 if the readable "
+        f"model does not agree to {READABLE_BAR:g}, or the fast graph (fp32, identity head) to {FAST_BAR:g}.",
+        epilog="example: python -m uplift_toolkit parity tests/resources/parity",
+    )
+    parser.add_argument(
+        "directories", type=Path, nargs="+", metavar="DIR", help="a case, or a directory of cases"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    print(f"{'case':24} {'model':9} {'output':8} {'difference':>11} {'bar':>6}")
+    disagreeing = []
+    for directory in cases(arguments.directories):
+        for row in compare(directory):
+            verdict = "" if row.agrees else "  DISAGREES"
+            print(f"{row.case:24} {row.model:9} {row.output:8} {row.value:11.2e} {row.bar:6.0e}{verdict}")
+            disagreeing += [] if row.agrees else [row]
+    if disagreeing:
+        print(f"{len(disagreeing)} outputs disagree")
+        return 1
+    print("all outputs agree")
+    return 0
