@@ -8,6 +8,7 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import org.apache.avro.Schema;
@@ -41,6 +42,7 @@ public final class SingleObject {
             CameraFrame.class, SegmentationRecord.class, FeatureRecord.class, FrameFailure.class, FrameDropped.class);
 
     private static final int HEADER_BYTES = 10;
+    private static final HexFormat HEX = HexFormat.of();
     private static final short MARKER = (short) 0xC301;
 
     private static final Map<Class<?>, Codec> CODECS = new HashMap<>();
@@ -74,14 +76,19 @@ public final class SingleObject {
         Codec codec = codec(type);
         if (bytes.length < HEADER_BYTES || ByteBuffer.wrap(bytes).getShort() != MARKER) {
             throw new MalformedRecordException(
-                    "%s: %d bytes that start with %s (expected: C301 and a schema fingerprint)"
-                            .formatted(type.getSimpleName(), bytes.length, hex(bytes, 2)));
+                    "%s: %d bytes that start with %s (expected: c301 and a schema fingerprint)"
+                            .formatted(
+                                    type.getSimpleName(),
+                                    bytes.length,
+                                    bytes.length == 0
+                                            ? "nothing"
+                                            : HEX.formatHex(bytes, 0, Math.min(2, bytes.length))));
         }
         long fingerprint = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getLong(2);
         DatumReader<?> reader = codec.readers.get(fingerprint);
         if (reader == null) {
-            throw new MalformedRecordException("schema fingerprint: %016x%s (expected: a published version of %s)"
-                    .formatted(fingerprint, owner(fingerprint), type.getSimpleName()));
+            throw new MalformedRecordException("schema fingerprint: %s%s (expected: a published version of %s)"
+                    .formatted(HEX.formatHex(bytes, 2, HEADER_BYTES), owner(fingerprint), type.getSimpleName()));
         }
         // A decoder over the array knows what remains and so refuses lengths beyond it; Avro's own message decoder
         // reads
@@ -138,14 +145,6 @@ public final class SingleObject {
                 .map(codec -> ", a " + codec.getKey().getSimpleName())
                 .findFirst()
                 .orElse("");
-    }
-
-    private static String hex(byte[] bytes, int count) {
-        StringBuilder digits = new StringBuilder();
-        for (int i = 0; i < Math.min(count, bytes.length); i++) {
-            digits.append("%02X".formatted(bytes[i]));
-        }
-        return digits.isEmpty() ? "nothing" : digits.toString();
     }
 
     /** Writer and readers of one record, the readers by the writer's schema fingerprint. */

@@ -94,9 +94,9 @@ class SingleObjectTest {
     @Test
     void bytesThatAreNoSingleObjectAreRefused() {
         assertThatThrownBy(() -> SingleObject.decode(new byte[0], CameraFrame.class))
-                .hasMessage("CameraFrame: 0 bytes that start with nothing (expected: C301 and a schema fingerprint)");
+                .hasMessage("CameraFrame: 0 bytes that start with nothing (expected: c301 and a schema fingerprint)");
         assertThatThrownBy(() -> SingleObject.decode(new byte[] {(byte) 0xFF, (byte) 0xD8, 1}, CameraFrame.class))
-                .hasMessage("CameraFrame: 3 bytes that start with FFD8 (expected: C301 and a schema fingerprint)");
+                .hasMessage("CameraFrame: 3 bytes that start with ffd8 (expected: c301 and a schema fingerprint)");
     }
 
     @Test
