@@ -14,14 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from uplift_toolkit.bundle import FORMAT, TOLERANCE, VARIANTS, Bundle, Variant, write_manifest
 from uplift_toolkit.graph import BackboneGraph, UpsamplerGraph
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
-
-PARTS = ("backbone", "upsampler", "heads")
 
 
 @contextmanager
@@ -135,14 +132,6 @@ def export_bundle(model: DenseModel, directory: Path, images: Sequence[Path] = (
     return Bundle.load(directory)
 
 
-def load_model(config: ModelConfig, weights: Path) -> DenseModel:
-    """The model with backbone, upsampler and heads .safetensors of one directory."""
-    model = DenseModel(config).eval()
-    for part in PARTS:
-        getattr(model, part).load_state_dict(load_file(weights / f"{part}.safetensors"))
-    return model
-
-
 def register(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "export",
@@ -152,8 +141,9 @@ def register(subparsers: argparse._SubParsersAction) -> None:
             "Makes a bundle directory: manifest.json, labels.json, README.md, golden/ and the TorchScript\n"
             "variants cpu-fp32, cpu-bf16 and cuda-fp16. Every variant that this machine can run is checked\n"
             "against the golden case before the command ends.\n\n"
-            "WEIGHTS is a directory with backbone.safetensors, upsampler.safetensors (the UPLiFT authors'\n"
-            "names) and heads.safetensors (<head>.linear.weight [K,C,1,1], <head>.linear.bias [K])."
+            "DIR of --weights holds backbone.safetensors, upsampler.safetensors (the UPLiFT authors' names)\n"
+            "and heads.safetensors (<head>.linear.weight [K,C,1,1], <head>.linear.bias [K]). A part for\n"
+            "which FILE names weights (a file, an address or hub:OWNER/NAME/FILE) is taken from there."
         ),
         epilog=(
             "examples:\n"
@@ -181,7 +171,7 @@ def run(arguments: argparse.Namespace) -> int:
         model = DenseModel(config).eval()
         note = "The weights are random: this bundle shows nothing but how a bundle is made."
     else:
-        model = load_model(config, arguments.weights)
+        model = DenseModel.load(config, arguments.weights)
         note = ""
     if arguments.note is not None:
         note = arguments.note.read_text()

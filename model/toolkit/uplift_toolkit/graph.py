@@ -11,6 +11,7 @@ from uplift_toolkit.fast import FastUplift, Readout, fold_batch_norms
 from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel
 from uplift_toolkit.uplift import resize
+from uplift_toolkit.vit import ViT
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, as the DINO backbones were trained
 STD = (0.229, 0.224, 0.225)
@@ -37,7 +38,7 @@ class BackboneGraph(nn.Module):
         super().__init__()
         self.normalise = Normalise(dtype)
         backbone = copy.deepcopy(model.backbone).eval()
-        if isinstance(backbone.patch_embed.proj, nn.Sequential):
+        if isinstance(backbone, ViT) and isinstance(backbone.patch_embed.proj, nn.Sequential):
             backbone.patch_embed.proj = fold_batch_norms(backbone.patch_embed.proj)
         self.backbone = backbone.to(dtype, memory_format=torch.channels_last)
         self.output = torch.float32 if dtype == torch.bfloat16 else dtype
@@ -74,7 +75,7 @@ class UpsamplerGraph(nn.Module):
 def finish(head: HeadConfig, x: Tensor) -> list[Tensor]:
     """Logits or values [N,K,H,W] to what is handed out: u8 labels (and u8 confidence), or fp16 values."""
     if head.kind != "segmentation":
-        return [x.to(torch.float16).contiguous()]
+        return [(x.float().exp() if head.log else x).to(torch.float16).contiguous()]
     x = x.permute(0, 2, 3, 1)
     if not head.confidence:
         return [x.argmax(dim=-1).to(torch.uint8)]

@@ -7,7 +7,9 @@
     input: {width: 320, height: 192, fit: stretch, maxBatch: 8}
     backbone:
       vit: {patch: 8, dim: 128, depth: 5, heads: 4, grid: [24, 40], …}   # or a name from vit.MODELS
-    upsampler:
+      # or timm: {name: vit_small_plus_patch16_dinov3, dim: 384, patch: 16, size: [192, 320]}
+      # weights: FILE, https://… or hub:OWNER/NAME/FILE, and sha256: …     # instead of backbone.safetensors
+    upsampler:                                                           # may have weights and sha256, too
       steps: 3
       uplift: {neighbours: 17, encoder: [16, 32, 32, 64, 64], decoder: 32}   # or config: FILE (authors' keys)
     heads:
@@ -20,7 +22,7 @@ Its weights are three files in one directory: backbone, upsampler and heads .saf
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,10 @@ import yaml
 from torch import Tensor, nn
 
 from uplift_toolkit.heads import HeadConfig, LinearHead
+from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
 from uplift_toolkit.uplift import Uplift, resize, uplift_config
 from uplift_toolkit.vit import MODELS, ViT, ViTConfig
+from uplift_toolkit.weights import from_dinov2, load_strict, locate, read_state_dict
 
 CITYSCAPES: list[tuple[str, str]] = [
     ("road", "#804080"),
@@ -79,11 +83,12 @@ class ModelConfig:
     description: str
     license: str
     input: InputConfig
-    vit: ViTConfig
+    vit: ViTConfig | TimmConfig
     steps: int
     uplift: dict[str, Any]
     heads: list[HeadConfig]
     labels: list[dict[str, Any]]
+    weights: dict[str, tuple[str, str | None]] = field(default_factory=dict)  # part to source and sha256
 
     def __post_init__(self) -> None:
         patch = self.vit.patch
@@ -121,9 +126,14 @@ class ModelConfig:
         """Reads the YAML file; ValueError says which entry is missing or wrong."""
         values = yaml.safe_load(path.read_text())
         try:
-            vit = values["backbone"]["vit"]
-            vit = MODELS[vit] if isinstance(vit, str) else ViTConfig(**vit)
-            upsampler = values["upsampler"]
+            backbone, upsampler = values["backbone"], values["upsampler"]
+            vit: ViTConfig | TimmConfig
+            if "timm" in backbone:
+                vit = TimmConfig(**backbone["timm"])
+            elif isinstance(backbone["vit"], str):
+                vit = MODELS[backbone["vit"]]
+            else:
+                vit = ViTConfig(**backbone["vit"])
             if "config" in upsampler:
                 uplift = yaml.safe_load((path.parent / upsampler["config"]).read_text())
             else:
@@ -139,11 +149,21 @@ class ModelConfig:
                 uplift=uplift,
                 heads=[HeadConfig.from_dict(head) for head in values["heads"]],
                 labels=_labels(values["labels"], path.parent),
+                weights={
+                    part: (_source(values[part]["weights"], path.parent), values[part].get("sha256"))
+                    for part in ("backbone", "upsampler")
+                    if "weights" in values[part]
+                },
             )
         except KeyError as e:
             raise ValueError(f"{path}: {e.args[0]!r} is missing or unknown") from e
         except (TypeError, ValueError) as e:
             raise ValueError(f"{path}: {e}") from e
+
+
+def _source(weights: str, directory: Path) -> str:
+    """A relative file is meant from the configuration's directory."""
+    return weights if weights.startswith(("hub:", "https://", "http://")) else str(directory / weights)
 
 
 def _labels(source: str, directory: Path) -> list[dict[str, Any]]:
@@ -158,7 +178,7 @@ class DenseModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = ViT(config.vit)
+        self.backbone = ViT(config.vit) if isinstance(config.vit, ViTConfig) else TimmBackbone(config.vit)
         self.upsampler = Uplift(config.uplift)
         self.heads = nn.ModuleDict({head.name: LinearHead(config.vit.dim, head) for head in config.heads})
 
@@ -172,3 +192,22 @@ class DenseModel(nn.Module):
             )
             for head in self.config.heads
         }
+
+    @staticmethod
+    def load(config: ModelConfig, directory: Path) -> DenseModel:
+        """The model with its weights: the sources that the configuration names, else the directory's files.
+
+        WeightsError names tensors that are missing, surplus or of another shape.
+        """
+        model = DenseModel(config).eval()
+        for part in ("backbone", "upsampler", "heads"):
+            source, sha256 = config.weights.get(part, (str(directory / f"{part}.safetensors"), None))
+            state = read_state_dict(locate(source, sha256))
+            module = getattr(model, part)
+            if isinstance(module, TimmBackbone):
+                module = module.model
+            elif part == "backbone":
+                state = from_dinov2(state)
+            # timm's checkpoints of classifiers carry the classifier, which a backbone has no use for
+            load_strict(module, state, source, ignore=("head.",) if part == "backbone" else ())
+        return model

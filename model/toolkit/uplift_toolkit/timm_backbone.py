@@ -1,0 +1,46 @@
+"""Any timm model that keeps a patch grid, as a backbone (the extra `timm`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TimmConfig:
+    """A model's name in timm, its channels and patch (both checked), the image size to build it for."""
+
+    name: str
+    dim: int
+    patch: int
+    size: tuple[int, int] = (224, 224)  # height, width
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", tuple(self.size))
+
+
+class TimmBackbone(nn.Module):
+    """Normalised images [N,3,H,W] to features [N,dim,H/patch,W/patch], after the final norm."""
+
+    def __init__(self, config: TimmConfig) -> None:
+        super().__init__()
+        try:
+            import timm
+        except ImportError as e:
+            raise ValueError(f"timm: {e} (expected: pip install 'uplift-toolkit[timm]')") from e
+        self.config = config
+        self.channels, self.patch = config.dim, config.patch
+        self.model = timm.create_model(config.name, num_classes=0, img_size=config.size)
+        embed = getattr(self.model, "patch_embed", None)
+        patch = getattr(embed, "patch_size", None)
+        if patch is None or tuple(patch) != (config.patch, config.patch):
+            raise ValueError(f"{config.name}: patch {patch} (expected: {(config.patch, config.patch)})")
+        if self.model.num_features != config.dim:
+            raise ValueError(f"{config.name}: {self.model.num_features} channels (expected: {config.dim})")
+        self.prefix = int(getattr(self.model, "num_prefix_tokens", 0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        h, w = int(images.shape[2]) // self.patch, int(images.shape[3]) // self.patch
+        tokens = self.model.forward_features(images)[:, self.prefix :]
+        return tokens.transpose(1, 2).reshape(images.shape[0], self.channels, h, w)
