@@ -49,6 +49,10 @@ public record OutputMessage(String topic, byte @Nullable [] key, byte[] value, T
         @Override
         public ProducerRecord<byte[], byte[]> serialize(
                 OutputMessage message, KafkaSinkContext context, @Nullable Long timestamp) {
+            return record(message);
+        }
+
+        static ProducerRecord<byte[], byte[]> record(OutputMessage message) {
             ProducerRecord<byte[], byte[]> record =
                     new ProducerRecord<>(message.topic, null, null, message.key, message.value);
             addHeader(record, TraceContext.TRACEPARENT, message.trace.traceparent());

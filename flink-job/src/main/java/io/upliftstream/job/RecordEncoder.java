@@ -129,7 +129,8 @@ final class RecordEncoder {
                 .setOriginalLength(original.length)
                 .setOriginalSha256(sha256(original));
         byte[] value = SingleObject.encode(failure.build());
-        if (original.length > 0 && OutputMessage.size(key, value.length + original.length, trace) <= limit(topic)) {
+        long whole = value.length + 5L + original.length; // Avro writes a length before bytes, in at most 5 bytes
+        if (original.length > 0 && OutputMessage.size(key, whole, trace) <= limit(topic)) {
             value = SingleObject.encode(
                     failure.setOriginal(ByteBuffer.wrap(original)).build());
         }

@@ -1,0 +1,59 @@
+package io.upliftstream.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.upliftstream.job.JobSettings.AgeFrom;
+import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.job.JobSettings.Mode;
+import java.time.Clock;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.ZoneOffset;
+import org.junit.jupiter.api.Test;
+
+class AdmissionGateTest {
+    /** Recorded at RECORDED, captured 5 ms before. */
+    private final Frame frame = parse();
+
+    @Test
+    void liveModeRefusesWhatIsOlderThanMaxAge() {
+        assertThat(admits(Mode.LIVE, AgeFrom.RECORD, 99)).isTrue();
+        assertThat(admits(Mode.LIVE, AgeFrom.RECORD, 100)).isTrue();
+        assertThat(admits(Mode.LIVE, AgeFrom.RECORD, 101)).isFalse();
+    }
+
+    @Test
+    void ageCountsFromCaptureOnRequest() {
+        assertThat(admits(Mode.LIVE, AgeFrom.CAPTURE, 95)).isTrue();
+        assertThat(admits(Mode.LIVE, AgeFrom.CAPTURE, 96)).isFalse();
+    }
+
+    @Test
+    void losslessModeAdmitsEveryAge() {
+        assertThat(admits(Mode.LOSSLESS, AgeFrom.RECORD, 1_000_000_000)).isTrue();
+    }
+
+    @Test
+    void aFrameFromTheFutureIsYoung() {
+        assertThat(gate(Mode.LIVE, AgeFrom.RECORD, -3000).ageMillis(frame)).isEqualTo(-3000);
+        assertThat(admits(Mode.LIVE, AgeFrom.RECORD, -3000)).isTrue();
+    }
+
+    private boolean admits(Mode mode, AgeFrom from, long millisAfterRecording) {
+        AdmissionGate gate = gate(mode, from, millisAfterRecording);
+        return gate.admits(gate.ageMillis(frame));
+    }
+
+    private static AdmissionGate gate(Mode mode, AgeFrom from, long millisAfterRecording) {
+        Instant now = Instant.ofEpochMilli(TestFrames.RECORDED + millisAfterRecording);
+        return new AdmissionGate(mode, Duration.ofMillis(100), from, Clock.fixed(now, ZoneOffset.UTC));
+    }
+
+    private static Frame parse() {
+        try {
+            return new FrameParser(InputFormat.AUTO, 1000).parse(TestFrames.cameraFrame("north", 1));
+        } catch (FrameProblem e) {
+            throw new AssertionError(e);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+package io.upliftstream.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.List;
+import java.util.Map;
+import org.apache.flink.configuration.CheckpointingOptions;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.core.execution.CheckpointingMode;
+import org.apache.flink.runtime.jobgraph.JobGraph;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.streaming.api.graph.StreamGraph;
+import org.junit.jupiter.api.Test;
+
+class DenseVisionJobTest {
+    @Test
+    void isOneChainFromSourceToSink() {
+        for (String delivery : List.of("exactly-once", "at-least-once")) {
+            StreamGraph graph = graph("uplift.delivery", delivery, "uplift.parallelism", "3");
+
+            JobGraph job = graph.getJobGraph();
+            assertThat(job.getNumberOfVertices()).isEqualTo(1);
+            assertThat(job.getVertices())
+                    .allSatisfy(vertex -> assertThat(vertex.getParallelism()).isEqualTo(3));
+        }
+    }
+
+    @Test
+    void operatorsKeepTheirNamesInCheckpoints() {
+        assertThat(graph().getStreamNodes())
+                .extracting(node -> node.getTransformationUID())
+                .contains("camera-frames", "dense-inference", "records");
+    }
+
+    @Test
+    void checkpointsGoToFiles() {
+        StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(new Configuration());
+        define(env, "uplift.checkpoint.directory", "file:///checkpoints", "uplift.checkpoint.interval", "3 s");
+
+        assertThat(env.getConfiguration().get(CheckpointingOptions.CHECKPOINT_STORAGE))
+                .isEqualTo("filesystem");
+        assertThat(env.getConfiguration().get(CheckpointingOptions.CHECKPOINTS_DIRECTORY))
+                .isEqualTo("file:///checkpoints");
+        assertThat(env.getCheckpointConfig().getCheckpointInterval()).isEqualTo(3000);
+        assertThat(env.getCheckpointConfig().getCheckpointingConsistencyMode())
+                .isEqualTo(CheckpointingMode.EXACTLY_ONCE);
+    }
+
+    @Test
+    void refusesUnknownArguments() {
+        assertThatThrownBy(() -> DenseVisionJob.main(new String[] {"--live"}))
+                .isInstanceOf(StartupException.class)
+                .hasMessage("argument: --live (expected: --config FILE or key=value)");
+    }
+
+    @Test
+    void saysThatABundleIsMissing() {
+        JobSettings settings = TestFrames.settings("uplift.model.bundle", "no/such/bundle");
+        StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(new Configuration());
+
+        assertThatThrownBy(() -> DenseVisionJob.definePipeline(env, settings))
+                .isInstanceOfSatisfying(
+                        StartupException.class, e -> assertThat(e.exitCode()).isEqualTo(3))
+                .hasMessageContaining("no/such/bundle");
+    }
+
+    @Test
+    void saysThatNoBrokerAnswers() {
+        // port 9 of this machine: discard, where nobody listens
+        JobSettings settings =
+                TestFrames.settings("uplift.kafka.bootstrap-servers", "localhost:9", "uplift.kafka.timeout", "300 ms");
+
+        assertThatThrownBy(() -> KafkaPreflight.check(settings, List.of()))
+                .isInstanceOfSatisfying(
+                        StartupException.class, e -> assertThat(e.exitCode()).isEqualTo(3))
+                .hasMessage("Kafka broker: no answer from localhost:9 within 300 ms"
+                        + " (expected: a running broker at uplift.kafka.bootstrap-servers)");
+    }
+
+    @Test
+    void saysThatNobodyKnowsTheBroker() {
+        JobSettings settings = TestFrames.settings("uplift.kafka.bootstrap-servers", "no.such.broker.invalid:9092");
+
+        assertThatThrownBy(() -> KafkaPreflight.check(settings, List.of()))
+                .isInstanceOfSatisfying(
+                        StartupException.class, e -> assertThat(e.exitCode()).isEqualTo(3))
+                .hasMessageContaining("no.such.broker.invalid:9092")
+                .message()
+                .hasLineCount(1);
+    }
+
+    private static StreamGraph graph(String... settings) {
+        StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(new Configuration());
+        define(env, settings);
+        return env.getStreamGraph();
+    }
+
+    private static void define(StreamExecutionEnvironment env, String... keysAndValues) {
+        JobSettings settings = TestFrames.settings(keysAndValues);
+        DenseVisionJob.definePipeline(
+                env,
+                DenseVisionJob.source(settings),
+                DenseVisionJob.sink(settings),
+                settings,
+                Map.of(),
+                FrameEngine::ofBundle);
+    }
+}

@@ -1,0 +1,216 @@
+package io.upliftstream.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.model.HeadKind;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.apache.flink.configuration.MemorySize;
+import org.apache.flink.connector.base.DeliveryGuarantee;
+import org.apache.flink.util.InstantiationUtil;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class JobSettingsTest {
+    @Test
+    void everyKeyHasItsDefault() {
+        Map<String, String> defaults = new LinkedHashMap<>();
+        JobSettings.OPTIONS.forEach(option -> defaults.put(option.key(), String.valueOf(option.defaultValue())));
+
+        Map<String, String> expected = new LinkedHashMap<>();
+        expected.put("uplift.kafka.bootstrap-servers", "localhost:9092");
+        expected.put("uplift.kafka.timeout", "PT5S");
+        expected.put("uplift.input.topic", "camera-frames");
+        expected.put("uplift.input.format", "AUTO");
+        expected.put("uplift.input.group-id", "uplift-stream");
+        expected.put("uplift.input.start", "GROUP");
+        expected.put("uplift.input.stop", "NEVER");
+        expected.put("uplift.frame.max-bytes", "16 mb");
+        expected.put("uplift.frame.max-pixels", "50000000");
+        expected.put("uplift.mode", "LOSSLESS");
+        expected.put("uplift.max-age", "PT1S");
+        expected.put("uplift.age-from", "RECORD");
+        expected.put("uplift.delivery", "auto");
+        expected.put("uplift.transactional-id-prefix", "uplift-stream");
+        expected.put("uplift.model.bundle", "null");
+        expected.put("uplift.model.device", "auto");
+        expected.put("uplift.model.precision", "auto");
+        expected.put("uplift.model.threads", "0");
+        expected.put("uplift.model.max-batch", "0");
+        expected.put("uplift.model.timeout", "PT30S");
+        expected.put("uplift.queue.capacity", "0");
+        expected.put("uplift.parallelism", "1");
+        expected.put("uplift.checkpoint.interval", "PT10S");
+        expected.put("uplift.checkpoint.directory", "null");
+        expected.put("uplift.output.segmentation.topic", "segmentation");
+        expected.put("uplift.output.segmentation.encoding", "rle");
+        expected.put("uplift.output.segmentation.confidence", "false");
+        expected.put("uplift.output.features.topic", "features");
+        expected.put("uplift.output.regression.topic", "depth");
+        expected.put("uplift.output.tensor.dtype", "FP16");
+        expected.put("uplift.output.tensor.compression", "ZSTD");
+        expected.put("uplift.output.failures.topic", "failures");
+        expected.put("uplift.output.dropped.topic", "dropped");
+        expected.put("uplift.output.max-bytes", "16 mb");
+        expected.put("uplift.output.create-topics", "false");
+        assertThat(defaults).containsExactlyEntriesOf(expected);
+    }
+
+    @Test
+    void everyOptionIsDescribed() {
+        assertThat(JobSettings.OPTIONS)
+                .allSatisfy(
+                        option -> assertThat(option.description().getBlocks()).isNotEmpty());
+    }
+
+    @Test
+    void readsYamlNestedOrFlatAndHandsFlinksKeysOn(@TempDir Path directory) throws IOException {
+        Path file = directory.resolve("job.yaml");
+        Files.writeString(
+                file,
+                """
+                uplift:
+                  mode: live
+                  max-age: 250 ms
+                  model: {bundle: bundles/street}
+                  kafka:
+                    properties:
+                      security.protocol: SASL_SSL
+                uplift.output.segmentation.encoding: raw-zstd
+                taskmanager.numberOfTaskSlots: 2
+                """);
+
+        JobSettings settings = JobSettings.load(file, Map.of(), List.of());
+
+        assertThat(settings.get(JobSettings.MODE)).isEqualTo(Mode.LIVE);
+        assertThat(settings.get(JobSettings.MAX_AGE)).isEqualTo(Duration.ofMillis(250));
+        assertThat(settings.bundle()).isEqualTo(Path.of("bundles/street"));
+        assertThat(settings.get(JobSettings.MASK_FORMAT)).isEqualTo(JobSettings.MaskFormat.RAW_ZSTD);
+        assertThat(settings.kafkaProperties())
+                .containsOnly(
+                        Map.entry("bootstrap.servers", "localhost:9092"), Map.entry("security.protocol", "SASL_SSL"));
+        assertThat(settings.flinkConfiguration().toMap())
+                .containsExactly(Map.entry("taskmanager.numberOfTaskSlots", "2"));
+    }
+
+    @Test
+    void readsProperties(@TempDir Path directory) throws IOException {
+        Path file = directory.resolve("job.properties");
+        Files.writeString(file, "uplift.model.bundle=b\nuplift.frame.max-bytes=4 mb\n");
+
+        assertThat(JobSettings.load(file, Map.of(), List.of()).get(JobSettings.FRAME_MAX_BYTES))
+                .isEqualTo(MemorySize.ofMebiBytes(4));
+    }
+
+    @Test
+    void assignmentsWinOverEnvironmentOverFile(@TempDir Path directory) throws IOException {
+        Path file = directory.resolve("job.properties");
+        Files.writeString(
+                file, "uplift.model.bundle=b\nuplift.input.topic=f\nuplift.input.group-id=f\nuplift.parallelism=1\n");
+        Map<String, String> environment = Map.of(
+                "UPLIFT_INPUT_TOPIC", "e",
+                "UPLIFT_INPUT_GROUP_ID", "e",
+                "UPLIFT_KAFKA_PROPERTIES_SASL_JAAS_CONFIG", "secret",
+                "UPLIFT_HOME", "not an option");
+
+        JobSettings settings = JobSettings.load(file, environment, List.of("uplift.input.topic=a = b"));
+
+        assertThat(settings.get(JobSettings.INPUT_TOPIC)).isEqualTo("a = b");
+        assertThat(settings.get(JobSettings.GROUP_ID)).isEqualTo("e");
+        assertThat(settings.kafkaProperties()).containsEntry("sasl.jaas.config", "secret");
+        assertThat(settings.toString()).contains("uplift.input.topic=a = b").doesNotContain("secret");
+    }
+
+    @Test
+    void deliveryFollowsTheMode() {
+        assertThat(TestFrames.settings().delivery()).isEqualTo(DeliveryGuarantee.EXACTLY_ONCE);
+        assertThat(TestFrames.settings("uplift.mode", "live").delivery()).isEqualTo(DeliveryGuarantee.AT_LEAST_ONCE);
+        assertThat(TestFrames.settings("uplift.mode", "live", "uplift.delivery", "exactly-once")
+                        .delivery())
+                .isEqualTo(DeliveryGuarantee.EXACTLY_ONCE);
+        assertThat(TestFrames.settings("uplift.delivery", "AT-LEAST-ONCE").delivery())
+                .isEqualTo(DeliveryGuarantee.AT_LEAST_ONCE);
+    }
+
+    @Test
+    void aHeadCanBeSwitchedOff() {
+        JobSettings settings = TestFrames.settings("uplift.output.features.topic", "none");
+
+        assertThat(settings.topic(HeadKind.SEGMENTATION)).contains("segmentation");
+        assertThat(settings.topic(HeadKind.REGRESSION)).contains("depth");
+        assertThat(settings.topic(HeadKind.FEATURES)).isEmpty();
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            textBlock =
+                    """
+            uplift.mod                     | live     | option: uplift.mod is not known (expected: one of the options, perhaps uplift.mode)
+            uplift.kafka.bootstrap.servers | a:1      | option: uplift.kafka.bootstrap.servers is not known (expected: one of the options, perhaps uplift.kafka.bootstrap-servers)
+            uplift.mode                    | fast     | uplift.mode: fast (expected: lossless, live)
+            uplift.delivery                | none     | uplift.delivery: none (expected: auto, exactly-once, at-least-once)
+            uplift.max-age                 | soon     | uplift.max-age: soon (expected: a duration such as 500 ms)
+            uplift.max-age                 | 0 ms     | uplift.max-age: 0 ms (expected: >= 1 ms)
+            uplift.frame.max-bytes         | big      | uplift.frame.max-bytes: big (expected: a size such as 4 mb)
+            uplift.frame.max-bytes         | 1 gb     | uplift.frame.max-bytes: 1 gb (expected: 1 kb to 512 mb)
+            uplift.frame.max-pixels        | 0        | uplift.frame.max-pixels: 0 (expected: >= 1)
+            uplift.parallelism             | two      | uplift.parallelism: two (expected: a whole number)
+            uplift.parallelism             | 0        | uplift.parallelism: 0 (expected: >= 1)
+            uplift.queue.capacity          | -1       | uplift.queue.capacity: -1 (expected: >= 1, or 0 to choose)
+            uplift.checkpoint.interval     | 1 h      | uplift.checkpoint.interval: 1 h (expected: 10 ms to half of a Kafka transaction's 15 min)
+            uplift.output.create-topics    | perhaps  | uplift.output.create-topics: perhaps (expected: true or false)
+            uplift.output.failures.topic   | none     | uplift.output.failures.topic: none (expected: a topic; no frame ends without a record)
+            uplift.output.features.topic   | camera-frames | uplift.output.features.topic: camera-frames (expected: another topic than uplift.input.topic)
+            uplift.input.topic             | ''       | uplift.input.topic:  (expected: not empty)
+            uplift.model.device            | tpu      | uplift.model: device: tpu (expected: auto, cpu, cuda or cuda:n)
+            """)
+    void refusesWhatCannotWork(String key, String value, String message) {
+        StartupException refused = catchThrowableOfType(StartupException.class, () -> TestFrames.settings(key, value));
+
+        assertThat(refused).hasMessage(message);
+        assertThat(refused.exitCode()).isEqualTo(2);
+    }
+
+    @Test
+    void refusesToRunWithoutABundle() {
+        assertThatThrownBy(() -> JobSettings.of(Map.of()))
+                .hasMessage("uplift.model.bundle is not set (expected: a value, it has no default)");
+    }
+
+    @Test
+    void refusesFilesThatCannotBeRead(@TempDir Path directory) throws IOException {
+        Path missing = directory.resolve("missing.yaml");
+        assertThatThrownBy(() -> JobSettings.load(missing, Map.of(), List.of()))
+                .isInstanceOf(StartupException.class)
+                .hasMessage("configuration file: " + missing + " (expected: a file that exists)");
+
+        Path broken = directory.resolve("broken.yaml");
+        Files.writeString(broken, "uplift: [");
+        assertThatThrownBy(() -> JobSettings.load(broken, Map.of(), List.of()))
+                .isInstanceOf(StartupException.class)
+                .hasMessageStartingWith("configuration file: " + broken + " cannot be read (")
+                .message()
+                .hasLineCount(1);
+
+        assertThatThrownBy(() -> JobSettings.load(null, Map.of(), List.of("live")))
+                .hasMessage("argument: live (expected: key=value)");
+    }
+
+    @Test
+    void travelsWithTheJobGraph() throws Exception {
+        JobSettings settings = TestFrames.settings("uplift.mode", "live");
+
+        assertThat(InstantiationUtil.clone(settings).get(JobSettings.MODE)).isEqualTo(Mode.LIVE);
+    }
+}

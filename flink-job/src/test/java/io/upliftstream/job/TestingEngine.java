@@ -1,0 +1,56 @@
+package io.upliftstream.job;
+
+import io.upliftstream.model.DenseResult;
+import io.upliftstream.schemas.ModelIdentity;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.Executor;
+
+/** A model whose answers a test gives, in the order that the test likes. */
+final class TestingEngine implements FrameEngine {
+    static final ModelIdentity MODEL = new ModelIdentity("test", "1", "ab".repeat(32), "cpu-fp32");
+
+    final List<CompletableFuture<DenseResult>> submitted = new CopyOnWriteArrayList<>();
+    volatile boolean closed;
+
+    void answer(int submission) {
+        submitted.get(submission).complete(TestFrames.result());
+    }
+
+    void fail(int submission, Throwable failure) {
+        submitted.get(submission).completeExceptionally(failure);
+    }
+
+    @Override
+    public CompletableFuture<DenseResult> submit(byte[] image) {
+        CompletableFuture<DenseResult> answer = new CompletableFuture<>();
+        submitted.add(answer);
+        return answer;
+    }
+
+    @Override
+    public Executor executor() {
+        return Runnable::run;
+    }
+
+    @Override
+    public ModelIdentity model() {
+        return MODEL;
+    }
+
+    @Override
+    public List<String> classNames() {
+        return List.of("road", "car", "sky");
+    }
+
+    @Override
+    public int preferredInFlight() {
+        return 4;
+    }
+
+    @Override
+    public void close() {
+        closed = true;
+    }
+}
