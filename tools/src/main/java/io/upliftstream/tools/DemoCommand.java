@@ -1,0 +1,168 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.tools.demo.Demo;
+import io.upliftstream.tools.demo.DemoOptions;
+import io.upliftstream.tools.demo.Progress;
+import io.upliftstream.tools.demo.Summary;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code uplift demo}. */
+@Command(
+        name = "demo",
+        description =
+                "Everything in one process: cameras, Kafka, Flink, the job, and a subscriber that reads the records"
+                        + " back and checks that every frame has its results.",
+        footer = {
+            "",
+            "Examples:",
+            "  uplift demo --frames 20                 20 frames of each of two synthetic cameras",
+            "  uplift demo --input street.mp4          every frame of a video that FFmpeg reads",
+            "  uplift demo --input photos --output seen   a directory of images, of any sizes",
+            "  uplift demo --mode live --cameras 4     cameras in real time; what comes too late is dropped",
+            "",
+            "Leaves in the output directory: overlays/<camera>_<frame>.png (at most 24, spread over the run),",
+            "contact-sheet.png and summary.json. Exit code 0 if every frame ended exactly once."
+        })
+final class DemoCommand implements Callable<Integer> {
+    @Spec
+    @SuppressWarnings("NullAway.Init")
+    private CommandSpec spec;
+
+    @Option(names = "--input", paramLabel = "VIDEO|DIR", description = "Video or images instead of synthetic cameras.")
+    private @Nullable Path input;
+
+    @Option(names = "--cameras", paramLabel = "N", description = "Cameras; default 2, with an input 1.")
+    private @Nullable Integer cameras;
+
+    @Option(
+            names = "--frames",
+            paramLabel = "N",
+            description = "Frames per camera; default 100, with an input all of it.")
+    private @Nullable Integer frames;
+
+    @Option(
+            names = "--output",
+            paramLabel = "DIR",
+            defaultValue = "out",
+            description = "Where pictures and summary go; default: ${DEFAULT-VALUE}.")
+    private Path output = Path.of("out");
+
+    @Option(
+            names = "--mode",
+            paramLabel = "MODE",
+            defaultValue = "lossless",
+            description = "lossless: every frame gets a result, however long it waits; live: cameras in real time, and"
+                    + " frames that are too old are dropped. Default: ${DEFAULT-VALUE}.")
+    private JobSettings.Mode mode = JobSettings.Mode.LOSSLESS;
+
+    @Mixin
+    private ModelOption model = new ModelOption();
+
+    @Option(
+            names = "--size",
+            paramLabel = "WxH",
+            defaultValue = "640x360",
+            description = "Size of synthetic frames; default: ${DEFAULT-VALUE}.")
+    private String size = "640x360";
+
+    @Option(
+            names = "--fps",
+            paramLabel = "F",
+            defaultValue = "10",
+            description = "Frames per second of a synthetic camera; default: ${DEFAULT-VALUE}.")
+    private double framesPerSecond = 10;
+
+    @Option(
+            names = "--seed",
+            paramLabel = "S",
+            defaultValue = "20000",
+            description = "Street of the first synthetic camera; 0 to 9999 were trained on. Default: ${DEFAULT-VALUE}.")
+    private long seed = 20_000;
+
+    @Option(
+            names = "--set",
+            paramLabel = "KEY=VALUE",
+            description = "An option of the job or of Flink, such as uplift.output.tensor.dtype=int8; repeatable.")
+    private List<String> set = new ArrayList<>();
+
+    @Override
+    public Integer call() throws Exception {
+        require(cameras == null || (cameras >= 1 && cameras <= 64), "--cameras", cameras, "1 to 64");
+        require(frames == null || frames >= 1, "--frames", frames, ">= 1");
+        require(framesPerSecond > 0 && framesPerSecond <= 1000, "--fps", framesPerSecond, "above 0, at most 1000");
+        require(size.matches("\\d{2,4}x\\d{2,4}"), "--size", size, "such as 640x360");
+        int x = size.indexOf('x');
+        DemoOptions options = new DemoOptions(
+                input,
+                cameras != null ? cameras : input == null ? 2 : 1,
+                frames,
+                output,
+                mode,
+                model.bundle(),
+                model.device,
+                model.precision,
+                Integer.parseInt(size.substring(0, x)),
+                Integer.parseInt(size.substring(x + 1)),
+                framesPerSecond,
+                seed,
+                set);
+        Progress progress = new Progress(System.out, Boolean.getBoolean("uplift.terminal"));
+        Summary summary = Demo.run(options, progress);
+        progress.say(describe(summary));
+        summary.irregularities().forEach(progress::say);
+        return summary.balanced() ? 0 : 1;
+    }
+
+    private void require(boolean holds, String option, @Nullable Object found, String expected) {
+        if (!holds) {
+            throw new ParameterException(
+                    spec.commandLine(), "%s: %s (expected: %s)".formatted(option, found, expected));
+        }
+    }
+
+    private String describe(Summary summary) {
+        String quality = summary.meanIoU() == null
+                ? ""
+                : String.format(
+                        Locale.ROOT,
+                        "%npixel accuracy %.3f, mean IoU %.3f over the classes in the truth",
+                        summary.pixelAccuracy(),
+                        summary.meanIoU());
+        return String.format(
+                        Locale.ROOT,
+                        "%d frames published: %d segmentation, %d features, %d depth records; %d failures, %d dropped%n"
+                                + "%.1f frames/s, latency p50 %.0f p95 %.0f p99 %.0f ms (%s, %s)",
+                        summary.published(),
+                        summary.segmentation(),
+                        summary.features(),
+                        summary.depth(),
+                        summary.failures(),
+                        summary.dropped(),
+                        summary.framesPerSecond(),
+                        summary.latencyMillis().p50(),
+                        summary.latencyMillis().p95(),
+                        summary.latencyMillis().p99(),
+                        summary.mode(),
+                        summary.variant())
+                + quality
+                + String.format(
+                        "%n%s: see %s and %s",
+                        summary.balanced()
+                                ? "The accounts balance"
+                                : "The accounts do NOT balance: frames without an end, or with two",
+                        output.resolve("contact-sheet.png"),
+                        output.resolve("summary.json"));
+    }
+}

@@ -1,0 +1,152 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.StartupException;
+import io.upliftstream.model.DenseResult;
+import io.upliftstream.model.DenseService;
+import io.upliftstream.model.FrameException;
+import io.upliftstream.model.FrameTransform;
+import io.upliftstream.model.HeadOutput;
+import io.upliftstream.model.HeadSpec;
+import io.upliftstream.model.ServiceOptions;
+import io.upliftstream.tools.camera.Camera;
+import io.upliftstream.tools.camera.ImageDirectory;
+import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.camera.Shot;
+import io.upliftstream.tools.camera.VideoCamera;
+import io.upliftstream.tools.picture.Grid;
+import io.upliftstream.tools.picture.Npy;
+import io.upliftstream.tools.picture.Overlay;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code uplift infer}. */
+@Command(
+        name = "infer",
+        description =
+                "Single images, without Kafka and Flink. For input a.jpg it writes a.overlay.png (the classes over"
+                        + " the image), a.labels.png (class ids in the image's size; 255 where there is none), and a.<head>.npy"
+                        + " for every other head, such as a.features.npy [channels, height, width] and a.depth.npy, on the"
+                        + " model's grid.",
+        footer = {
+            "",
+            "Examples:",
+            "  uplift infer --input photo.jpg --output out",
+            "  uplift infer --input photos --output out --precision fp32",
+            "  uplift infer --input street.mp4 --output out    every frame, as street_000000 and so on",
+            "",
+            "An image that cannot be read is named and the others go on; the exit code is 1 then."
+        })
+final class InferCommand implements Callable<Integer> {
+    @Option(names = "--input", required = true, paramLabel = "FILE|DIR", description = "Image, directory, or video.")
+    private Path input = Path.of(".");
+
+    @Option(names = "--output", required = true, paramLabel = "DIR", description = "Where the results go.")
+    private Path output = Path.of("out");
+
+    @Mixin
+    private ModelOption model = new ModelOption();
+
+    private int done;
+    private int failed;
+
+    private record Pending(Shot shot, CompletableFuture<DenseResult> result) {}
+
+    @Override
+    public Integer call() throws Exception {
+        try (Camera images = open();
+                DenseService service = DenseService.acquire(new ServiceOptions(model.bundle(), model.options()))) {
+            System.out.println(service.describe());
+            Files.createDirectories(output);
+            int[] palette = Overlay.palette(service.bundle().labels());
+            Deque<Pending> inFlight = new ArrayDeque<>();
+            for (Shot shot = images.next(); shot != null; shot = images.next()) {
+                inFlight.add(new Pending(shot, service.submit(shot.image())));
+                if (inFlight.size() >= service.preferredInFlight()) {
+                    write(inFlight.remove(), palette);
+                }
+            }
+            while (!inFlight.isEmpty()) {
+                write(inFlight.remove(), palette);
+            }
+        }
+        System.out.printf("%d done, %d failed, in %s%n", done, failed, output);
+        return failed == 0 ? 0 : 1;
+    }
+
+    private Camera open() {
+        try {
+            if (!Files.exists(input)) {
+                throw new IOException("input: " + input + " does not exist (expected: an image, a directory of them, or"
+                        + " a video)");
+            }
+            return Files.isDirectory(input) || ImageDirectory.isImage(input)
+                    ? new ImageDirectory("infer", input)
+                    : new VideoCamera(stem(input), input, 1);
+        } catch (IOException e) {
+            throw new StartupException(StartupException.CONFIGURATION, String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    private static String stem(Path file) {
+        String name = file.getFileName().toString();
+        return name.contains(".") ? name.substring(0, name.lastIndexOf('.')) : name;
+    }
+
+    private void write(Pending pending, int[] palette) throws IOException, InterruptedException {
+        String name = pending.shot().name();
+        try {
+            DenseResult result = pending.result().get();
+            for (HeadOutput head : result.output().heads()) {
+                write(name, pending.shot(), head, result.transform(), palette);
+            }
+            done++;
+            System.out.printf(
+                    "%s: %d x %d, backbone %.0f ms, upsampling %.0f ms%n",
+                    name,
+                    result.transform().frameWidth(),
+                    result.transform().frameHeight(),
+                    result.timings().backboneNanos() / 1e6,
+                    result.timings().upsampleNanos() / 1e6);
+        } catch (ExecutionException e) {
+            failed++;
+            String reason = e.getCause() instanceof FrameException frame ? frame.reason() + ": " : "";
+            System.err.printf(
+                    "%s: %s%s%n",
+                    name, reason, e.getCause() == null ? e : e.getCause().getMessage());
+        }
+    }
+
+    private void write(String name, Shot shot, HeadOutput head, FrameTransform transform, int[] palette)
+            throws IOException {
+        HeadSpec spec = head.head();
+        switch (spec.kind()) {
+            case SEGMENTATION -> {
+                byte[] labels = new byte[spec.width() * spec.height()];
+                head.data().duplicate().rewind().get(labels);
+                Grid grid = Grid.of(spec, transform);
+                Files.write(
+                        output.resolve(name + ".overlay.png"),
+                        Images.png(Overlay.segmentation(Images.decode(shot.image()), labels, grid, palette)));
+                Files.write(
+                        output.resolve(name + ".labels.png"),
+                        Images.png(Overlay.labels(transform.frameWidth(), transform.frameHeight(), labels, grid)));
+            }
+            case FEATURES, REGRESSION ->
+                Npy.write(
+                        output.resolve(name + "." + spec.name() + ".npy"),
+                        spec.dtype(),
+                        List.of(spec.channels(), spec.height(), spec.width()),
+                        head.data().duplicate().rewind());
+        }
+    }
+}

@@ -1,0 +1,46 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.StartupException;
+import io.upliftstream.model.ModelOptions;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** Which model runs, and where: the options that commands share. */
+final class ModelOption {
+    /** The launcher says where the bundles that came with it are. */
+    private static final String HOME = "uplift.home";
+
+    @Option(
+            names = "--bundle",
+            paramLabel = "DIR",
+            description = "Model bundle; default: model/bundles/street of this repository.")
+    private @Nullable Path bundle;
+
+    @Option(
+            names = "--device",
+            paramLabel = "DEVICE",
+            defaultValue = "auto",
+            description = "auto, cpu, cuda or cuda:n; default: ${DEFAULT-VALUE}.")
+    String device = "auto";
+
+    @Option(
+            names = "--precision",
+            paramLabel = "P",
+            defaultValue = "auto",
+            description = "auto (the fastest that the device has instructions for), fp32, bf16 or fp16; default:"
+                    + " ${DEFAULT-VALUE}.")
+    String precision = "auto";
+
+    Path bundle() {
+        return bundle != null ? bundle : Path.of(System.getProperty(HOME, "."), "model", "bundles", "street");
+    }
+
+    ModelOptions options() {
+        try {
+            return new ModelOptions(device, precision, 0);
+        } catch (IllegalArgumentException e) {
+            throw new StartupException(StartupException.CONFIGURATION, String.valueOf(e.getMessage()), e);
+        }
+    }
+}

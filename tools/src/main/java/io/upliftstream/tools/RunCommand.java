@@ -1,0 +1,78 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.tools.embedded.EmbeddedFlink;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code uplift run}. */
+@Command(
+        name = "run",
+        description = "The job against a Kafka that exists, in a Flink of its own inside this process. Ctrl-C finishes"
+                + " and commits what was read, then stops; the next run goes on from there.",
+        footer = {
+            "",
+            "Examples:",
+            "  uplift run --config job.yaml",
+            "  uplift run --set uplift.kafka.bootstrap-servers=broker:9092 --set uplift.model.bundle=model/bundles/street",
+            "",
+            "job.yaml, for example:",
+            "  uplift.kafka.bootstrap-servers: broker:9092",
+            "  uplift.model.bundle: /models/street",
+            "  uplift.mode: live",
+            "  uplift.max-age: 500 ms",
+            "Environment variables count too: UPLIFT_KAFKA_BOOTSTRAP_SERVERS=broker:9092. Later sources win: file,",
+            "environment, --set. Keys without the prefix uplift. are Flink's own. All options: docs/options.md"
+        })
+final class RunCommand implements Callable<Integer> {
+    private static final Duration PATIENCE = Duration.ofSeconds(50);
+
+    @Option(
+            names = "--config",
+            paramLabel = "FILE",
+            description = "Options of the job: YAML, or properties if the name ends so.")
+    private @Nullable Path config;
+
+    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "One option; repeatable, wins over the file.")
+    private List<String> set = new ArrayList<>();
+
+    @Override
+    public Integer call() throws IOException {
+        JobSettings settings = JobSettings.load(config, System.getenv(), set);
+        try (EmbeddedFlink flink =
+                EmbeddedFlink.start(settings.flinkConfiguration(), settings.get(JobSettings.PARALLELISM))) {
+            StreamExecutionEnvironment env = flink.environment();
+            DenseVisionJob.definePipeline(env, settings);
+            EmbeddedFlink.Job job = flink.submit(env);
+            System.out.printf(
+                    "The job runs from topic %s on %s; Flink's page: %s; Ctrl-C stops it.%n",
+                    settings.get(JobSettings.INPUT_TOPIC),
+                    settings.get(JobSettings.BOOTSTRAP_SERVERS),
+                    flink.webPage());
+            try {
+                if (job.result().get().isSuccess()) {
+                    return 0;
+                }
+                job.throwIfEnded();
+            } catch (InterruptedException e) {
+                System.out.println("Stopping …");
+                job.stop(PATIENCE);
+                System.out.println("Stopped.");
+                return 0;
+            } catch (ExecutionException e) {
+                throw new IOException("the job cannot be watched any more: " + e.getMessage(), e);
+            }
+            return 1;
+        }
+    }
+}

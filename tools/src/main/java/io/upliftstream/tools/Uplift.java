@@ -1,0 +1,127 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.StartupException;
+import io.upliftstream.model.BundleException;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.charset.Charset;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ScopeType;
+
+/** The command line. */
+@Command(
+        name = "uplift",
+        mixinStandardHelpOptions = true,
+        version = "uplift-stream 0.1.0-SNAPSHOT",
+        scope = ScopeType.INHERIT,
+        sortOptions = false,
+        usageHelpWidth = 110,
+        description = "Dense vision on camera streams: frames in on Kafka, a label, a feature vector and a depth at"
+                + " every pixel out, computed by a ViT and UPLiFT in Flink.",
+        footer = {
+            "",
+            "Begin here:",
+            "  uplift demo                             two synthetic cameras, everything in one process",
+            "  uplift demo --input street.mp4          the same with a video of yours",
+            "  uplift infer --input photos --output out   pictures and arrays of single images",
+            "  uplift run --config job.yaml            the job against a Kafka that you have",
+            "",
+            "Exit codes: 0 done, 1 failed, 2 a wrong option or configuration, 3 surroundings that are not as expected"
+                    + " (broker, topic, file, bundle).",
+            "Options of one command: uplift COMMAND --help"
+        },
+        subcommands = {
+            DemoCommand.class,
+            RunCommand.class,
+            InferCommand.class,
+            ModelCommand.class,
+            SynthesizeCommand.class
+        })
+public final class Uplift {
+    /** How long a command may take to end after Ctrl-C. */
+    private static final long GRACE_SECONDS = 60;
+
+    @Option(
+            names = "--debug",
+            scope = ScopeType.INHERIT,
+            description = "Print the log, and the stack trace of an error.")
+    private boolean debug;
+
+    private Uplift() {}
+
+    public static void main(String[] args) {
+        if (List.of(args).contains("--debug")) {
+            System.setProperty("uplift.console", "INFO"); // before the first logger
+        }
+        Thread main = Thread.currentThread();
+        CountDownLatch done = new CountDownLatch(1);
+        // Ctrl-C interrupts the command, which then closes what it opened.
+        Thread stop = new Thread(
+                () -> {
+                    main.interrupt();
+                    try {
+                        done.await(GRACE_SECONDS, TimeUnit.SECONDS);
+                    } catch (InterruptedException e) {
+                        Thread.currentThread().interrupt();
+                    }
+                },
+                "stop");
+        Runtime.getRuntime().addShutdownHook(stop);
+        int exitCode = run(args, new PrintWriter(System.err, true, Charset.defaultCharset()));
+        done.countDown();
+        try {
+            Runtime.getRuntime().removeShutdownHook(stop);
+        } catch (IllegalStateException e) {
+            return; // the process is ending already, with the code of the signal
+        }
+        System.exit(exitCode);
+    }
+
+    /**
+     * Runs a command.
+     *
+     * @param err where errors go, one sentence each
+     * @return the exit code
+     */
+    static int run(String[] args, PrintWriter err) {
+        Uplift uplift = new Uplift();
+        return new CommandLine(uplift)
+                .setErr(err)
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .setParameterExceptionHandler((wrong, given) -> {
+                    String command = wrong.getCommandLine().getCommandSpec().qualifiedName();
+                    err.println("uplift: " + sentence(wrong) + "; see " + command + " --help");
+                    return StartupException.CONFIGURATION;
+                })
+                .setExecutionExceptionHandler((error, command, result) -> {
+                    err.println("uplift: " + sentence(error));
+                    if (uplift.debug) {
+                        error.printStackTrace(err);
+                    }
+                    return exitCode(error);
+                })
+                .execute(args);
+    }
+
+    private static int exitCode(Exception error) {
+        if (error instanceof StartupException startup) {
+            return startup.exitCode();
+        }
+        return error instanceof BundleException || error instanceof IOException ? StartupException.ENVIRONMENT : 1;
+    }
+
+    private static String sentence(Exception error) {
+        String message = error.getMessage();
+        boolean told = error instanceof StartupException
+                || error instanceof BundleException
+                || error instanceof IOException
+                || error instanceof ParameterException;
+        return message == null || !told ? error.toString() : message;
+    }
+}

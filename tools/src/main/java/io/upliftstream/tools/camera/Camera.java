@@ -1,0 +1,20 @@
+package io.upliftstream.tools.camera;
+
+import java.io.IOException;
+import org.jspecify.annotations.Nullable;
+
+/** A source of frames in order; used by one thread. */
+public interface Camera extends AutoCloseable {
+    /** Name of the camera: the key of its records. */
+    String id();
+
+    /** The pace at which it takes pictures. */
+    double framesPerSecond();
+
+    /** The next picture, or null after the last. */
+    @Nullable
+    Shot next() throws IOException;
+
+    @Override
+    void close() throws IOException;
+}

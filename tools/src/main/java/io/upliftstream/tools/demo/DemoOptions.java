@@ -1,0 +1,88 @@
+package io.upliftstream.tools.demo;
+
+import io.upliftstream.job.JobSettings;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a demo shows.
+ *
+ * @param input a video, a directory of images or an image; null for synthetic streets
+ * @param cameras how many; with an input, each sends all of it
+ * @param framesPerCamera at most so many; null for the whole input, or {@value #SYNTHETIC_FRAMES} synthetic frames
+ * @param output directory for pictures and summary
+ * @param width of synthetic frames, in pixels
+ * @param height of synthetic frames, in pixels
+ * @param framesPerSecond of synthetic cameras: the pace in live mode, and of the street's own clock
+ * @param seed of the first synthetic camera; the others follow
+ * @param set further options of the job, {@code key=value}; they win
+ */
+public record DemoOptions(
+        @Nullable Path input,
+        int cameras,
+        @Nullable Integer framesPerCamera,
+        Path output,
+        JobSettings.Mode mode,
+        Path bundle,
+        String device,
+        String precision,
+        int width,
+        int height,
+        double framesPerSecond,
+        long seed,
+        List<String> set) {
+
+    static final int SYNTHETIC_FRAMES = 100;
+
+    /** JPEG quality of the frames that cameras encode. */
+    static final double QUALITY = 0.92;
+
+    /** Two synthetic cameras of 640 x 360, a hundred frames each, lossless. */
+    public static DemoOptions defaults(Path bundle, Path output) {
+        return new DemoOptions(
+                null,
+                2,
+                null,
+                output,
+                JobSettings.Mode.LOSSLESS,
+                bundle,
+                "auto",
+                "auto",
+                640,
+                360,
+                10,
+                20_000,
+                List.of());
+    }
+
+    /** The same with another number of frames per camera. */
+    public DemoOptions withFrames(int frames) {
+        return new DemoOptions(
+                input,
+                cameras,
+                frames,
+                output,
+                mode,
+                bundle,
+                device,
+                precision,
+                width,
+                height,
+                framesPerSecond,
+                seed,
+                set);
+    }
+
+    long frames() {
+        if (framesPerCamera != null) {
+            return framesPerCamera;
+        }
+        return input == null ? SYNTHETIC_FRAMES : Long.MAX_VALUE;
+    }
+
+    String modeName() {
+        return mode.name().toLowerCase(Locale.ROOT);
+    }
+}

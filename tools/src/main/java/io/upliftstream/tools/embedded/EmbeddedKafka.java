@@ -1,0 +1,184 @@
+package io.upliftstream.tools.embedded;
+
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintStream;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ExecutionException;
+import kafka.server.KafkaConfig;
+import kafka.server.KafkaRaftServer;
+import org.apache.kafka.clients.CommonClientConfigs;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.utils.Exit;
+import org.apache.kafka.common.utils.Time;
+import org.apache.kafka.metadata.storage.Formatter;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One Kafka broker (KRaft, combined controller) in this JVM, on loopback ports that were free.
+ *
+ * <pre>{@code
+ * try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+ *     kafka.createTopic("camera-frames", 2, Map.of());
+ *     … kafka.bootstrapServers() …
+ * }
+ * }</pre>
+ *
+ * Its log lives in a temporary directory that {@link #close()} deletes. Topics are not created by writing to them.
+ */
+public final class EmbeddedKafka implements AutoCloseable {
+    /** The largest record the broker takes, in bytes: a tensor of full resolution is well below it. */
+    public static final int MAX_RECORD_BYTES = 32 << 20;
+
+    private static final Logger LOG = LoggerFactory.getLogger(EmbeddedKafka.class);
+    private static final int ATTEMPTS = 3;
+
+    private final KafkaRaftServer server;
+    private final ScratchDirectory directory;
+    private final String bootstrapServers;
+
+    private EmbeddedKafka(KafkaRaftServer server, ScratchDirectory directory, String bootstrapServers) {
+        this.server = server;
+        this.directory = directory;
+        this.bootstrapServers = bootstrapServers;
+    }
+
+    /** Starts a broker; two seconds or so. */
+    public static EmbeddedKafka start() throws IOException {
+        // The broker ends the process on a fatal fault unless told otherwise; here it is a guest.
+        Exit.setExitProcedure(EmbeddedKafka::refuseExit);
+        Exit.setHaltProcedure(EmbeddedKafka::refuseExit);
+        for (int attempt = 1; ; attempt++) {
+            try {
+                return startOnce();
+            } catch (RuntimeException e) {
+                // The ports were free a moment ago; another process may have taken one since.
+                if (attempt == ATTEMPTS) {
+                    throw new IOException("embedded Kafka did not start: " + e.getMessage(), e);
+                }
+                LOG.warn("embedded Kafka did not start, trying other ports", e);
+            }
+        }
+    }
+
+    private static EmbeddedKafka startOnce() throws IOException {
+        ScratchDirectory directory = ScratchDirectory.create("uplift-kafka");
+        int[] ports = freePorts();
+        KafkaRaftServer server;
+        try {
+            format(directory.path());
+            server = new KafkaRaftServer(
+                    KafkaConfig.apply(settings(directory.path(), ports[0], ports[1]), false), Time.SYSTEM);
+        } catch (Exception e) {
+            directory.close();
+            throw new IllegalStateException(e);
+        }
+        try {
+            server.startup();
+        } catch (RuntimeException e) {
+            // A half-started broker leaves threads that would keep the process alive.
+            server.shutdown();
+            server.awaitShutdown();
+            directory.close();
+            throw e;
+        }
+        return new EmbeddedKafka(server, directory, "127.0.0.1:" + ports[0]);
+    }
+
+    private static void format(Path directory) throws Exception {
+        Formatter formatter = new Formatter();
+        formatter
+                .setPrintStream(new PrintStream(OutputStream.nullOutputStream(), false, StandardCharsets.UTF_8))
+                .setNodeId(1)
+                .setClusterId(Uuid.randomUuid().toString())
+                .setControllerListenerName("CONTROLLER")
+                .setMetadataLogDirectory(directory.toString())
+                .addDirectory(directory.toString());
+        formatter.run();
+    }
+
+    private static Map<String, String> settings(Path directory, int brokerPort, int controllerPort) {
+        return Map.ofEntries(
+                Map.entry("process.roles", "broker,controller"),
+                Map.entry("node.id", "1"),
+                Map.entry("controller.quorum.voters", "1@127.0.0.1:" + controllerPort),
+                Map.entry(
+                        "listeners",
+                        "BROKER://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d".formatted(brokerPort, controllerPort)),
+                Map.entry("listener.security.protocol.map", "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+                Map.entry("inter.broker.listener.name", "BROKER"),
+                Map.entry("controller.listener.names", "CONTROLLER"),
+                Map.entry("log.dirs", directory.toString()),
+                Map.entry("auto.create.topics.enable", "false"),
+                Map.entry("message.max.bytes", Integer.toString(MAX_RECORD_BYTES)),
+                Map.entry("offsets.topic.replication.factor", "1"),
+                Map.entry("offsets.topic.num.partitions", "1"),
+                Map.entry("transaction.state.log.replication.factor", "1"),
+                Map.entry("transaction.state.log.min.isr", "1"),
+                Map.entry("transaction.state.log.num.partitions", "4"),
+                Map.entry("share.coordinator.state.topic.replication.factor", "1"),
+                Map.entry("share.coordinator.state.topic.min.isr", "1"),
+                Map.entry("group.initial.rebalance.delay.ms", "0"),
+                // The cleaner takes 128 MB of heap unless told otherwise.
+                Map.entry("log.cleaner.dedupe.buffer.size", Integer.toString(2 << 20)),
+                Map.entry("log.cleaner.threads", "1"));
+    }
+
+    private static int[] freePorts() throws IOException {
+        InetAddress loopback = InetAddress.getLoopbackAddress();
+        try (ServerSocket first = new ServerSocket(0, 1, loopback);
+                ServerSocket second = new ServerSocket(0, 1, loopback)) {
+            return new int[] {first.getLocalPort(), second.getLocalPort()};
+        }
+    }
+
+    private static void refuseExit(int status, String message) {
+        LOG.error("embedded Kafka wanted to end the process with status {}: {}", status, message);
+        throw new IllegalStateException("embedded Kafka failed with status " + status + ": " + message);
+    }
+
+    /** Host and port that clients connect to. */
+    public String bootstrapServers() {
+        return bootstrapServers;
+    }
+
+    /** Creates a topic and returns when it exists. */
+    public void createTopic(String name, int partitions, Map<String, String> settings) throws IOException {
+        try (Admin admin = admin()) {
+            NewTopic topic = new NewTopic(name, Optional.of(partitions), Optional.empty()).configs(settings);
+            admin.createTopics(List.of(topic)).all().get();
+        } catch (ExecutionException e) {
+            throw new IOException("topic " + name + " could not be created", e.getCause());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("interrupted while creating topic " + name, e);
+        }
+    }
+
+    /** A client for everything else; the caller closes it. */
+    public Admin admin() {
+        return Admin.create(Map.of(CommonClientConfigs.BOOTSTRAP_SERVERS_CONFIG, bootstrapServers));
+    }
+
+    /** Stops the broker and deletes its log. */
+    @Override
+    public void close() {
+        // A thread that was interrupted still has to stop the broker in order.
+        boolean interrupted = Thread.interrupted();
+        server.shutdown();
+        server.awaitShutdown();
+        directory.close();
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

@@ -1,0 +1,62 @@
+package io.upliftstream.tools.picture;
+
+import java.awt.Color;
+import java.awt.Font;
+import java.awt.Graphics2D;
+import java.awt.RenderingHints;
+import java.awt.image.BufferedImage;
+import java.util.List;
+
+/** Pictures in rows and columns on one sheet, each row with a caption. */
+public final class ContactSheet {
+    private static final int CELL_WIDTH = 360;
+    private static final int GAP = 6;
+    private static final int CAPTION = 18;
+
+    private ContactSheet() {}
+
+    /** One row: pictures of one frame, all of the frame's size. */
+    public record Row(String caption, List<BufferedImage> pictures) {}
+
+    /**
+     * Draws the sheet.
+     *
+     * @param titles of the columns
+     */
+    public static BufferedImage draw(List<String> titles, List<Row> rows) {
+        int width = GAP + titles.size() * (CELL_WIDTH + GAP);
+        int height = CAPTION + GAP;
+        for (Row row : rows) {
+            height += cellHeight(row) + CAPTION + GAP;
+        }
+        BufferedImage sheet = new BufferedImage(width, height, BufferedImage.TYPE_INT_RGB);
+        Graphics2D pen = sheet.createGraphics();
+        pen.setRenderingHint(RenderingHints.KEY_INTERPOLATION, RenderingHints.VALUE_INTERPOLATION_BILINEAR);
+        pen.setRenderingHint(RenderingHints.KEY_TEXT_ANTIALIASING, RenderingHints.VALUE_TEXT_ANTIALIAS_ON);
+        pen.setFont(new Font(Font.SANS_SERIF, Font.PLAIN, 12));
+        pen.setColor(Color.WHITE);
+        for (int column = 0; column < titles.size(); column++) {
+            pen.drawString(titles.get(column), left(column), CAPTION - 4);
+        }
+        int top = CAPTION + GAP;
+        for (Row row : rows) {
+            for (int column = 0; column < row.pictures().size(); column++) {
+                pen.drawImage(row.pictures().get(column), left(column), top, CELL_WIDTH, cellHeight(row), null);
+            }
+            top += cellHeight(row) + CAPTION;
+            pen.drawString(row.caption(), left(0), top - 4);
+            top += GAP;
+        }
+        pen.dispose();
+        return sheet;
+    }
+
+    private static int left(int column) {
+        return GAP + column * (CELL_WIDTH + GAP);
+    }
+
+    private static int cellHeight(Row row) {
+        BufferedImage first = row.pictures().get(0);
+        return Math.max(1, CELL_WIDTH * first.getHeight() / first.getWidth());
+    }
+}
