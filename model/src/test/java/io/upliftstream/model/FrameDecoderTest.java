@@ -1,0 +1,159 @@
+package io.upliftstream.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.within;
+
+import io.upliftstream.model.FrameException.Reason;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.Arrays;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The images and what Pillow makes of them come from {@code src/test/python/make_test_resources.py}. */
+class FrameDecoderTest {
+    private static final InputSpec INPUT = new InputSpec(40, 24, Fit.STRETCH, 1);
+    private final FrameDecoder decoder = new FrameDecoder(INPUT, FrameDecoder.DEFAULT_MAX_PIXELS);
+
+    @ParameterizedTest
+    @CsvSource({
+        "noise.png, 1",
+        "small.png, 1",
+        "grey.png, 1",
+        "palette.png, 1",
+        "alpha.png, 1",
+        "grey16.png, 1",
+        "plain.jpg, 2",
+        "progressive.jpg, 2",
+        "grey.jpg, 2",
+        "cmyk.jpg, 2",
+        "exif-6.png, 1",
+        "exif-1.jpg, 2",
+        "exif-2.jpg, 2",
+        "exif-3.jpg, 2",
+        "exif-4.jpg, 2",
+        "exif-5.jpg, 2",
+        "exif-6.jpg, 2",
+        "exif-7.jpg, 2",
+        "exif-8.jpg, 2",
+    })
+    void givesThePixelsThatPillowGives(String name, int tolerance) throws Exception {
+        assertThat(largestDifference(name)).isLessThanOrEqualTo(tolerance);
+    }
+
+    @Test
+    void aReducedJpegIsCloseToTheWholeOne() throws Exception {
+        assertThat(largestDifference("large.jpg")).isLessThanOrEqualTo(6);
+    }
+
+    private int largestDifference(String name) throws IOException, FrameException {
+        byte[] found = bytes(decoder.decode(TestBundles.image(name)));
+        byte[] expected = TestBundles.image(name + ".rgb");
+        assertThat(found).hasSameSizeAs(expected);
+        int largest = 0;
+        for (int i = 0; i < found.length; i++) {
+            largest = Math.max(largest, Math.abs((found[i] & 0xff) - (expected[i] & 0xff)));
+        }
+        return largest;
+    }
+
+    @Test
+    void saysWhereTheInputLiesOnTheFrame() throws Exception {
+        FrameTransform upright = decoder.decode(TestBundles.image("exif-1.jpg")).transform();
+        assertThat(upright).isEqualTo(new FrameTransform(64, 48, 64 / 40.0, 48 / 24.0, 0.0, 0.0));
+        FrameTransform turned = decoder.decode(TestBundles.image("exif-6.jpg")).transform();
+        assertThat(turned).isEqualTo(new FrameTransform(48, 64, 48 / 40.0, 64 / 24.0, 0.0, 0.0));
+    }
+
+    @Test
+    void aLetterboxKeepsTheAspectRatioAndPads() throws Exception {
+        FrameDecoder letterbox = new FrameDecoder(new InputSpec(40, 24, Fit.LETTERBOX, 1), 1_000_000);
+        DecodedFrame frame = letterbox.decode(TestBundles.image("exif-1.jpg")); // 64 x 48 becomes 32 x 24
+        FrameTransform transform = frame.transform();
+        assertThat(transform).isEqualTo(new FrameTransform(64, 48, 2, 2, -8, 0.0));
+        assertThat(4 * transform.scaleX() + transform.offsetX()).isZero();
+        assertThat(36 * transform.scaleX() + transform.offsetX()).isCloseTo(64, within(1e-9));
+        byte[] rgb = bytes(frame);
+        for (int y = 0; y < 24; y++) {
+            assertThat(Arrays.copyOfRange(rgb, y * 120, y * 120 + 12)).containsOnly(FrameDecoder.PADDING);
+            assertThat(Arrays.copyOfRange(rgb, y * 120 + 108, y * 120 + 120)).containsOnly(FrameDecoder.PADDING);
+        }
+        // An earlier frame in the same buffer must not shine through the padding.
+        frame.rgb().put(0, new byte[rgb.length]);
+        letterbox.recycle(frame);
+        DecodedFrame again = letterbox.decode(TestBundles.image("exif-1.jpg"));
+        assertThat(again.rgb()).isSameAs(frame.rgb());
+        assertThat(bytes(again)).isEqualTo(rgb);
+    }
+
+    @Test
+    void anImageAlreadyOfTheRightSizeIsNotTouched() throws Exception {
+        byte[] png = TestBundles.image("noise.png");
+        byte[] same = bytes(new FrameDecoder(new InputSpec(97, 61, Fit.STRETCH, 1), 10_000).decode(png));
+        byte[] letterboxed = bytes(new FrameDecoder(new InputSpec(97, 61, Fit.LETTERBOX, 1), 10_000).decode(png));
+        assertThat(same).isEqualTo(letterboxed);
+        assertThat(largestDifference("noise.png")).isLessThanOrEqualTo(1);
+    }
+
+    @Test
+    void refusesWhatIsNoImage() throws Exception {
+        byte[] random = new byte[5000];
+        new Random(3).nextBytes(random);
+        assertRefused(new byte[0], Reason.EMPTY, "no bytes");
+        assertRefused(random, Reason.NOT_AN_IMAGE, "5000 bytes of unknown format (expected: a JPEG or PNG)");
+        assertRefused(new byte[1], Reason.NOT_AN_IMAGE, "1 bytes of unknown format");
+        assertRefused(TestBundles.image("other.gif"), Reason.NOT_AN_IMAGE, "the image is GIF (expected: JPEG or PNG)");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"plain.jpg", "progressive.jpg", "noise.png"})
+    void refusesATruncatedImageWhereverItEnds(String name) throws Exception {
+        byte[] whole = TestBundles.image(name);
+        for (int length = 20; length < whole.length - 1; length += whole.length / 40) {
+            assertRefused(Arrays.copyOf(whole, length), Reason.CORRUPT_IMAGE, "");
+        }
+        assertRefused(Arrays.copyOf(whole, whole.length - 1), Reason.CORRUPT_IMAGE, "");
+    }
+
+    @Test
+    void refusesDamagedPixels() throws Exception {
+        byte[] png = TestBundles.image("noise.png");
+        Arrays.fill(png, png.length / 2, png.length / 2 + 200, (byte) 0);
+        assertRefused(png, Reason.CORRUPT_IMAGE, "");
+    }
+
+    /** The claim alone must be enough: an image of 30,000 x 30,000 pixels would take 2.7 GB. */
+    @Test
+    void refusesAnImageThatClaimsTooManyPixels() throws Exception {
+        byte[] jpeg = TestBundles.image("plain.jpg");
+        int sof = 0;
+        while (jpeg[sof] != (byte) 0xff || jpeg[sof + 1] != (byte) 0xc0) {
+            sof++;
+        }
+        ByteBuffer.wrap(jpeg).putShort(sof + 5, (short) 30_000).putShort(sof + 7, (short) 30_000);
+        assertRefused(jpeg, Reason.TOO_LARGE, "30000 x 30000 pixels (expected: at most 50000000 pixels");
+        byte[] png = TestBundles.image("noise.png");
+        ByteBuffer.wrap(png).putInt(16, 40_000).putInt(20, 10);
+        assertRefused(
+                png, Reason.TOO_LARGE, "40000 x 10 pixels (expected: at most 50000000 pixels, and 32768 on a side)");
+        ByteBuffer.wrap(png).putInt(16, 0);
+        assertRefused(png, Reason.CORRUPT_IMAGE, "0 x 10 pixels");
+    }
+
+    private void assertRefused(byte[] image, Reason reason, String sentence) {
+        assertThatExceptionOfType(FrameException.class)
+                .isThrownBy(() -> decoder.decode(image))
+                .satisfies(e -> assertThat(e.reason()).isEqualTo(reason))
+                .withMessageContaining(sentence);
+    }
+
+    private static byte[] bytes(DecodedFrame frame) {
+        byte[] bytes = new byte[frame.rgb().capacity()];
+        frame.rgb().get(0, bytes);
+        return bytes;
+    }
+}

@@ -1,0 +1,26 @@
+package io.upliftstream.model;
+
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.junit.AnalyzeClasses;
+import com.tngtech.archunit.junit.ArchTest;
+import com.tngtech.archunit.lang.ArchRule;
+
+@AnalyzeClasses(packages = "io.upliftstream.model", importOptions = ImportOption.DoNotIncludeTests.class)
+class ModuleRulesTest {
+    @ArchTest
+    static final ArchRule KNOWS_NO_STREAMING = noClasses()
+            .should()
+            .dependOnClassesThat()
+            .resideInAnyPackage("org.apache.flink..", "org.apache.kafka..", "org.apache.avro..")
+            .because("a bundle must be usable without a cluster, a broker or a schema");
+
+    @ArchTest
+    static final ArchRule ONLY_THE_MODEL_KNOWS_DJL = noClasses()
+            .that()
+            .doNotHaveFullyQualifiedName(DenseModel.class.getName())
+            .should()
+            .dependOnClassesThat()
+            .resideInAPackage("ai.djl..");
+}

@@ -1,0 +1,4 @@
+@NullMarked
+package io.upliftstream.model;
+
+import org.jspecify.annotations.NullMarked;
