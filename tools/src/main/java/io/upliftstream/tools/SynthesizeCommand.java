@@ -30,25 +30,29 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 import picocli.CommandLine.TypeConversionException;
 
 /**
- * Writes frames of the synthetic street cameras with their truth as a data set for training.
- *
- * <p>{@code images/SEED_INDEX.jpg}; {@code labels/SEED_INDEX.png}, 8-bit grey, Cityscapes train ids; {@code
- * depth/SEED_INDEX.png}, 16-bit grey, centimetres, 0 = none; {@code dataset.json}, what the directory holds. The first
- * frame of every seed is written first, then the second, and so on, so that a part of the set is already varied.
+ * {@code uplift synthesize}. The first frame of every seed is written first, then the second, and so on, so that a part
+ * of the set is already varied.
  */
 @Command(
         name = "synthesize",
-        mixinStandardHelpOptions = true,
-        description = {
-            "Writes frames of the synthetic street cameras with exact labels and depth.",
-            "Seeds 0-9999 are for training, 10000-19999 for validation, 20000 and up for demonstration and tests."
+        description = "A data set of synthetic street frames with exact labels and depth: images/SEED_INDEX.jpg,"
+                + " labels/SEED_INDEX.png (8-bit grey, Cityscapes train ids), depth/SEED_INDEX.png (16-bit grey,"
+                + " centimetres, 0 = none), and dataset.json, which says what is there.",
+        footer = {
+            "",
+            "Seeds 0-9999 are for training, 10000-19999 for validation, 20000 and up for demonstration and tests.",
+            "",
+            "Examples:",
+            "  uplift synthesize --output train --seeds 0-399 --frames 16",
+            "  uplift synthesize --output val --seeds 10000-10029 --frames 10"
         })
 @SuppressWarnings("NullAway.Init") // picocli sets the options
-public final class SynthesizeCommand implements Callable<Integer> {
+final class SynthesizeCommand implements Callable<Integer> {
     private static final float JPEG_QUALITY = 0.93f;
     private static final int CENTIMETRES = 100;
 
@@ -129,12 +133,9 @@ public final class SynthesizeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException, InterruptedException {
+        List<StreetCamera> cameras = cameras();
         for (String part : List.of("images", "labels", "depth")) {
             Files.createDirectories(output.resolve(part));
-        }
-        List<StreetCamera> cameras = new ArrayList<>();
-        for (long seed = seeds.first; seed <= seeds.last; seed++) {
-            cameras.add(new StreetCamera(seed, size.width, size.height, 1 / every));
         }
         int total = cameras.size() * frames;
         var pixels = new AtomicLongArray(256);
@@ -176,6 +177,23 @@ public final class SynthesizeCommand implements Callable<Integer> {
         }
         Files.writeString(output.resolve("dataset.json"), description(total, pixels));
         return 0;
+    }
+
+    private List<StreetCamera> cameras() {
+        if (frames < 1 || threads < 1 || !(every > 0)) {
+            throw new ParameterException(
+                    spec.commandLine(),
+                    "--frames " + frames + " --threads " + threads + " --every " + every + " (expected: all > 0)");
+        }
+        List<StreetCamera> cameras = new ArrayList<>();
+        try {
+            for (long seed = seeds.first; seed <= seeds.last; seed++) {
+                cameras.add(new StreetCamera(seed, size.width, size.height, 1 / every));
+            }
+        } catch (IllegalArgumentException e) {
+            throw new ParameterException(spec.commandLine(), e.getMessage(), e);
+        }
+        return cameras;
     }
 
     private void write(StreetFrame frame, String name) throws IOException {
