@@ -75,14 +75,10 @@ public final class SingleObject {
     public static <T extends SpecificRecord> T decode(byte[] bytes, Class<T> type) {
         Codec codec = codec(type);
         if (bytes.length < HEADER_BYTES || ByteBuffer.wrap(bytes).getShort() != MARKER) {
+            String start = bytes.length == 0 ? "nothing" : HEX.formatHex(bytes, 0, Math.min(2, bytes.length));
             throw new MalformedRecordException(
                     "%s: %d bytes that start with %s (expected: c301 and a schema fingerprint)"
-                            .formatted(
-                                    type.getSimpleName(),
-                                    bytes.length,
-                                    bytes.length == 0
-                                            ? "nothing"
-                                            : HEX.formatHex(bytes, 0, Math.min(2, bytes.length))));
+                            .formatted(type.getSimpleName(), bytes.length, start));
         }
         long fingerprint = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getLong(2);
         DatumReader<?> reader = codec.readers.get(fingerprint);
@@ -90,9 +86,8 @@ public final class SingleObject {
             throw new MalformedRecordException("schema fingerprint: %s%s (expected: a published version of %s)"
                     .formatted(HEX.formatHex(bytes, 2, HEADER_BYTES), owner(fingerprint), type.getSimpleName()));
         }
-        // A decoder over the array knows what remains and so refuses lengths beyond it; Avro's own message decoder
-        // reads
-        // a stream and would allocate whatever a length claims.
+        // Over the array, so that the decoder refuses lengths beyond its end: Avro's own message decoder reads a stream
+        // and would allocate whatever a length claims.
         BinaryDecoder decoder =
                 DecoderFactory.get().binaryDecoder(bytes, HEADER_BYTES, bytes.length - HEADER_BYTES, null);
         T record;
