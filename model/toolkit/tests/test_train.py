@@ -19,7 +19,8 @@ from uplift_toolkit.data import VOID, Frames, Window, class_weights
 from uplift_toolkit.evaluate import Confusion
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import Upsampled
-from uplift_toolkit.train import Training, patch_histograms, patch_log_depths
+from uplift_toolkit.train import CellAttender, Training, patch_histograms, patch_log_depths
+from uplift_toolkit.uplift import LocalAttender
 
 COLOURS = np.array([[90, 90, 90], [40, 160, 60], [200, 40, 40]], np.uint8)
 METRES = np.array([8.0, 20.0, 40.0])
@@ -195,6 +196,15 @@ def test_sampled_and_commuted_features_are_the_readable_models(world: dict[str, 
         plain = torch.nn.functional.interpolate(upsampled.features, scale_factor=8, mode="bilinear")
         expected = torch.stack([plain[n, :, y[n], x[n]].T for n in range(2)])
         torch.testing.assert_close(upsampled.at("bilinear", 3, y, x), expected, atol=1e-4, rtol=0)
+
+
+def test_the_training_attender_is_the_readable_one() -> None:
+    generator = torch.Generator().manual_seed(1)
+    readable, quick = LocalAttender(20, 17), CellAttender(20, 17)
+    quick.load_state_dict(readable.state_dict())
+    guide = torch.randn(2, 20, 8, 12, generator=generator)
+    value = torch.randn(2, 6, 4, 6, generator=generator)
+    torch.testing.assert_close(quick(guide, value), readable(guide, value))
 
 
 def test_labels_and_depth_are_the_frames_at_the_pixel_centres(world: dict[str, Path]) -> None:

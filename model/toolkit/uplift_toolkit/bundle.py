@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,8 +95,8 @@ class Bundle:
         shape = (self.manifest["golden"]["count"], size["height"], size["width"], 3)
         return np.fromfile(self.directory / self.manifest["golden"]["frames"], np.uint8).reshape(shape)
 
-    def run(self, variant: str, frames: np.ndarray) -> list[np.ndarray]:
-        """What the variant's TorchScript gives for u8 frames [N,H,W,3], as the JVM would see it."""
+    def load_variant(self, variant: str) -> Callable[[np.ndarray], list[np.ndarray]]:
+        """The variant's TorchScript as a function of u8 frames [N,H,W,3], as the JVM would see it."""
         entry = next((v for v in self.manifest["variants"] if v["name"] == variant), None)
         if entry is None:
             names = [v["name"] for v in self.manifest["variants"]]
@@ -105,9 +105,17 @@ class Bundle:
             torch.jit.load(str(self.directory / entry[part]), map_location=entry["device"])
             for part in ("backbone", "upsampler")
         )
-        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(entry["device"])
-        with torch.inference_mode():
-            return [output.cpu().numpy() for output in upsampler(pixels, backbone(pixels))]
+
+        def infer(frames: np.ndarray) -> list[np.ndarray]:
+            pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(entry["device"])
+            with torch.inference_mode():
+                return [output.cpu().numpy() for output in upsampler(pixels, backbone(pixels))]
+
+        return infer
+
+    def run(self, variant: str, frames: np.ndarray) -> list[np.ndarray]:
+        """What `load_variant` gives for these frames."""
+        return self.load_variant(variant)(frames)
 
     def outputs_by_head(self, outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """The first tensor of every head: labels of a segmentation, not its confidence."""

@@ -91,11 +91,12 @@ def evaluate_bundle(
 ) -> dict[str, dict[str, Any]]:
     """By head: the scores of a bundle's TorchScript. `show` gets the first pictures: image, labels, truth."""
     bundle = Bundle.load(directory)
+    infer = bundle.load_variant(variant)
     heads = [head for head in config.heads if head.kind != "features"]
     scores = {head.name: score_of(head, config) for head in heads}
     shown = 0
     for batch in frames.whole_batches((config.input.height, config.input.width), 4, images):
-        outputs = bundle.outputs_by_head(bundle.run(variant, batch.images.numpy()))
+        outputs = bundle.outputs_by_head(infer(batch.images.numpy()))
         for head in heads:
             predicted = torch.from_numpy(outputs[head.name])
             if head.kind == "segmentation":
