@@ -18,6 +18,7 @@ import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.connector.base.DeliveryGuarantee;
+import org.apache.flink.connector.base.source.reader.SourceReaderOptions;
 import org.apache.flink.connector.kafka.sink.KafkaSink;
 import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.KafkaSourceBuilder;
@@ -42,8 +43,10 @@ import org.slf4j.LoggerFactory;
 public final class DenseVisionJob {
     private static final Logger LOG = LoggerFactory.getLogger(DenseVisionJob.class);
 
-    /** Records of one poll; with the fetch sizes, what bounds the frames that wait before the operator. */
     private static final int MAX_POLL_RECORDS = 16;
+
+    /** Polls whose records wait before the operator: prefetched, held by the fetcher, queued, and being read. */
+    private static final int POLLS = 4;
 
     private DenseVisionJob() {}
 
@@ -120,6 +123,12 @@ public final class DenseVisionJob {
         properties.putIfAbsent(ConsumerConfig.FETCH_MAX_BYTES_CONFIG, String.valueOf(2 * frame));
         properties.putIfAbsent(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, String.valueOf(MAX_POLL_RECORDS));
         properties.putIfAbsent(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed");
+        properties.putIfAbsent(SourceReaderOptions.ELEMENT_QUEUE_CAPACITY.key(), "1");
+        LOG.info(
+                "memory: a subtask holds at most {} bytes of fetched frames per broker, and one more frame of at most {}"
+                        + " for every place in its queue",
+                POLLS * Long.parseLong(properties.getProperty(ConsumerConfig.FETCH_MAX_BYTES_CONFIG)),
+                settings.get(JobSettings.FRAME_MAX_BYTES).toHumanReadableString());
         OffsetsInitializer start =
                 switch (settings.get(JobSettings.INPUT_START)) {
                     case GROUP ->

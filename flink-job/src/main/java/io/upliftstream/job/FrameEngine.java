@@ -10,9 +10,13 @@ import java.io.Serializable;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import org.slf4j.LoggerFactory;
 
 /** What the inference operator needs of a model: in production a {@link DenseService}. */
 public interface FrameEngine extends AutoCloseable {
+    /** Room for each subtask in front of the model where the subtask chooses its own capacity, which is less. */
+    int AUTO_QUEUE = 32;
+
     /**
      * Starts work on an image. An exception thrown from here, unlike one that the future ends with, is no frame's fault
      * and fails the job.
@@ -36,7 +40,7 @@ public interface FrameEngine extends AutoCloseable {
     @Override
     void close();
 
-    /** Makes a subtask's engine when the subtask opens. */
+    /** Makes a subtask's engine when the subtask opens; a {@link StartupException} ends the job, others restart it. */
     @FunctionalInterface
     interface Factory extends Serializable {
         FrameEngine open(JobSettings settings) throws Exception;
@@ -45,16 +49,23 @@ public interface FrameEngine extends AutoCloseable {
     /**
      * The model of the settings' bundle, shared by all subtasks of the process that run on its device.
      *
-     * @throws BundleException if the bundle cannot be served
+     * @throws StartupException if the bundle cannot be served here
      */
-    static FrameEngine ofBundle(JobSettings settings) throws BundleException {
+    static FrameEngine ofBundle(JobSettings settings) {
         int queue = settings.get(JobSettings.QUEUE_CAPACITY);
         int subtasks = settings.get(JobSettings.PARALLELISM);
-        DenseService service = DenseService.acquire(new ServiceOptions(
+        ServiceOptions options = new ServiceOptions(
                 settings.bundle(),
                 settings.model(),
                 settings.get(JobSettings.FRAME_MAX_PIXELS),
-                subtasks * (queue > 0 ? queue : 32)));
+                subtasks * (queue > 0 ? queue : AUTO_QUEUE));
+        DenseService service;
+        try {
+            service = DenseService.acquire(options);
+        } catch (BundleException e) {
+            throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
+        }
+        LoggerFactory.getLogger(FrameEngine.class).info("{}", service.describe());
         ModelIdentity model = new ModelIdentity(
                 service.bundle().name(),
                 service.bundle().version(),

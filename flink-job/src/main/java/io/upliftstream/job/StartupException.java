@@ -1,8 +1,14 @@
 package io.upliftstream.job;
 
+import org.apache.flink.runtime.throwable.ThrowableAnnotation;
+import org.apache.flink.runtime.throwable.ThrowableType;
 import org.jspecify.annotations.Nullable;
 
-/** The job cannot start; the message is one sentence that says what was found and what was expected. */
+/**
+ * The job cannot start; the message is one sentence that says what was found and what was expected. Flink does not try
+ * again after it.
+ */
+@ThrowableAnnotation(ThrowableType.NonRecoverableError)
 public final class StartupException extends RuntimeException {
     /** Exit code for a configuration that cannot work. */
     public static final int CONFIGURATION = 2;

@@ -19,6 +19,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
+import org.apache.flink.runtime.throwable.ThrowableClassifier;
+import org.apache.flink.runtime.throwable.ThrowableType;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.streaming.runtime.tasks.mailbox.Mail;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
@@ -32,6 +34,9 @@ class DenseInferenceOperatorTest {
 
     @AfterEach
     void close() throws Exception {
+        for (int i = 0; i < engine.submitted.size(); i++) {
+            engine.answer(i); // the harness drains when it is closed
+        }
         for (AutoCloseable harness : opened) {
             harness.close();
         }
@@ -82,6 +87,7 @@ class DenseInferenceOperatorTest {
         process(harness, TestFrames.cameraFrame("north", 2));
 
         assertThat(sequences(harness)).containsExactly(0L);
+        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
         assertThat(engine.submitted).hasSize(3);
         answered.join();
     }
@@ -221,6 +227,13 @@ class DenseInferenceOperatorTest {
         assertThat(decode(harness, "dropped", FrameDropped.class))
                 .extracting(dropped -> dropped.getHeader().getCameraId())
                 .containsExactly("north", "south");
+    }
+
+    @Test
+    void aBundleThatCannotBeServedEndsTheJobForGood() {
+        StartupException noGpu = new StartupException(StartupException.ENVIRONMENT, "device: cuda (expected: cpu)");
+
+        assertThat(ThrowableClassifier.getThrowableType(noGpu)).isEqualTo(ThrowableType.NonRecoverableError);
     }
 
     @Test
