@@ -243,6 +243,11 @@ class FastUplift(nn.Module):
                 )
         self.merge_mode = uplift.decoder.merge.mode
         self.heads = nn.ModuleList(_projection(uplift.channels, readout) for readout in readouts)
+        last = [i for i, readout in enumerate(readouts) if readout.step == self.steps]
+        # Heads commute with the attender: the last step pools their outputs, not features.
+        self.pooled_heads = last if all(readouts[i].weight is not None for i in last) else []
+        if uplift.refiner is not None:
+            self.pooled_heads = []
         if self.steps == 0:
             return
         widths, decoder = uplift.encoder.widths, uplift.decoder
@@ -258,9 +263,10 @@ class FastUplift(nn.Module):
             self.refiner = FastBlocks(uplift.refiner, [uplift.channels, widths[self.refiner_map]])
             self.refiner_output = copy.deepcopy(uplift.ref_outc)
         self.pools = nn.ModuleList()
-        for step in range(1, self.steps + 1):
-            cells = (grid[0] << (step - 1), grid[1] << (step - 1))
-            self.pools.append(AttentionPool(uplift.attender, cells, self._pooled_channels(step, uplift)))
+        for step in range(self.steps):
+            widths = [self.heads[i].out_channels for i in self.pooled_heads if step == self.steps - 1]
+            cells = (grid[0] << step, grid[1] << step)
+            self.pools.append(AttentionPool(uplift.attender, cells, sum(widths) or uplift.channels))
 
     def _stride_of_last_map(self, uplift: Uplift, image: tuple[int, int]) -> int:
         """The stride at which nearest resampling reads the last encoder map, 1 when that is not exact.
@@ -281,49 +287,36 @@ class FastUplift(nn.Module):
         power_of_two = ratio > 0 and ratio & (ratio - 1) == 0
         return ratio if power_of_two and ratio == ratio_x and rest_y == rest_x == 0 else 1
 
-    def _pooled_before(self, step: int) -> list[int]:
-        """The readouts whose projection is pooled at this step in place of features."""
-        refined = self.refiner is not None
-        return (
-            []
-            if refined
-            else [i for i, r in enumerate(self.readouts) if r.step == step and r.weight is not None]
-        )
-
-    def _carries_features(self, step: int) -> bool:
-        return step < self.steps or len(self._pooled_before(step)) < sum(
-            r.step == step for r in self.readouts
-        )
-
-    def _pooled_channels(self, step: int, uplift: Uplift) -> int:
-        projected = sum(self.heads[i].out_channels for i in self._pooled_before(step))
-        return projected + (uplift.channels if self._carries_features(step) else 0)
+    def lower_precision(self, dtype: torch.dtype) -> FastUplift:
+        """Maps in `dtype`; heads, and features or logits once a head made them, stay in fp32."""
+        self.to(dtype)
+        self.heads.float()
+        return self
 
     def forward(self, image: Tensor, features: Tensor) -> list[Tensor]:
         x = features.contiguous(memory_format=torch.channels_last)
-        outputs = {i: self.heads[i](x) for i, readout in enumerate(self.readouts) if readout.step == 0}
+        outputs = self._read(0, x)
         maps = self.encoder(encoder_image(image, self.patch)) if self.steps else []
         for step in range(1, self.steps + 1):
             low = (self.grid[0] << (step - 1), self.grid[1] << (step - 1))
             high = (2 * low[0], 2 * low[1])
             guide = self.up(self.block_0(x, resize(maps[-1], low, self.merge_mode)))
             logits = self.logits(guide, resize(maps[-2], high, self.merge_mode))
-            before = self._pooled_before(step)
-            values = [self.heads[i](x) for i in before] + ([x] if self._carries_features(step) else [])
-            sizes = [value.shape[1] for value in values]
-            pooled = self.pools[step - 1](logits, values[0] if len(values) == 1 else torch.cat(values, dim=1))
-            parts = pooled.split([int(size) for size in sizes], dim=1)
-            outputs |= dict(zip(before, parts, strict=False))
-            if not self._carries_features(step):
+            pool = self.pools[step - 1]
+            if step == self.steps and self.pooled_heads:
+                values = torch.cat([self.heads[i](x.float()) for i in self.pooled_heads], dim=1)
+                widths = [self.heads[i].out_channels for i in self.pooled_heads]
+                outputs |= zip(self.pooled_heads, pool(logits, values).split(widths, dim=1), strict=True)
                 continue
-            x = parts[-1]
+            x = pool(logits, x)
             if self.refiner is not None:
                 encoded = resize(maps[self.refiner_map], high, self.refiner_merge)
                 x = self.refiner_output(self.refiner(x, encoded))
-            for i, readout in enumerate(self.readouts):
-                if readout.step == step and i not in before:
-                    outputs[i] = self.heads[i](x)
+            outputs |= self._read(step, x)
         return [outputs[i] for i in range(len(self.readouts))]
+
+    def _read(self, step: int, x: Tensor) -> dict[int, Tensor]:
+        return {i: self.heads[i](x.float()) for i, r in enumerate(self.readouts) if r.step == step}
 
 
 def _projection(channels: int, readout: Readout) -> nn.Module:

@@ -59,7 +59,7 @@ class UpsamplerGraph(nn.Module):
             linear = model.heads[head.name].linear
             readouts.append(Readout(config.step_of(head), linear.weight[:, :, 0, 0], linear.bias))
         fast = FastUplift(model.upsampler, (height, width), (height // patch, width // patch), readouts)
-        self.upsampler = fast.to(dtype, memory_format=torch.channels_last)
+        self.upsampler = fast.to(memory_format=torch.channels_last).lower_precision(dtype)
         self.normalise = Normalise(dtype)
         self.dtype = dtype
         self.heads = [(head, config.size_of(head)) for head in config.heads]

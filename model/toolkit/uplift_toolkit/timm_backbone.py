@@ -31,9 +31,11 @@ class TimmBackbone(nn.Module):
             raise ValueError(f"timm: {e} (expected: pip install 'uplift-toolkit[timm]')") from e
         self.config = config
         self.channels, self.patch = config.dim, config.patch
-        self.model = timm.create_model(config.name, num_classes=0, img_size=config.size)
-        embed = getattr(self.model, "patch_embed", None)
-        patch = getattr(embed, "patch_size", None)
+        try:
+            self.model = timm.create_model(config.name, num_classes=0, img_size=config.size)
+        except TypeError as e:
+            raise ValueError(f"{config.name}: {e} (expected: a model with a patch grid)") from e
+        patch = getattr(getattr(self.model, "patch_embed", None), "patch_size", None)
         if patch is None or tuple(patch) != (config.patch, config.patch):
             raise ValueError(f"{config.name}: patch {patch} (expected: {(config.patch, config.patch)})")
         if self.model.num_features != config.dim:

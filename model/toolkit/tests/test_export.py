@@ -1,0 +1,269 @@
+"""A bundle as the JVM meets it: any batch size, any device, the readable model's numbers."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import randomise
+from PIL import Image
+from test_model import save_weights, write
+
+from uplift_toolkit.__main__ import main
+from uplift_toolkit.bundle import VARIANTS, Bundle, BundleError
+from uplift_toolkit.export import export_bundle, trace
+from uplift_toolkit.graph import MEAN, STD
+from uplift_toolkit.model import DenseModel, ModelConfig
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(0)
+    return randomise(DenseModel(ModelConfig.load(write(tmp_path_factory.mktemp("config")))))
+
+
+@pytest.fixture(scope="module")
+def bundle(model, tmp_path_factory):
+    return export_bundle(model, tmp_path_factory.mktemp("bundle") / "small", note="Made by a test.")
+
+
+def frames(count, seed=1):
+    return np.random.default_rng(seed).integers(0, 256, (count, 24, 40, 3), np.uint8)
+
+
+def test_manifest(bundle):
+    manifest = dict(bundle.manifest)
+    files = manifest.pop("files")
+    assert manifest == {
+        "format": "uplift-bundle/1",
+        "name": "small",
+        "version": "1.2.3",
+        "description": "A model for tests.",
+        "license": "Apache-2.0",
+        "input": {"width": 40, "height": 24, "fit": "letterbox", "maxBatch": 3},
+        "backbone": {"kind": "vit", "channels": 16, "patch": 8},
+        "upsampler": {"steps": 3, "neighbours": 17},
+        "heads": [
+            {
+                "name": "classes",
+                "kind": "segmentation",
+                "channels": 19,
+                "width": 40,
+                "height": 24,
+                "stride": 1,
+                "dtype": "uint8",
+                "confidence": True,
+            },
+            {
+                "name": "features",
+                "kind": "features",
+                "channels": 5,
+                "width": 10,
+                "height": 6,
+                "stride": 4,
+                "dtype": "float16",
+            },
+            {
+                "name": "depth",
+                "kind": "regression",
+                "channels": 1,
+                "width": 20,
+                "height": 12,
+                "stride": 2,
+                "dtype": "float16",
+                "unit": "m",
+            },
+            {
+                "name": "coarse",
+                "kind": "segmentation",
+                "channels": 19,
+                "width": 5,
+                "height": 3,
+                "stride": 8,
+                "dtype": "uint8",
+                "confidence": False,
+            },
+        ],
+        "variants": [
+            {
+                "name": name,
+                "device": name[:-5],
+                "precision": name[-4:],
+                "backbone": f"{name}/backbone.pt",
+                "upsampler": f"{name}/upsampler.pt",
+            }
+            for name in ("cpu-fp32", "cpu-bf16", "cuda-fp16")
+        ],
+        "labels": "labels.json",
+        "golden": {
+            "frames": "golden/frames.bin",
+            "count": 2,
+            "outputs": {name: f"golden/{name}.bin" for name in ("classes", "features", "depth", "coarse")},
+            "tolerance": {
+                "fp32": {"labelAgreement": 0.999, "cosine": 0.999},
+                "bf16": {"labelAgreement": 0.99, "cosine": 0.999},
+                "fp16": {"labelAgreement": 0.99, "cosine": 0.999},
+            },
+        },
+    }
+    directory = bundle.directory
+    present = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+    assert set(files) == present - {"manifest.json", "README.md"}
+    for name, sha256 in files.items():
+        assert hashlib.sha256((directory / name).read_bytes()).hexdigest() == sha256
+    assert bundle.sha256 == hashlib.sha256((directory / "manifest.json").read_bytes()).hexdigest()
+    assert json.loads((directory / "labels.json").read_text())[0] == {
+        "id": 0,
+        "name": "road",
+        "color": "#804080",
+    }
+
+
+def test_card(bundle):
+    card = (bundle.directory / "README.md").read_text()
+    assert "| depth | regression | 1 | 20 x 12 | m |" in card
+    assert card.endswith("Made by a test.\n")
+
+
+@torch.inference_mode()
+def test_fp32_gives_the_readable_models_numbers(bundle, model):
+    pixels = frames(2)
+    images = (
+        torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - torch.tensor(MEAN)[:, None, None]
+    ) / torch.tensor(STD)[:, None, None]
+    expected = model(images)
+    labels, confidence, features, depth, coarse = bundle.run("cpu-fp32", pixels)
+    share, best = expected["classes"].softmax(1).max(1)
+    assert (labels == best.numpy()).mean() >= 0.999
+    np.testing.assert_allclose(confidence, share.numpy() * 255, atol=0.51)
+    np.testing.assert_allclose(features, expected["features"].numpy(), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(depth, expected["depth"].exp().numpy(), rtol=1e-3, atol=1e-3)
+    assert (coarse == expected["coarse"].argmax(1).numpy()).all()
+
+
+@pytest.mark.parametrize("variant", ["cpu-fp32", "cpu-bf16", "cuda-fp16"])
+@torch.inference_mode()
+def test_any_batch_size(bundle, variant):
+    """The fp16 graph is run on the CPU here: nothing in it says cuda."""
+    entry = next(v for v in bundle.manifest["variants"] if v["name"] == variant)
+    backbone, upsampler = (
+        torch.jit.load(str(bundle.directory / entry[p])) for p in ("backbone", "upsampler")
+    )
+    pixels = torch.from_numpy(frames(3))
+
+    def run(batch):
+        features = backbone(batch)
+        assert features.dtype == (torch.float16 if variant == "cuda-fp16" else torch.float32)
+        outputs = upsampler(batch, features)
+        assert [tuple(output.shape[1:]) for output in outputs] == [
+            (24, 40),
+            (24, 40),
+            (5, 6, 10),
+            (1, 12, 20),
+            (3, 5),
+        ]
+        f16, u8 = torch.float16, torch.uint8
+        assert [output.dtype for output in outputs] == [u8, u8, f16, f16, u8]
+        assert all(output.is_contiguous() for output in outputs)
+        return outputs
+
+    together = run(pixels)
+    for count in (1, 2, 3):
+        for part, whole in zip(run(pixels[:count]), together, strict=True):
+            assert len(part) == count
+            near = torch.isclose(part.float(), whole[:count].float(), rtol=0.02, atol=0.02)
+            assert near.float().mean() > 0.98
+
+
+def device_constants(graph):
+    return [line for line in str(graph).splitlines() if ": Device = prim::Constant" in line]
+
+
+def test_no_device_inside_the_graphs(bundle):
+    class Fixed(torch.nn.Module):
+        def forward(self, x):
+            return x + torch.zeros(x.shape[0])
+
+    assert device_constants(trace(Fixed(), torch.ones(2)).inlined_graph), "the search below finds nothing"
+    for variant in bundle.manifest["variants"]:
+        for part in ("backbone", "upsampler"):
+            graph = torch.jit.load(str(bundle.directory / variant[part])).inlined_graph
+            assert device_constants(graph) == [], (variant["name"], part)
+
+
+@pytest.mark.parametrize("variant", [v.name for v in VARIANTS if v.device == "cpu"])
+def test_golden_case(bundle, variant):
+    report = bundle.verify(variant)
+    assert set(report) == {"classes", "features", "depth", "coarse"}
+    assert all(value >= 0.99 for value in report.values())
+
+
+def test_golden_case_that_does_not_agree(bundle, tmp_path):
+    copy = Bundle(shutil.copytree(bundle.directory, tmp_path / "copy"), bundle.manifest, "")
+    golden = copy.directory / "golden" / "depth.bin"
+    np.random.default_rng(0).standard_normal(2 * 12 * 20).astype(np.float16).tofile(golden)
+    with pytest.raises(BundleError, match=r"cpu-fp32, head depth: agreement .* \(expected: >= 0.999\)"):
+        copy.verify("cpu-fp32")
+
+
+def test_changed_and_missing_files_are_found(bundle, tmp_path):
+    copy = shutil.copytree(bundle.directory, tmp_path / "copy")
+    (copy / "labels.json").write_text("[]")
+    with pytest.raises(BundleError, match=r"labels.json: SHA-256 .* \(expected: "):
+        Bundle.load(copy)
+    (copy / "labels.json").unlink()
+    with pytest.raises(BundleError, match=r"labels.json: SHA-256 no such file"):
+        Bundle.load(copy)
+    (copy / "manifest.json").write_text('{"format": "uplift-bundle/9"}')
+    with pytest.raises(BundleError, match=r"format 'uplift-bundle/9' \(expected: 'uplift-bundle/1'\)"):
+        Bundle.load(copy)
+    with pytest.raises(BundleError, match=r"manifest\.json: no such file"):
+        Bundle.load(tmp_path)
+
+
+def test_unknown_variant(bundle):
+    with pytest.raises(BundleError, match=r"variant: 'tpu' \(expected one of \['cpu-fp32',"):
+        bundle.run("tpu", frames(1))
+
+
+def test_command(model, tmp_path):
+    """From checkpoint files, in a process of its own, without a word about deprecation."""
+    save_weights(model, tmp_path)
+    for name, color in (("a", (255, 0, 0)), ("b", (0, 90, 0)), ("c", (9, 9, 9))):
+        Image.new("RGB", (64, 48), color).save(tmp_path / f"{name}.png")
+    golden = [str(tmp_path / f"{name}.png") for name in "abc"]
+    command = [sys.executable, "-m", "uplift_toolkit", "export", "--config", str(write(tmp_path))]
+    command += ["--weights", str(tmp_path), "--output", str(tmp_path / "out"), "--golden", *golden]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "cpu-bf16" in done.stdout
+    assert "cuda-fp16  not checked: no CUDA device here" in done.stdout or torch.cuda.is_available()
+    assert Bundle.load(tmp_path / "out").frames()[:, 5, 5].tolist() == [[255, 0, 0], [0, 90, 0], [9, 9, 9]]
+
+
+def test_command_without_weights(tmp_path, capsys):
+    arguments = [
+        "export",
+        "--config",
+        str(write(tmp_path)),
+        "--weights",
+        str(tmp_path),
+        "--output",
+        str(tmp_path),
+    ]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"export: weights: {tmp_path}/backbone.safetensors (expected: a file")
+    assert error.count("\n") == 1
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    out = capsys.readouterr().out
+    for word in ("backbone.safetensors", "heads.safetensors", "cpu-bf16", "examples:", "--golden"):
+        assert word in out

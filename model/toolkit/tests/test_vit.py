@@ -1,0 +1,156 @@
+"""The ViT family: shapes, position interpolation, and timm as the reference where it is installed."""
+
+import importlib.util
+import sys
+import types
+
+import pytest
+import torch
+from conftest import randomise
+
+from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
+from uplift_toolkit.vit import MODELS, ViT, ViTConfig
+from uplift_toolkit.weights import from_dinov2, load_strict
+
+SMALL = {"patch": 4, "dim": 16, "depth": 2, "heads": 2, "grid": (3, 5)}
+
+
+@pytest.mark.parametrize("stem", ["patch", "conv"])
+@pytest.mark.parametrize("registers", [0, 4])
+def test_features_of_several_sizes(stem, registers):
+    model = randomise(ViT(ViTConfig(**SMALL, stem=stem, registers=registers)))
+    for h, w in ((3, 5), (6, 10), (1, 2)):
+        assert model(torch.randn(2, 3, 4 * h, 4 * w)).shape == (2, 16, h, w)
+
+
+def test_without_class_token():
+    model = randomise(ViT(ViTConfig(**SMALL, class_token=False)))
+    assert "cls_token" not in model.state_dict()
+    assert model.pos_embed.shape == (1, 15, 16)
+    assert model(torch.randn(1, 3, 12, 20)).shape == (1, 16, 3, 5)
+
+
+def test_positions_reach_the_patches_in_order():
+    model = randomise(ViT(ViTConfig(**SMALL, position_prefix=False)))
+    image = torch.zeros(1, 3, 12, 20)
+    before = model(image)
+    with torch.no_grad():
+        model.pos_embed[0, 7] += 3  # row 1, column 2
+    moved = (model(image) - before).abs().sum(1)[0]
+    assert moved.flatten().argmax() == 7
+
+
+def test_sizes_must_be_multiples_of_the_patch():
+    with pytest.raises(ValueError, match=r"image size: 22x12 \(expected: multiples of patch = 4\)"):
+        ViT(ViTConfig(**SMALL))(torch.zeros(1, 3, 12, 22))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dim": 15}, r"dim: 15 \(expected: a multiple of heads = 2\)"),
+        ({"mlp": "relu"}, r"mlp: 'relu'"),
+        ({"stem": "conv", "patch": 14}, r"patch: 14 \(expected with a conv stem: a power of two\)"),
+    ],
+)
+def test_impossible_configurations(options, message):
+    with pytest.raises(ValueError, match=message):
+        ViTConfig(**{**SMALL, **options})
+
+
+@pytest.fixture(scope="module")
+def timm():
+    if importlib.util.find_spec("timm") is None:
+        pytest.skip("timm is not installed: pip install 'uplift-toolkit[timm]' compares the ViTs with it")
+    if importlib.util.find_spec("torchvision") is not None and not torch.cuda.is_available():
+        # A CUDA build of torchvision beside a CPU torch lacks an operator that timm never calls.
+        try:
+            import torchvision  # noqa: F401
+        except RuntimeError:
+            for name in [name for name in sys.modules if name.startswith("torchvision")]:
+                del sys.modules[name]
+            library = torch.library.Library("torchvision", "DEF")
+            library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            sys.modules["torchvision._meta_registrations"] = types.ModuleType("_meta_registrations")
+    return pytest.importorskip("timm")
+
+
+def reference(timm, name, **options):
+    """timm's model with weights that leave no term at its neutral value."""
+    model = randomise(timm.create_model(name, num_classes=0, **options))
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, 0, 0.05)
+        else:
+            torch.nn.init.normal_(parameter, 1, 0.3)
+    return model
+
+
+def features(model, images, patch):
+    h, w = images.shape[2] // patch, images.shape[3] // patch
+    tokens = model.forward_features(images)[:, model.num_prefix_tokens :]
+    return tokens.transpose(1, 2).reshape(len(images), -1, h, w)
+
+
+@pytest.mark.parametrize(
+    "name", ["vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2", "vit_small_patch16_224"]
+)
+@torch.inference_mode()
+def test_agrees_with_timm(timm, name):
+    config = MODELS[name]
+    size = config.grid[0] * config.patch
+    expected = reference(timm, name, img_size=size, dynamic_img_size=True)
+    model = ViT(config).eval()
+    load_strict(model, expected.state_dict(), name)
+    for h, w in ((4, 6), (9, 5)):
+        images = torch.randn(2, 3, h * config.patch, w * config.patch)
+        torch.testing.assert_close(model(images), features(expected, images, config.patch), rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_swiglu_agrees_with_timm(timm):
+    options = {"img_size": 56, "embed_dim": 48, "depth": 2, "num_heads": 4, "dynamic_img_size": True}
+    expected = reference(timm, "vit_giant_patch14_reg4_dinov2", **options)
+    config = ViTConfig(
+        dim=48, depth=2, heads=4, grid=(4, 4), mlp="swiglu", mlp_width=128, registers=4, position_prefix=False
+    )
+    model = ViT(config).eval()
+    load_strict(model, expected.state_dict(), "timm")
+    images = torch.randn(1, 3, 42, 70)
+    torch.testing.assert_close(model(images), features(expected, images, 14), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("registers", [0, 4])
+@torch.inference_mode()
+def test_checkpoints_of_the_dinov2_authors_are_renamed_as_timm_does(timm, registers):
+    name = "vit_small_patch14_reg4_dinov2" if registers else "vit_small_patch14_dinov2"
+    expected = reference(timm, name, img_size=56, depth=1)
+    state = {n: torch.randn_like(v) for n, v in expected.state_dict().items() if n != "reg_token"}
+    state |= {"mask_token": torch.zeros(1, 384), "pos_embed": torch.randn(1, 17, 384)}
+    if registers:
+        state["register_tokens"] = torch.randn(1, registers, 384)
+    from timm.models.vision_transformer import checkpoint_filter_fn
+
+    theirs, ours = checkpoint_filter_fn(dict(state), expected), from_dinov2(state)
+    assert sorted(theirs) == sorted(ours)
+    assert all(torch.equal(theirs[name], ours[name]) for name in ours)
+
+
+@torch.inference_mode()
+def test_timm_models_serve_as_backbones(timm):
+    config = TimmConfig("vit_tiny_patch16_224", 192, 16, (32, 48))
+    backbone = randomise(TimmBackbone(config))
+    images = torch.randn(1, 3, 32, 48)
+    assert backbone(images).shape == (1, 192, 2, 3)
+    torch.testing.assert_close(backbone(images), features(backbone.model, images, 16))
+    with pytest.raises(ValueError, match=r"vit_tiny_patch16_224: 192 channels \(expected: 384\)"):
+        TimmBackbone(TimmConfig("vit_tiny_patch16_224", 384, 16, (32, 48)))
+    with pytest.raises(ValueError, match="expected: a model with a patch grid"):
+        TimmBackbone(TimmConfig("resnet18", 512, 32))
+
+
+def test_without_timm_the_error_says_what_to_install():
+    if importlib.util.find_spec("timm") is not None:
+        pytest.skip("timm is installed")
+    with pytest.raises(ValueError, match=r"pip install 'uplift-toolkit\[timm\]'"):
+        TimmBackbone(TimmConfig("vit_tiny_patch16_224", 192, 16))
