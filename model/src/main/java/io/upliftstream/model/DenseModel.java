@@ -11,6 +11,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.training.ParameterStore;
+import com.sun.jna.NativeLibrary;
 import io.upliftstream.model.ModelBundle.Variant;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -363,15 +364,20 @@ public final class DenseModel implements AutoCloseable {
     /** 0 until PyTorch runs: it takes the number of its threads once per process. */
     private static int startedThreads;
 
+    private static final int KEEP_WHAT_IS_SET = 0;
+
     private static synchronized Engine engine(int threads) {
         if (startedThreads == 0) {
             // Without these DJL asks the network for newer natives and reports its use.
             System.setProperty("ai.djl.offline", "true");
             System.setProperty("OPT_OUT_TRACKING", "true");
-            int wanted = threads > 0
-                    ? threads
-                    : Integer.getInteger(
-                            "ai.djl.pytorch.num_threads", Runtime.getRuntime().availableProcessors());
+            // GNU OpenMP reads this as it is loaded. By default its threads spin while they wait, and on a machine that
+            // does anything else (Kafka, Flink, decoding) they then take several times the time the model itself takes.
+            NativeLibrary.getProcess()
+                    .getFunction("setenv")
+                    .invokeInt(new Object[] {"OMP_WAIT_POLICY", "PASSIVE", KEEP_WHAT_IS_SET});
+            int cores = Runtime.getRuntime().availableProcessors();
+            int wanted = threads > 0 ? threads : Integer.getInteger("ai.djl.pytorch.num_threads", cores - cores / 8);
             System.setProperty("ai.djl.pytorch.num_threads", String.valueOf(wanted));
             Engine engine = Engine.getEngine("PyTorch");
             startedThreads = wanted;

@@ -7,8 +7,8 @@ package io.upliftstream.model;
  *     {@code cuda} (the first GPU) or {@code cuda:n}
  * @param precision {@code auto} (the fastest that the device has instructions for), {@code fp32}, {@code bf16} or
  *     {@code fp16}
- * @param threads of one operator inside PyTorch, on a CPU; 0 chooses. PyTorch takes this once per process: the first
- *     model decides.
+ * @param threads of one operator inside PyTorch, on a CPU; 0 chooses: all cores, less an eighth that is left for decoding.
+ *     PyTorch takes this once per process: the first model decides.
  * @param maxBatch frames per call; 0 chooses: 1 on a CPU, where a batch only adds latency, else the bundle's maximum
  */
 public record ModelOptions(String device, String precision, int threads, int maxBatch) {
