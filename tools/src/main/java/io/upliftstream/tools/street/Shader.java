@@ -17,6 +17,7 @@ final class Shader {
     private final Layout layout;
     private final Light light;
     private final Pose pose;
+    private final double perFocal;
     private final double time;
     private final Vec sun;
     private final float[] bend;
@@ -33,6 +34,7 @@ final class Shader {
         this.layout = layout;
         this.light = light;
         this.pose = pose;
+        perFocal = 1 / pose.focal;
         this.crossings = crossings;
         this.time = time;
         sun = pose.turn(light.towardsSun());
@@ -76,8 +78,8 @@ final class Shader {
             sky(x, y);
             return;
         }
-        double px = x / pose.focal * z;
-        double py = y / pose.focal * z;
+        double px = x * perFocal * z;
+        double py = y * perFocal * z;
         boolean emits = false;
         double sunshine = surface.facing;
         if (material.texture() == Texture.GROUND) {
@@ -131,7 +133,7 @@ final class Shader {
     }
 
     private void sky(double x, double y) {
-        Vec d = pose.toWorld(x / pose.focal, y / pose.focal, 1);
+        Vec d = pose.toWorld(x * perFocal, y * perFocal, 1);
         float up = (float) Math.max(0, Math.min(1, 1.6 * d.y() / d.z()));
         float k = up * (2 - up);
         red = light.horizon().red() + (light.zenith().red() - light.horizon().red()) * k;
@@ -170,7 +172,7 @@ final class Shader {
                 int side = t < 0 ? 0 : 1;
                 double beyond = Math.abs(t) - Math.abs(layout.edge[side]);
                 paint(paving, 1 + 0.05f * fine + 0.05f * coarse);
-                double pixel = z / pose.focal;
+                double pixel = z * perFocal;
                 double joint = Math.min(fraction(t / 0.8), fraction(s / 0.8) + pixel * 4);
                 if (joint < 0.07) {
                     scale(1 - 0.25f * (float) Math.min(1, 8 / z));
@@ -200,7 +202,7 @@ final class Shader {
     private void road(double s, double t, double z, float fine, float coarse) {
         double wheel = Math.abs(Math.abs(fraction(t / Layout.LANE + 0.5) - 0.5) * Layout.LANE - 0.8);
         paint(asphalt, 1 + 0.13f * fine + 0.06f * coarse + (wheel < 0.3 ? -0.05f : 0.02f));
-        double pixel = z / pose.focal;
+        double pixel = z * perFocal;
         if (layout.tram) {
             double off = Math.abs(t - layout.tramTrack);
             if (off < 1.25) {

@@ -85,6 +85,7 @@ public final class StreetCamera {
         float[] depth = new float[width * height];
         int[] pixels = ((DataBufferInt) image.getRaster().getDataBuffer()).getData();
         develop(raster, shader, index, pixels, labels, depth);
+        halos(raster, pixels);
         if (light.rain()) {
             rain(image, index);
         }
@@ -93,7 +94,6 @@ public final class StreetCamera {
 
     private void develop(Raster raster, Shader shader, int index, int[] pixels, byte[] labels, float[] depth) {
         boolean[] dark = raster.shadowed();
-        float[] halo = halos(raster);
         SplittableRandom random = Noise.random(seed, 5, index);
         var surfaces = raster.list.toArray(Raster.Surface[]::new);
         for (int y = 0; y < height; y++) {
@@ -154,9 +154,9 @@ public final class StreetCamera {
                 double ry = offY / width;
                 float lens = (float) (1 - vignette * (rx * rx + ry * ry) * 2);
                 float g = (float) grainLevel / 32;
-                int r = level(red * lens + halo[3 * i] + GRAIN[grain++] * g);
-                int gr = level(green * lens + halo[3 * i + 1] + GRAIN[grain++] * g);
-                int b = level(blue * lens + halo[3 * i + 2] + GRAIN[grain++] * g);
+                int r = level(red * lens + GRAIN[grain++] * g);
+                int gr = level(green * lens + GRAIN[grain++] * g);
+                int b = level(blue * lens + GRAIN[grain++] * g);
                 pixels[i] = r << 16 | gr << 8 | b;
             }
         }
@@ -171,9 +171,8 @@ public final class StreetCamera {
         return 1 / (near > 0.8 * sampled && near < 1.25 * sampled ? near : sampled);
     }
 
-    /** Light scattered around lamps, per pixel and channel; lamps behind something have none. */
-    private float[] halos(Raster raster) {
-        float[] halo = new float[width * height * 3];
+    /** Adds the light scattered around lamps; lamps behind something have none. */
+    private void halos(Raster raster, int[] pixels) {
         for (var glow : raster.glows) {
             Vec seen = raster.pose.see(glow.at());
             if (seen.z() < 1) {
@@ -195,15 +194,15 @@ public final class StreetCamera {
                     double d = 1 - ((x - cx) * (x - cx) + (y - cy) * (y - cy)) / (r * r);
                     if (d > 0) {
                         float k = (float) (d * d * d) * level;
-                        int i = 3 * (y * width + x);
-                        halo[i] += (glow.rgb() >> 16 & 255) * k;
-                        halo[i + 1] += (glow.rgb() >> 8 & 255) * k;
-                        halo[i + 2] += (glow.rgb() & 255) * k;
+                        int i = y * width + x;
+                        int red = level((pixels[i] >> 16 & 255) + (glow.rgb() >> 16 & 255) * k);
+                        int green = level((pixels[i] >> 8 & 255) + (glow.rgb() >> 8 & 255) * k);
+                        int blue = level((pixels[i] & 255) + (glow.rgb() & 255) * k);
+                        pixels[i] = red << 16 | green << 8 | blue;
                     }
                 }
             }
         }
-        return halo;
     }
 
     private void rain(BufferedImage image, int index) {
