@@ -127,9 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
     frames = Frames(arguments.data)
     report: dict[str, Any] = {"data": str(arguments.data), "frames": min(len(frames), arguments.images)}
     if arguments.weights is not None:
-        model = DenseModel(config).eval()
-        for part in ("backbone", "upsampler"):
-            getattr(model, part).load_state_dict(load_file(arguments.weights / f"{part}.safetensors"))
+        model = DenseModel.load(config, arguments.weights, parts=("backbone", "upsampler"))
         probes = fresh_heads(config)
         probes.load_state_dict(load_file(arguments.weights / "probes.safetensors"))
         report["heads"] = evaluate(model, probes, frames, arguments.images)

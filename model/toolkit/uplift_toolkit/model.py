@@ -22,6 +22,7 @@ Its weights are three files in one directory: backbone, upsampler and heads .saf
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,9 @@ def _labels(source: str, directory: Path) -> list[dict[str, Any]]:
     return json.loads((directory / source).read_text())
 
 
+PARTS = ("backbone", "upsampler", "heads")
+
+
 class DenseModel(nn.Module):
     """The readable model: normalised images [N,3,H,W] to every head's map, by name."""
 
@@ -194,13 +198,14 @@ class DenseModel(nn.Module):
         }
 
     @staticmethod
-    def load(config: ModelConfig, directory: Path) -> DenseModel:
-        """The model with its weights: the sources that the configuration names, else the directory's files.
+    def load(config: ModelConfig, directory: Path, parts: Sequence[str] = PARTS) -> DenseModel:
+        """The model with the weights of `parts`: from the sources that the configuration names, else from the
+        directory's files.
 
         WeightsError names tensors that are missing, surplus or of another shape.
         """
         model = DenseModel(config).eval()
-        for part in ("backbone", "upsampler", "heads"):
+        for part in parts:
             source, sha256 = config.weights.get(part, (str(directory / f"{part}.safetensors"), None))
             state = read_state_dict(locate(source, sha256))
             module = getattr(model, part)

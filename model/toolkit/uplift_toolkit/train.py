@@ -27,7 +27,6 @@ from uplift_toolkit.graph import Normalise
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import step_inputs
 from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, resize
-from uplift_toolkit.vit import ViT
 
 LOG_STEPS = 20
 
@@ -193,7 +192,7 @@ def train_backbone(arguments: argparse.Namespace) -> int:
     frames = Frames(arguments.data)
     classes = len(config.labels)
     weights = class_weights(frames.class_shares(classes), arguments.balance)
-    backbone = ViT(config.vit)
+    backbone = DenseModel(config).backbone
     # What the features must say, read off them linearly: the classes in the patch and its distance.
     readout = nn.Conv2d(config.vit.dim, classes + 1, 1)
     normalise = Normalise(torch.float32)
@@ -242,7 +241,12 @@ class Pyramids:
 
 @torch.no_grad()
 def feature_pyramids(
-    backbone: ViT, frames: Frames, size: tuple[int, int], levels: int, count: int, rng: np.random.Generator
+    backbone: nn.Module,
+    frames: Frames,
+    size: tuple[int, int],
+    levels: int,
+    count: int,
+    rng: np.random.Generator,
 ) -> Pyramids:
     """Runs the frozen backbone once over `count` windows at every reduction."""
     normalise = Normalise(torch.float32)
@@ -269,9 +273,8 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
     config = ModelConfig.load(arguments.config)
     _prepare(arguments)
     frames = Frames(arguments.data)
-    backbone = ViT(config.vit)
-    backbone.load_state_dict(load_file(arguments.output / "backbone.safetensors"))
-    upsampler = Uplift(config.uplift)
+    model = DenseModel.load(config, arguments.output, parts=("backbone",))
+    backbone, upsampler = model.backbone, model.upsampler
     upsampler.attender = CellAttender(upsampler.decoder.width, config.uplift["uplift"]["attender"])
     if arguments.init:
         upsampler.load_state_dict(load_file(arguments.init))
@@ -359,9 +362,7 @@ def train_heads(arguments: argparse.Namespace) -> int:
     config = ModelConfig.load(arguments.config)
     _prepare(arguments)
     frames = Frames(arguments.data)
-    model = DenseModel(config)
-    for part in ("backbone", "upsampler"):
-        getattr(model, part).load_state_dict(load_file(arguments.output / f"{part}.safetensors"))
+    model = DenseModel.load(config, arguments.output, parts=("backbone", "upsampler"))
     weights = class_weights(frames.class_shares(len(config.labels)), arguments.balance)
     samples = probe.sample_features(
         model, frames, arguments.images, arguments.pixels, weights, arguments.seed
