@@ -25,8 +25,8 @@ class DenseServiceTest {
     private Path temporary;
 
     @AfterEach
-    void leavesNoThreads() {
-        assertThat(TestBundles.upliftThreads()).isEmpty();
+    void leavesNoThreads() throws InterruptedException {
+        TestBundles.assertNoThreadsLeft();
     }
 
     private static ServiceOptions options(int maxBatch) {
@@ -84,9 +84,7 @@ class DenseServiceTest {
     void isSharedAndOutlivesAllButTheLastUser() throws Exception {
         DenseService first = DenseService.acquire(options(0));
         DenseService second = DenseService.acquire(options(0));
-        assertThat(TestBundles.upliftThreads())
-                .filteredOn("uplift-model"::equals)
-                .hasSize(1);
+        assertThat(TestBundles.upliftThreads()).extracting(Thread::getName).containsOnlyOnce("uplift-model");
         assertThat(first.executor()).isSameAs(second.executor());
         assertThat(first.preferredInFlight()).isEqualTo(3);
         first.close();

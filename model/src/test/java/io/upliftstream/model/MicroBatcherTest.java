@@ -97,7 +97,7 @@ class MicroBatcherTest {
         release.countDown();
         batcher.close();
         assertThat(waiting).isDone();
-        assertThat(TestBundles.upliftThreads()).isEmpty();
+        TestBundles.assertNoThreadsLeft();
         assertThatThrownBy(() -> batcher.submit(2).get()).hasMessageContaining("closed");
     }
 }

@@ -1,5 +1,7 @@
 package io.upliftstream.model;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
@@ -50,11 +52,18 @@ final class TestBundles {
         return Files.readAllBytes(Path.of("src", "test", "resources", "images", name));
     }
 
-    /** Threads that a service or model started. */
-    static List<String> upliftThreads() {
+    /** Threads that services and batchers started and that are alive. */
+    static List<Thread> upliftThreads() {
         return Thread.getAllStackTraces().keySet().stream()
-                .map(Thread::getName)
-                .filter(name -> name.startsWith("uplift-"))
+                .filter(thread -> thread.getName().startsWith("uplift-"))
                 .toList();
+    }
+
+    /** Fails if one of them does not end. */
+    static void assertNoThreadsLeft() throws InterruptedException {
+        for (Thread thread : upliftThreads()) {
+            thread.join(10_000);
+        }
+        assertThat(upliftThreads()).isEmpty();
     }
 }
