@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from uplift_toolkit import probe
 from uplift_toolkit.data import VOID, Frames, class_weights
 from uplift_toolkit.graph import Normalise
+from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import step_inputs
 from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, resize
@@ -282,12 +283,14 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
     unit = config.vit.patch << config.steps
     if size[0] % unit or size[1] % unit:
         raise ValueError(f"input: {size[1]}x{size[0]} (expected: multiples of patch · 2^steps = {unit})")
-    task = nn.Conv2d(config.vit.dim, len(config.labels), 1)
+    task = LinearHead(config.vit.dim, HeadConfig("task", "segmentation", len(config.labels)))
     modules: dict[str, nn.Module] = {"upsampler": upsampler, "task": task}
     training = Training("upsampler", modules, 0.0, arguments)
     cache_rng = np.random.default_rng(arguments.seed)
     pyramids = feature_pyramids(backbone, frames, size, config.steps, arguments.images, cache_rng)
     weights = class_weights(frames.class_shares(len(config.labels)), arguments.balance)
+    if arguments.task_loss > 0 and not arguments.resume:
+        fit_to_patches(task, pyramids, weights, arguments.seed)
     normalise = Normalise(torch.float32)
     upsampler.train()
     for _ in training:
@@ -341,6 +344,17 @@ def _random_part(
     top, left = int(rng.integers(features.shape[2] - h + 1)), int(rng.integers(features.shape[3] - w + 1))
     y, x = slice(top * patch, (top + h) * patch), slice(left * patch, (left + w) * patch)
     return images[:, :, y, x], features[:, :, top : top + h, left : left + w], labels[:, y, x]
+
+
+def fit_to_patches(head: LinearHead, pyramids: Pyramids, weights: Tensor, seed: int) -> None:
+    """Starts the head where the upsampler has something to learn from it: on the pixels at patch centres."""
+    patch = pyramids.images.shape[1] // pyramids.features[0].shape[2]
+    labels = pyramids.labels[:, patch // 2 :: patch, patch // 2 :: patch].flatten()
+    features = pyramids.features[0].permute(0, 2, 3, 1).flatten(0, 2)
+    chance = torch.cat([weights, torch.zeros(256 - len(weights))])[labels.long()]
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.multinomial(chance, min(100_000, len(labels)), True, generator=generator)
+    probe.fit(head, features[chosen], labels[chosen], 500, seed)
 
 
 def task_loss(
