@@ -122,7 +122,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         try {
             frame = parser.parse(source);
         } catch (FrameProblem problem) {
-            enqueue(CompletableFuture.supplyAsync(() -> encoder.failure(source, null, problem), engine.executor()));
+            enqueue(CompletableFuture.completedFuture(encoder.failure(source, null, problem)));
             return;
         }
         long ageMillis = gate.ageMillis(frame);
@@ -139,9 +139,8 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         return engine.submit(frame.image())
                 .orTimeout(timeout.toMillis(), TimeUnit.MILLISECONDS)
                 .thenApplyAsync(result -> encode(frame, result), engine.executor())
-                .exceptionallyAsync(
-                        failure -> encoder.failure(frame.source(), frame, FrameProblem.of(failure, timeout)),
-                        engine.executor());
+                // Not on the executor: a time-out must get through even where the engine's threads are stuck.
+                .exceptionally(failure -> encoder.failure(frame.source(), frame, FrameProblem.of(failure, timeout)));
     }
 
     private FrameOutcome encode(Frame frame, DenseResult result) {
@@ -153,7 +152,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     private void enqueueDropped(Run run) {
-        enqueue(CompletableFuture.supplyAsync(() -> encoder.dropped(run), engine.executor()));
+        enqueue(CompletableFuture.completedFuture(encoder.dropped(run)));
     }
 
     /** The outcome is emitted after all that were enqueued before it, on the task thread. */

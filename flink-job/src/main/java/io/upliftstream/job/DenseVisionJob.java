@@ -155,7 +155,8 @@ public final class DenseVisionJob {
     public static Sink<OutputMessage> sink(JobSettings settings) {
         Properties properties = settings.kafkaProperties();
         long record = settings.get(JobSettings.OUTPUT_MAX_BYTES).getBytes();
-        properties.putIfAbsent(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, String.valueOf(record));
+        properties.setProperty(
+                ProducerConfig.MAX_REQUEST_SIZE_CONFIG, String.valueOf(record)); // what the size guard knows
         properties.putIfAbsent(ProducerConfig.BUFFER_MEMORY_CONFIG, String.valueOf(Math.max(2 * record, 32 << 20)));
         properties.putIfAbsent(
                 ProducerConfig.TRANSACTION_TIMEOUT_CONFIG, String.valueOf(JobSettings.TRANSACTION_TIMEOUT.toMillis()));

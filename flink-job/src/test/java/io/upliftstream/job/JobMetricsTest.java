@@ -1,0 +1,120 @@
+package io.upliftstream.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.upliftstream.job.JobSettings.InputFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.apache.flink.metrics.Counter;
+import org.apache.flink.metrics.Gauge;
+import org.apache.flink.metrics.Histogram;
+import org.apache.flink.metrics.Metric;
+import org.apache.flink.metrics.MetricGroup;
+import org.apache.flink.metrics.SimpleCounter;
+import org.apache.flink.metrics.groups.UnregisteredMetricsGroup;
+import org.junit.jupiter.api.Test;
+
+class JobMetricsTest {
+    private final Map<String, Metric> registered = new LinkedHashMap<>();
+    private final JobMetrics metrics = new JobMetrics(new RecordingGroup("", registered), () -> 3, 6);
+
+    @Test
+    void namesAreAnInterface() {
+        assertThat(registered.keySet())
+                .containsExactly(
+                        "frames.in",
+                        "frames.results",
+                        "frames.failures",
+                        "frames.dropped",
+                        "frames.aheadOfClock",
+                        "queue.inFlight",
+                        "queue.capacity",
+                        "queue.blockedMillis",
+                        "latency.decodeMicros",
+                        "latency.queueMicros",
+                        "latency.backboneMicros",
+                        "latency.upsampleMicros",
+                        "latency.encodeMicros",
+                        "latency.ageMicros");
+    }
+
+    @Test
+    void countsFramesAndTheirTimes() throws FrameProblem {
+        Frame frame = new FrameParser(InputFormat.AUTO, 1000).parse(TestFrames.cameraFrame("north", 1));
+        metrics.frameIn();
+        metrics.frameIn();
+        metrics.emitted(
+                new FrameOutcome.Result(List.of(), frame, TestFrames.result().timings(), 5_000_000), 80);
+        metrics.emittedFailure();
+        metrics.emittedDropped(7);
+        metrics.blocked(2_000_000);
+
+        assertThat(count("frames.in")).isEqualTo(2);
+        assertThat(count("frames.results")).isEqualTo(1);
+        assertThat(count("frames.failures")).isEqualTo(1);
+        assertThat(count("frames.dropped")).isEqualTo(7);
+        assertThat(gauge("queue.inFlight")).isEqualTo(3);
+        assertThat(gauge("queue.capacity")).isEqualTo(6);
+        assertThat(gauge("queue.blockedMillis")).isEqualTo(2L);
+        assertThat(median("latency.decodeMicros")).isEqualTo(1000);
+        assertThat(median("latency.queueMicros")).isEqualTo(2000);
+        assertThat(median("latency.backboneMicros")).isEqualTo(3000);
+        assertThat(median("latency.upsampleMicros")).isEqualTo(4000);
+        assertThat(median("latency.encodeMicros")).isEqualTo(5000);
+        assertThat(median("latency.ageMicros")).isEqualTo(80_000);
+    }
+
+    private long count(String name) {
+        return get(name, Counter.class).getCount();
+    }
+
+    private Object gauge(String name) {
+        return get(name, Gauge.class).getValue();
+    }
+
+    private double median(String name) {
+        return get(name, Histogram.class).getStatistics().getQuantile(0.5);
+    }
+
+    private <M extends Metric> M get(String name, Class<M> type) {
+        return type.cast(Objects.requireNonNull(registered.get(name)));
+    }
+
+    /** Remembers what is registered, by its name with the groups before it. */
+    private static final class RecordingGroup extends UnregisteredMetricsGroup {
+        private final String prefix;
+        private final Map<String, Metric> registered;
+
+        RecordingGroup(String prefix, Map<String, Metric> registered) {
+            this.prefix = prefix;
+            this.registered = registered;
+        }
+
+        @Override
+        public MetricGroup addGroup(String name) {
+            return new RecordingGroup(prefix + name + ".", registered);
+        }
+
+        @Override
+        public Counter counter(String name) {
+            return add(name, new SimpleCounter());
+        }
+
+        @Override
+        public <T, G extends Gauge<T>> G gauge(String name, G gauge) {
+            return add(name, gauge);
+        }
+
+        @Override
+        public <H extends Histogram> H histogram(String name, H histogram) {
+            return add(name, histogram);
+        }
+
+        private <M extends Metric> M add(String name, M metric) {
+            registered.put(prefix + name, metric);
+            return metric;
+        }
+    }
+}
