@@ -14,9 +14,9 @@ from PIL import Image
 from test_model import save_weights, write
 
 from uplift_toolkit.__main__ import main
-from uplift_toolkit.bundle import VARIANTS, Bundle, BundleError
-from uplift_toolkit.export import export_bundle, trace
-from uplift_toolkit.graph import MEAN, STD
+from uplift_toolkit.bundle import VARIANTS, Bundle, BundleError, cosine
+from uplift_toolkit.export import export_bundle, export_variant, trace
+from uplift_toolkit.graph import MEAN, STD, Normalise
 from uplift_toolkit.model import DenseModel, ModelConfig
 
 
@@ -223,6 +223,38 @@ def test_changed_and_missing_files_are_found(bundle, tmp_path):
         Bundle.load(copy)
     with pytest.raises(BundleError, match=r"manifest\.json: no such file"):
         Bundle.load(tmp_path)
+
+
+@torch.inference_mode()
+def test_patch_14_registers_and_interpolated_positions(tmp_path):
+    """What a DINOv2 bundle needs: resizes of image and result, in precisions whose CPU kernels lack them."""
+    vit = {
+        "patch": 14,
+        "dim": 16,
+        "depth": 1,
+        "heads": 2,
+        "grid": [5, 5],
+        "registers": 2,
+        "position_prefix": False,
+    }
+    changes = {"backbone": {"vit": vit}, "input": {"width": 70, "height": 42}}
+    changes["upsampler"] = {
+        "steps": 4,
+        "uplift": {"neighbours": 9, "encoder": [4, 4, 6, 6, 6], "decoder": 12},
+    }
+    model = randomise(DenseModel(ModelConfig.load(write(tmp_path, **changes))))
+    pixels = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (1, 42, 70, 3), np.uint8))
+    expected = model(Normalise(torch.float32)(pixels))["features"].numpy()
+    for variant in VARIANTS:
+        export_variant(model, variant, tmp_path)
+        files = variant.manifest()
+        backbone, upsampler = (
+            torch.jit.load(str(tmp_path / files[part])) for part in ("backbone", "upsampler")
+        )
+        outputs = upsampler(pixels, backbone(pixels))
+        assert outputs[0].shape == (1, 42, 70)
+        assert cosine(outputs[2].numpy(), expected) > 0.999
+        assert "bicubic" not in str(backbone.inlined_graph)  # positions are interpolated once, at export
 
 
 def test_unknown_variant(bundle):

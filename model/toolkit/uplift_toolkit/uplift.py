@@ -88,7 +88,9 @@ def resize(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
         return x
     if mode == "nearest":
         return F.interpolate(x, size, mode="nearest")
-    return F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+    precise = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x  # CPUs antialias no others
+    resized = F.interpolate(precise, size, mode="bilinear", align_corners=False, antialias=True)
+    return resized.to(x.dtype)
 
 
 def double_size(x: Tensor) -> Tensor:
@@ -100,7 +102,7 @@ def encoder_image(image: Tensor, patch: int) -> Tensor:
     """Patch 14 is brought to 16 pixels per feature, so that four steps land on the image's grid."""
     if patch != 14:
         return image
-    return resize(image, (image.shape[2] * 16 // 14, image.shape[3] * 16 // 14))
+    return resize(image, (int(image.shape[2]) * 16 // 14, int(image.shape[3]) * 16 // 14))
 
 
 class LayerNorm(nn.Module):
@@ -317,9 +319,6 @@ class Uplift(nn.Module):
             self.refiner = BlockGroup(channels, refiner["block_0"])
             self.ref_outc = nn.Conv2d(self.refiner.width, self.channels, kernel_size=1)
 
-    def encoder_image(self, image: Tensor) -> Tensor:
-        return encoder_image(image, self.patch)
-
     def forward(
         self, image: Tensor, features: Tensor, steps: int, generator: torch.Generator | None = None
     ) -> list[Tensor]:
@@ -330,7 +329,7 @@ class Uplift(nn.Module):
         """
         if features.shape[1] != self.channels:
             raise ValueError(f"feature channels: {features.shape[1]} (expected: {self.channels})")
-        maps = self.encoder(self.encoder_image(image))
+        maps = self.encoder(encoder_image(image, self.patch))
         outputs = []
         x = features
         for _ in range(steps):
