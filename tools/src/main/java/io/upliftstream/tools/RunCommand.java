@@ -9,7 +9,6 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutionException;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -50,7 +49,7 @@ final class RunCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         JobSettings settings = JobSettings.load(config, System.getenv(), set);
         try (EmbeddedFlink flink =
-                EmbeddedFlink.start(settings.flinkConfiguration(), settings.get(JobSettings.PARALLELISM))) {
+                new EmbeddedFlink(settings.flinkConfiguration(), settings.get(JobSettings.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             EmbeddedFlink.Job job = flink.submit(env);
@@ -60,19 +59,13 @@ final class RunCommand implements Callable<Integer> {
                     settings.get(JobSettings.BOOTSTRAP_SERVERS),
                     flink.webPage());
             try {
-                if (job.result().get().isSuccess()) {
-                    return 0;
-                }
-                job.throwIfEnded();
+                job.awaitEnd();
             } catch (InterruptedException e) {
                 System.out.println("Stopping …");
                 job.stop(PATIENCE);
                 System.out.println("Stopped.");
-                return 0;
-            } catch (ExecutionException e) {
-                throw new IOException("the job cannot be watched any more: " + e.getMessage(), e);
             }
-            return 1;
+            return 0;
         }
     }
 }

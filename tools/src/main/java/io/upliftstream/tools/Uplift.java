@@ -113,7 +113,7 @@ public final class Uplift {
         if (error instanceof StartupException startup) {
             return startup.exitCode();
         }
-        return error instanceof BundleException || error instanceof IOException ? StartupException.ENVIRONMENT : 1;
+        return error instanceof BundleException ? StartupException.ENVIRONMENT : 1;
     }
 
     private static String sentence(Exception error) {

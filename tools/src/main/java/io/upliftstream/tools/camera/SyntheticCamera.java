@@ -2,7 +2,6 @@ package io.upliftstream.tools.camera;
 
 import io.upliftstream.tools.street.StreetCamera;
 import io.upliftstream.tools.street.StreetFrame;
-import org.jspecify.annotations.Nullable;
 
 /** A synthetic street as a camera: JPEG frames with the true class of every pixel. */
 public final class SyntheticCamera implements Camera {
@@ -31,7 +30,7 @@ public final class SyntheticCamera implements Camera {
     }
 
     @Override
-    public @Nullable Shot next() {
+    public Shot next() {
         StreetFrame frame = street.frame(next);
         return new Shot("%s_%06d".formatted(id, next++), Images.jpeg(frame.image(), quality), "jpeg", frame.labels());
     }

@@ -1,12 +1,14 @@
 package io.upliftstream.tools.camera;
 
 import java.awt.image.BufferedImage;
+import java.awt.image.DataBufferByte;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import org.bytedeco.ffmpeg.global.avutil;
 import org.bytedeco.javacv.FFmpegFrameGrabber;
+import org.bytedeco.javacv.Frame;
 import org.bytedeco.javacv.FrameGrabber;
-import org.bytedeco.javacv.Java2DFrameConverter;
 import org.jspecify.annotations.Nullable;
 
 /** A video file as a camera: every frame, in any format that FFmpeg reads, as JPEG. */
@@ -15,7 +17,6 @@ public final class VideoCamera implements Camera {
     private final Path file;
     private final double quality;
     private final FFmpegFrameGrabber grabber;
-    private final Java2DFrameConverter converter = new Java2DFrameConverter();
     private int next;
 
     /**
@@ -62,11 +63,23 @@ public final class VideoCamera implements Camera {
 
     private @Nullable BufferedImage nextImage() throws IOException {
         try {
-            var frame = grabber.grabImage();
-            return frame == null ? null : converter.convert(frame);
+            Frame frame = grabber.grabImage();
+            return frame == null ? null : copy(frame);
         } catch (FrameGrabber.Exception e) {
             throw new IOException("input: %s cannot be read after frame %d".formatted(file, next), e);
         }
+    }
+
+    /** Takes over the pixels; JavaCV's own converter guesses channels from the stride and fails on narrow pictures. */
+    private static BufferedImage copy(Frame frame) {
+        BufferedImage image = new BufferedImage(frame.imageWidth, frame.imageHeight, BufferedImage.TYPE_3BYTE_BGR);
+        byte[] pixels = ((DataBufferByte) image.getRaster().getDataBuffer()).getData();
+        ByteBuffer rows = (ByteBuffer) frame.image[0];
+        int rowBytes = 3 * frame.imageWidth;
+        for (int y = 0; y < frame.imageHeight; y++) {
+            rows.get(y * frame.imageStride, pixels, y * rowBytes, rowBytes);
+        }
+        return image;
     }
 
     /** The only picture of a file such as a TIFF or WebP. */
@@ -74,17 +87,14 @@ public final class VideoCamera implements Camera {
         try (VideoCamera camera = new VideoCamera("still", file, 1)) {
             BufferedImage image = camera.nextImage();
             if (image == null) {
-                throw new IOException("input: " + file + " holds no picture");
+                throw new IOException("input: " + file + " holds no picture (expected: one that FFmpeg reads)");
             }
-            BufferedImage copy = new BufferedImage(image.getWidth(), image.getHeight(), BufferedImage.TYPE_3BYTE_BGR);
-            copy.createGraphics().drawImage(image, 0, 0, null);
-            return copy;
+            return image;
         }
     }
 
     @Override
     public void close() throws IOException {
-        converter.close();
         grabber.close();
     }
 }

@@ -108,11 +108,11 @@ public final class Demo {
 
     private Summary run(EmbeddedKafka kafka, List<Camera> cameras) throws IOException {
         List<String> outputs = createTopics(kafka, cameras.size());
-        progress.say("Starting Flink …");
         try (EmbeddedFlink flink =
-                EmbeddedFlink.start(settings.flinkConfiguration(), settings.get(JobSettings.PARALLELISM))) {
+                new EmbeddedFlink(settings.flinkConfiguration(), settings.get(JobSettings.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
+            progress.say("Starting Flink …");
             EmbeddedFlink.Job job = flink.submit(env);
             progress.say("Loading " + bundle + " … (Flink's page: " + flink.webPage() + ")");
             job.awaitRunning();

@@ -29,7 +29,7 @@ import org.slf4j.LoggerFactory;
  * A Flink cluster in this JVM: one JobManager, one TaskManager, the web page on a loopback port.
  *
  * <pre>{@code
- * try (EmbeddedFlink flink = EmbeddedFlink.start(configuration, 2)) {
+ * try (EmbeddedFlink flink = new EmbeddedFlink(configuration, 2)) {
  *     StreamExecutionEnvironment env = flink.environment();
  *     … define the pipeline …
  *     EmbeddedFlink.Job job = flink.submit(env);
@@ -46,22 +46,16 @@ public final class EmbeddedFlink implements AutoCloseable {
     private final Configuration configuration;
     private final ScratchDirectory directory;
 
-    private EmbeddedFlink(MiniCluster cluster, Configuration configuration, ScratchDirectory directory) {
-        this.cluster = cluster;
-        this.configuration = configuration;
-        this.directory = directory;
-    }
-
     /**
-     * Starts a cluster.
+     * Prepares a cluster; the first job starts it, so that what cannot work is said before anything runs.
      *
      * @param given Flink options; they win over the ones set here. {@code rest.bind-port} moves the web page from
      *     a free port to a known one.
      * @param slots how many parallel subtasks fit
      */
-    public static EmbeddedFlink start(Configuration given, int slots) throws IOException {
-        ScratchDirectory directory = ScratchDirectory.create("uplift-flink");
-        Configuration configuration = new Configuration();
+    public EmbeddedFlink(Configuration given, int slots) throws IOException {
+        directory = ScratchDirectory.create("uplift-flink");
+        configuration = new Configuration();
         configuration.set(RestOptions.ADDRESS, "127.0.0.1");
         configuration.set(RestOptions.BIND_ADDRESS, "127.0.0.1");
         configuration.set(RestOptions.BIND_PORT, "0");
@@ -72,19 +66,11 @@ public final class EmbeddedFlink implements AutoCloseable {
                 CheckpointingOptions.CHECKPOINTS_DIRECTORY,
                 directory.path().toUri().toString());
         configuration.addAll(given);
-        MiniCluster cluster = new MiniCluster(new MiniClusterConfiguration.Builder()
+        cluster = new MiniCluster(new MiniClusterConfiguration.Builder()
                 .setConfiguration(configuration)
                 .setNumTaskManagers(1)
                 .setNumSlotsPerTaskManager(slots)
                 .build());
-        EmbeddedFlink flink = new EmbeddedFlink(cluster, configuration, directory);
-        try {
-            cluster.start();
-        } catch (Exception e) {
-            flink.close();
-            throw new IOException("embedded Flink did not start: " + e.getMessage(), e);
-        }
-        return flink;
     }
 
     /** An environment that builds a graph for {@link #submit}; its {@code execute} methods are of no use here. */
@@ -94,6 +80,13 @@ public final class EmbeddedFlink implements AutoCloseable {
 
     /** Submits the graph that was built in an {@link #environment()}. */
     public Job submit(StreamExecutionEnvironment environment) throws IOException {
+        if (!cluster.isRunning()) {
+            try {
+                cluster.start();
+            } catch (Exception e) {
+                throw new IOException("embedded Flink did not start: " + e.getMessage(), e);
+            }
+        }
         return new Job(join(cluster.submitJob(environment.getStreamGraph())).getJobID());
     }
 
@@ -144,11 +137,6 @@ public final class EmbeddedFlink implements AutoCloseable {
             return join(cluster.getJobStatus(id));
         }
 
-        /** Completes when the job has ended: finished, cancelled or failed. */
-        public CompletableFuture<JobResult> result() {
-            return result;
-        }
-
         /**
          * Waits until every task runs.
          *
@@ -187,10 +175,28 @@ public final class EmbeddedFlink implements AutoCloseable {
          * @throws IOException if it has, with the reason; a {@link StartupException} in it is thrown as it is
          */
         public void throwIfEnded() throws IOException {
-            if (!result.isDone()) {
-                return;
+            if (result.isDone()) {
+                throw failure(join(result));
             }
-            JobResult ended = join(result);
+        }
+
+        /**
+         * Waits until the job has done all it had to do.
+         *
+         * @throws IOException if it failed or was cancelled; a {@link StartupException} in it is thrown as it is
+         */
+        public void awaitEnd() throws IOException, InterruptedException {
+            try {
+                JobResult ended = result.get();
+                if (!ended.isSuccess()) {
+                    throw failure(ended);
+                }
+            } catch (ExecutionException e) {
+                throw new IOException("the job cannot be watched any more: " + e.getMessage(), e);
+            }
+        }
+
+        private static IOException failure(JobResult ended) {
             Throwable cause = ended.getSerializedThrowable()
                     .map(error -> error.deserializeError(EmbeddedFlink.class.getClassLoader()))
                     .orElse(null);
@@ -201,7 +207,7 @@ public final class EmbeddedFlink implements AutoCloseable {
                 }
                 root = each;
             }
-            throw new IOException(
+            return new IOException(
                     "the job ended: "
                             + (root == null
                                     ? "state " + ended.getApplicationStatus()

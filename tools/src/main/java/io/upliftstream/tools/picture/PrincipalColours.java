@@ -12,6 +12,8 @@ public final class PrincipalColours {
     private static final double RANGE = 2;
 
     private static final int ITERATIONS = 50;
+    /** An axis along which the features vary so much less than along the first is rounding, not an axis. */
+    private static final double RANK_TOLERANCE = 1e-9;
 
     private final double[] mean;
     private final double[][] axes;
@@ -83,6 +85,7 @@ public final class PrincipalColours {
     private static double[][] principalAxes(double[][] covariance, int count) {
         int channels = covariance.length;
         double[][] axes = new double[count][channels];
+        double largest = 0;
         for (int k = 0; k < count; k++) {
             for (int c = 0; c < channels; c++) {
                 axes[k][c] = Math.sin(1 + c * (k + 1)); // any start that is not orthogonal to the answer
@@ -98,8 +101,9 @@ public final class PrincipalColours {
                     }
                 }
                 double length = Math.sqrt(dot(next, next));
+                largest = Math.max(largest, length);
                 for (int c = 0; c < channels; c++) {
-                    axes[k][c] = length > 0 ? next[c] / length : 0;
+                    axes[k][c] = length > RANK_TOLERANCE * largest ? next[c] / length : 0;
                 }
             }
         }

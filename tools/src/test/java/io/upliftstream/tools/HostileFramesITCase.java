@@ -1,0 +1,162 @@
+package io.upliftstream.tools;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.schemas.FeatureRecord;
+import io.upliftstream.schemas.FrameFailure;
+import io.upliftstream.schemas.SegmentationRecord;
+import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.schemas.SourcePosition;
+import io.upliftstream.tools.camera.SyntheticCamera;
+import io.upliftstream.tools.embedded.EmbeddedFlink;
+import io.upliftstream.tools.embedded.EmbeddedKafka;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import org.apache.avro.Schema;
+import org.apache.avro.SchemaBuilder;
+import org.apache.avro.generic.GenericData;
+import org.apache.avro.generic.GenericRecordBuilder;
+import org.apache.avro.message.BinaryMessageEncoder;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.kafka.clients.producer.RecordMetadata;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** What may lie on a topic, between good frames. */
+class HostileFramesITCase {
+    /** Every mask fits: two bytes a pixel at most. */
+    private static final int MAX_SEGMENTATION_BYTES = 160 << 10;
+
+    @SuppressWarnings("ArrayRecordComponent") // bytes that go on the wire
+    private record Hostile(@Nullable String key, byte @Nullable [] value, String stage, String reason) {}
+
+    @Test
+    @Timeout(value = 10, unit = TimeUnit.MINUTES)
+    void eachBecomesOneFailureRecordAndTheFramesAroundItAreProcessed() throws Exception {
+        byte[] image;
+        try (SyntheticCamera street = new SyntheticCamera("street", 20_200, 160, 96, 10, 0.9)) {
+            image = street.next().image();
+        }
+        Map<String, Hostile> hostile = hostile(image);
+
+        try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+            Topics topics = Topics.create(kafka, "hostile", 1, MAX_SEGMENTATION_BYTES);
+            Map<Long, String> names = new LinkedHashMap<>();
+            long sequence = 0;
+            for (Map.Entry<String, Hostile> entry : hostile.entrySet()) {
+                topics.send(
+                        0,
+                        "good",
+                        SingleObject.encode(
+                                Topics.frame("good", sequence++, image).build()));
+                RecordMetadata at =
+                        topics.send(0, entry.getValue().key(), entry.getValue().value());
+                names.put(at.offset(), entry.getKey());
+            }
+            topics.send(
+                    0,
+                    "good",
+                    SingleObject.encode(Topics.frame("good", sequence++, image).build()));
+
+            JobSettings settings = topics.settings();
+            try (EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 1)) {
+                StreamExecutionEnvironment env = flink.environment();
+                DenseVisionJob.definePipeline(env, settings);
+                EmbeddedFlink.Job job = flink.submit(env);
+                job.awaitEnd();
+                assertThat(job.restarts()).isZero();
+            }
+
+            List<FrameFailure> failures = topics.read("failures", "read_committed", FrameFailure.class);
+            assertThat(failures).hasSameSizeAs(names.keySet());
+            for (FrameFailure failure : failures) {
+                SourcePosition source = failure.getHeader().getSource();
+                String name = names.getOrDefault(source.getOffset(), "at " + source);
+                Hostile expected = requireNonNull(hostile.get(name), name);
+                assertThat(source.getTopic()).isEqualTo(topics.name("camera-frames"));
+                assertThat(source.getPartition()).isZero();
+                assertThat(failure.getReason()).as(name).isEqualTo(expected.reason());
+                assertThat(failure.getStage()).as(name).isEqualTo(expected.stage());
+                assertThat(failure.getMessage()).as(name).contains("expected");
+            }
+            assertThat(topics.read("segmentation", "read_committed", SegmentationRecord.class))
+                    .extracting(record -> record.getHeader().getSequence())
+                    .hasSize((int) sequence)
+                    .isSorted();
+            assertThat(topics.read("features", "read_committed", FeatureRecord.class))
+                    .hasSize((int) sequence);
+        }
+    }
+
+    private static Map<String, Hostile> hostile(byte[] image) throws IOException {
+        byte[] random = new byte[5000];
+        new Random(1).nextBytes(random);
+        Map<String, Hostile> hostile = new LinkedHashMap<>();
+        hostile.put("no value", new Hostile("bad", null, "parse", "EMPTY_VALUE"));
+        hostile.put("empty value", new Hostile("bad", new byte[0], "parse", "EMPTY_VALUE"));
+        hostile.put("random bytes", new Hostile("bad", random, "parse", "NOT_A_FRAME"));
+        hostile.put(
+                "truncated JPEG",
+                new Hostile("bad", Arrays.copyOf(image, image.length / 2), "decode", "CORRUPT_IMAGE"));
+        hostile.put("30,000 x 30,000 pixels", new Hostile("bad", claiming(image, 30_000), "decode", "TOO_LARGE"));
+        hostile.put("foreign Avro schema", new Hostile("bad", foreign(), "parse", "MALFORMED_RECORD"));
+        hostile.put(
+                "no camera id in the record",
+                new Hostile(
+                        "bad", SingleObject.encode(Topics.frame("", 1, image).build()), "parse", "MISSING_CAMERA_ID"));
+        hostile.put("no key with a bare image", new Hostile(null, image, "parse", "MISSING_CAMERA_ID"));
+        hostile.put(
+                "result above its topic's limit",
+                new Hostile(
+                        "bad",
+                        SingleObject.encode(Topics.frame("bad", 2, image)
+                                .setTracestate("x=" + "y".repeat(MAX_SEGMENTATION_BYTES))
+                                .build()),
+                        "publish",
+                        "RESULT_TOO_LARGE"));
+        return hostile;
+    }
+
+    /** The JPEG with other numbers in its frame header (FF C0: length, precision, height, width). */
+    private static byte[] claiming(byte[] jpeg, int side) {
+        byte[] changed = jpeg.clone();
+        for (int i = 0; i < changed.length - 9; i++) {
+            if ((changed[i] & 0xff) == 0xff && (changed[i + 1] & 0xff) == 0xc0) {
+                for (int at : new int[] {i + 5, i + 7}) {
+                    changed[at] = (byte) (side >> 8);
+                    changed[at + 1] = (byte) side;
+                }
+                return changed;
+            }
+        }
+        throw new AssertionError("no frame header in the JPEG");
+    }
+
+    private static byte[] foreign() throws IOException {
+        Schema schema = SchemaBuilder.record("Invoice")
+                .namespace("com.example")
+                .fields()
+                .requiredString("customer")
+                .requiredLong("cents")
+                .endRecord();
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        new BinaryMessageEncoder<GenericData.Record>(new GenericData(), schema)
+                .encode(
+                        new GenericRecordBuilder(schema)
+                                .set("customer", "c")
+                                .set("cents", 1L)
+                                .build(),
+                        bytes);
+        return bytes.toByteArray();
+    }
+}

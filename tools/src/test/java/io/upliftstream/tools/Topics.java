@@ -1,0 +1,129 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.schemas.CameraFrame;
+import io.upliftstream.schemas.CaptureClock;
+import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.embedded.EmbeddedKafka;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import org.apache.avro.specific.SpecificRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.apache.kafka.common.serialization.StringDeserializer;
+import org.apache.kafka.common.serialization.StringSerializer;
+import org.jspecify.annotations.Nullable;
+
+/** The job's topics on an embedded broker, under names of one test. */
+final class Topics {
+    static final Path BUNDLE = Path.of("..", "model", "bundles", "street");
+
+    private final EmbeddedKafka kafka;
+    private final String test;
+
+    private Topics(EmbeddedKafka kafka, String test) {
+        this.kafka = kafka;
+        this.test = test;
+    }
+
+    /** Creates the topics; {@code segmentation} takes records up to so many bytes. */
+    static Topics create(EmbeddedKafka kafka, String test, int partitions, int maxSegmentationBytes)
+            throws IOException {
+        Topics topics = new Topics(kafka, test);
+        kafka.createTopic(topics.name("camera-frames"), partitions, Map.of());
+        kafka.createTopic(
+                topics.name("segmentation"),
+                partitions,
+                Map.of("max.message.bytes", Integer.toString(maxSegmentationBytes)));
+        for (String output : List.of("features", "depth", "failures", "dropped")) {
+            kafka.createTopic(topics.name(output), partitions, Map.of());
+        }
+        return topics;
+    }
+
+    /** A job between these topics that ends after the frames that are there when it starts. */
+    JobSettings settings(String... more) {
+        List<String> assignments = new ArrayList<>(List.of(
+                "uplift.kafka.bootstrap-servers=" + kafka.bootstrapServers(),
+                "uplift.model.bundle=" + BUNDLE.toAbsolutePath().normalize(),
+                "uplift.model.precision=fp32",
+                "uplift.input.topic=" + name("camera-frames"),
+                "uplift.input.group-id=" + test,
+                "uplift.input.start=earliest",
+                "uplift.input.stop=latest",
+                "uplift.transactional-id-prefix=" + test,
+                "uplift.checkpoint.interval=200 ms",
+                "uplift.output.segmentation.topic=" + name("segmentation"),
+                "uplift.output.features.topic=" + name("features"),
+                "uplift.output.regression.topic=" + name("depth"),
+                "uplift.output.failures.topic=" + name("failures"),
+                "uplift.output.dropped.topic=" + name("dropped")));
+        assignments.addAll(List.of(more));
+        return JobSettings.load(null, Map.of(), assignments);
+    }
+
+    String name(String topic) {
+        return test + "-" + topic;
+    }
+
+    static CameraFrame.Builder frame(String cameraId, long sequence, byte[] image) {
+        return CameraFrame.newBuilder()
+                .setCameraId(cameraId)
+                .setSequence(sequence)
+                .setCaptureTimeMicros(1_000_000 + sequence)
+                .setCaptureClock(CaptureClock.CAMERA)
+                .setImage(ByteBuffer.wrap(image))
+                .setImageFormat("jpeg");
+    }
+
+    /** Sends a value and returns where it is. */
+    RecordMetadata send(int partition, @Nullable String key, byte @Nullable [] value) throws InterruptedException {
+        try (KafkaProducer<String, byte[]> producer = new KafkaProducer<>(
+                Map.of("bootstrap.servers", kafka.bootstrapServers(), "max.request.size", 16 << 20),
+                new StringSerializer(),
+                new ByteArraySerializer())) {
+            return producer.send(new ProducerRecord<>(name("camera-frames"), partition, key, value))
+                    .get();
+        } catch (ExecutionException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    /** Every record of a topic that is visible now, partition by partition in order. */
+    <T extends SpecificRecord> List<T> read(String topic, String isolation, Class<T> type) {
+        List<T> records = new ArrayList<>();
+        try (KafkaConsumer<String, byte[]> consumer = new KafkaConsumer<>(
+                Map.of("bootstrap.servers", kafka.bootstrapServers(), "isolation.level", isolation),
+                new StringDeserializer(),
+                new ByteArrayDeserializer())) {
+            List<TopicPartition> partitions = consumer.partitionsFor(name(topic)).stream()
+                    .map(info -> new TopicPartition(info.topic(), info.partition()))
+                    .toList();
+            for (Map.Entry<TopicPartition, Long> end :
+                    consumer.endOffsets(partitions).entrySet()) {
+                TopicPartition partition = end.getKey();
+                consumer.assign(List.of(partition));
+                consumer.seekToBeginning(List.of(partition));
+                // The position also passes the markers of transactions, which are no records.
+                while (consumer.position(partition) < end.getValue()) {
+                    for (ConsumerRecord<String, byte[]> record : consumer.poll(Duration.ofSeconds(1))) {
+                        records.add(SingleObject.decode(record.value(), type));
+                    }
+                }
+            }
+        }
+        return records;
+    }
+}

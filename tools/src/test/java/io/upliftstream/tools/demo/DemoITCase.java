@@ -1,0 +1,126 @@
+package io.upliftstream.tools.demo;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.camera.Shot;
+import io.upliftstream.tools.camera.SyntheticCamera;
+import java.awt.image.BufferedImage;
+import java.io.OutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Cameras, Kafka, Flink, the bundle: the whole way of a frame. */
+@Timeout(value = 10, unit = TimeUnit.MINUTES)
+class DemoITCase {
+    private static final Path BUNDLE = Path.of("..", "model", "bundles", "street");
+
+    @Test
+    void everyFrameOfTwoSyntheticCamerasHasItsResults(@TempDir Path output) throws Exception {
+        Summary summary = Demo.run(options(null, 2, 4, output, JobSettings.Mode.LOSSLESS), quiet());
+
+        assertThat(summary.balanced()).as("%s", summary).isTrue();
+        assertThat(summary.published()).isEqualTo(8);
+        assertThat(summary.segmentation()).isEqualTo(8);
+        assertThat(summary.features()).isEqualTo(8);
+        assertThat(summary.depth()).isEqualTo(8);
+        assertThat(summary.failures()).isZero();
+        assertThat(summary.dropped()).isZero();
+        assertThat(summary.pixelAccuracy()).isBetween(0.0, 1.0);
+        assertThat(summary.meanIoU()).isBetween(0.0, 1.0);
+
+        JsonNode json =
+                new ObjectMapper().readTree(output.resolve("summary.json").toFile());
+        assertThat(json.path("published").asInt()).isEqualTo(8);
+        assertThat(json.path("framesPerSecond").asDouble()).isPositive();
+        assertThat(json.path("latencyMillis").path("p99").asDouble())
+                .isGreaterThanOrEqualTo(json.path("latencyMillis").path("p50").asDouble());
+        assertThat(names(output.resolve("overlays"))).hasSize(8).contains("street-0_000000.png", "street-1_000003.png");
+        BufferedImage overlay = Images.decode(Files.readAllBytes(output.resolve("overlays/street-0_000000.png")));
+        assertThat(List.of(overlay.getWidth(), overlay.getHeight())).containsExactly(320, 180);
+        assertThat(output.resolve("contact-sheet.png")).isNotEmptyFile();
+    }
+
+    @Test
+    void directoryOfMixedImagesHasAResultOrAFailureForEach(@TempDir Path directory) throws Exception {
+        Path input = Files.createDirectory(directory.resolve("mixed photos"));
+        byte[] jpeg = shot(200, 120).image();
+        Files.write(input.resolve("a.jpg"), jpeg);
+        Files.write(
+                input.resolve("b.PNG"), Images.png(Images.decode(shot(64, 300).image())));
+        Files.write(input.resolve("broken.jpeg"), Arrays.copyOf(jpeg, 400));
+        Files.writeString(input.resolve("notes.txt"), "no image");
+        Summary summary =
+                Demo.run(options(input, 1, null, directory.resolve("out"), JobSettings.Mode.LOSSLESS), quiet());
+
+        assertThat(summary.balanced()).as("%s", summary).isTrue();
+        assertThat(summary.published()).isEqualTo(3);
+        assertThat(summary.segmentation()).isEqualTo(2);
+        assertThat(summary.failureReasons()).containsExactly(Map.entry("CORRUPT_IMAGE", 1L));
+        assertThat(summary.meanIoU()).isNull();
+        assertThat(names(directory.resolve("out/overlays")))
+                .containsExactlyInAnyOrder("mixed_photos_000000.png", "mixed_photos_000001.png");
+    }
+
+    @Test
+    void liveModeCountsEveryFrameItDrops(@TempDir Path output) throws Exception {
+        DemoOptions options = options(null, 2, 30, output, JobSettings.Mode.LIVE);
+        Summary summary = Demo.run(options, quiet());
+
+        assertThat(summary.balanced()).as("%s", summary).isTrue();
+        assertThat(summary.published()).isEqualTo(60);
+        assertThat(summary.dropped()).isPositive();
+        assertThat(summary.segmentation() + summary.failures() + summary.dropped())
+                .isEqualTo(60);
+        assertThat(summary.features()).isEqualTo(summary.segmentation());
+    }
+
+    private static DemoOptions options(
+            @Nullable Path input, int cameras, @Nullable Integer frames, Path output, JobSettings.Mode mode) {
+        return new DemoOptions(
+                input,
+                cameras,
+                frames,
+                output,
+                mode,
+                BUNDLE,
+                "cpu",
+                "fp32",
+                320,
+                180,
+                100,
+                20_000,
+                // At a hundred frames a second no model here keeps up with an age of 20 ms.
+                mode == JobSettings.Mode.LIVE ? List.of("uplift.max-age=20 ms") : List.of());
+    }
+
+    private static Shot shot(int width, int height) {
+        try (SyntheticCamera camera = new SyntheticCamera("photo", 20_300, width, height, 10, 0.9)) {
+            return camera.next();
+        }
+    }
+
+    private static Progress quiet() {
+        return new Progress(new PrintStream(OutputStream.nullOutputStream(), false, StandardCharsets.UTF_8), false);
+    }
+
+    private static List<String> names(Path directory) throws Exception {
+        try (Stream<Path> files = Files.list(directory)) {
+            return files.map(file -> file.getFileName().toString()).toList();
+        }
+    }
+}
