@@ -18,7 +18,8 @@ import picocli.CommandLine.Option;
 @Command(
         name = "run",
         description = "The job against a Kafka that exists, in a Flink of its own inside this process. Ctrl-C finishes"
-                + " and commits what was read, then stops; the next run goes on from there.",
+                + " and commits what was read, then stops. The next run goes on from the consumer group's offsets, which"
+                + " Flink commits with checkpoints: what was read after the last one before the stop is read again.",
         footer = {
             "",
             "Examples:",

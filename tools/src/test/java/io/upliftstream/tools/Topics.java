@@ -55,13 +55,17 @@ final class Topics {
 
     /** A job between these topics that ends after the frames that are there when it starts. */
     JobSettings settings(String... more) {
+        return JobSettings.load(null, Map.of(), assignments(more));
+    }
+
+    /** The same as {@code key=value}; the later ones win. */
+    List<String> assignments(String... more) {
         List<String> assignments = new ArrayList<>(List.of(
                 "uplift.kafka.bootstrap-servers=" + kafka.bootstrapServers(),
                 "uplift.model.bundle=" + BUNDLE.toAbsolutePath().normalize(),
                 "uplift.model.precision=fp32",
                 "uplift.input.topic=" + name("camera-frames"),
                 "uplift.input.group-id=" + test,
-                "uplift.input.start=earliest",
                 "uplift.input.stop=latest",
                 "uplift.transactional-id-prefix=" + test,
                 "uplift.checkpoint.interval=200 ms",
@@ -71,7 +75,7 @@ final class Topics {
                 "uplift.output.failures.topic=" + name("failures"),
                 "uplift.output.dropped.topic=" + name("dropped")));
         assignments.addAll(List.of(more));
-        return JobSettings.load(null, Map.of(), assignments);
+        return assignments;
     }
 
     String name(String topic) {

@@ -10,6 +10,7 @@ import java.util.List;
 /** Pictures in rows and columns on one sheet, each row with a caption. */
 public final class ContactSheet {
     private static final int CELL_WIDTH = 360;
+    private static final int MAX_CELL_HEIGHT = 270;
     private static final int GAP = 6;
     private static final int CAPTION = 18;
 
@@ -41,7 +42,10 @@ public final class ContactSheet {
         int top = CAPTION + GAP;
         for (Row row : rows) {
             for (int column = 0; column < row.pictures().size(); column++) {
-                pen.drawImage(row.pictures().get(column), left(column), top, CELL_WIDTH, cellHeight(row), null);
+                BufferedImage picture = row.pictures().get(column);
+                int shownWidth =
+                        Math.max(1, Math.min(CELL_WIDTH, cellHeight(row) * picture.getWidth() / picture.getHeight()));
+                pen.drawImage(picture, left(column), top, shownWidth, cellHeight(row), null);
             }
             top += cellHeight(row) + CAPTION;
             pen.drawString(row.caption(), left(0), top - 4);
@@ -57,6 +61,6 @@ public final class ContactSheet {
 
     private static int cellHeight(Row row) {
         BufferedImage first = row.pictures().get(0);
-        return Math.max(1, CELL_WIDTH * first.getHeight() / first.getWidth());
+        return Math.max(1, Math.min(MAX_CELL_HEIGHT, CELL_WIDTH * first.getHeight() / first.getWidth()));
     }
 }

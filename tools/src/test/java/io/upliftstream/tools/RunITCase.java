@@ -1,0 +1,76 @@
+package io.upliftstream.tools;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.upliftstream.schemas.SegmentationRecord;
+import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.camera.SyntheticCamera;
+import io.upliftstream.tools.embedded.EmbeddedKafka;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** {@code uplift run} against a broker, stopped as Ctrl-C does. */
+class RunITCase {
+    private final StringWriter errors = new StringWriter();
+
+    @Test
+    @Timeout(value = 10, unit = TimeUnit.MINUTES)
+    void stoppingCommitsWhatWasReadAndTheNextRunLosesNothing() throws Exception {
+        try (EmbeddedKafka kafka = EmbeddedKafka.start();
+                SyntheticCamera street = new SyntheticCamera("street", 20_500, 160, 96, 10, 0.9)) {
+            Topics topics = Topics.create(kafka, "run", 1, 1 << 20);
+            publish(topics, street, 0, 3);
+            // No checkpoint comes in time: only the stop can commit.
+            List<String> settings = topics.assignments("uplift.input.stop=never", "uplift.checkpoint.interval=7 min");
+            AtomicInteger exitCode = new AtomicInteger(-1);
+            Thread run = new Thread(() -> exitCode.set(uplift(settings)), "run");
+            run.start();
+            while (sequences(topics, "read_uncommitted").size() < 3 && run.isAlive()) {
+                Thread.onSpinWait();
+            }
+            assertThat(sequences(topics, "read_committed")).isEmpty();
+            run.interrupt();
+            run.join();
+            assertThat(exitCode).as(errors.toString()).hasValue(0);
+            assertThat(sequences(topics, "read_committed")).containsExactly(0L, 1L, 2L);
+
+            publish(topics, street, 3, 5);
+            assertThat(uplift(topics.assignments())).as(errors.toString()).isZero();
+            // The group's offsets are those of a checkpoint: nothing is left out, though something may come again.
+            assertThat(sequences(topics, "read_committed"))
+                    .startsWith(0L, 1L, 2L)
+                    .endsWith(3L, 4L)
+                    .containsOnly(0L, 1L, 2L, 3L, 4L);
+        }
+    }
+
+    private int uplift(List<String> settings) {
+        String[] arguments = Stream.concat(
+                        Stream.of("run"), settings.stream().flatMap(setting -> Stream.of("--set", setting)))
+                .toArray(String[]::new);
+        return Uplift.run(arguments, new PrintWriter(errors, true));
+    }
+
+    private static void publish(Topics topics, SyntheticCamera street, int from, int to) throws Exception {
+        for (int sequence = from; sequence < to; sequence++) {
+            byte[] image = street.next().image();
+            topics.send(
+                    0,
+                    street.id(),
+                    SingleObject.encode(
+                            Topics.frame(street.id(), sequence, image).build()));
+        }
+    }
+
+    private static List<Long> sequences(Topics topics, String isolation) {
+        return topics.read("segmentation", isolation, SegmentationRecord.class).stream()
+                .map(record -> record.getHeader().getSequence())
+                .toList();
+    }
+}
