@@ -8,6 +8,7 @@ import java.nio.charset.Charset;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.apache.kafka.common.errors.InterruptException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -117,6 +118,9 @@ public final class Uplift {
     }
 
     private static String sentence(Exception error) {
+        if (error instanceof InterruptedException || error instanceof InterruptException) {
+            return "stopped before the end";
+        }
         String message = error.getMessage();
         boolean told = error instanceof StartupException
                 || error instanceof BundleException

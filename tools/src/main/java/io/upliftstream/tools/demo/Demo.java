@@ -108,17 +108,18 @@ public final class Demo {
 
     private Summary run(EmbeddedKafka kafka, List<Camera> cameras) throws IOException {
         List<String> outputs = createTopics(kafka, cameras.size());
-        try (EmbeddedFlink flink =
-                new EmbeddedFlink(settings.flinkConfiguration(), settings.get(JobSettings.PARALLELISM))) {
+        try (CameraPublisher publisher = publisher(cameras);
+                EmbeddedFlink flink =
+                        new EmbeddedFlink(settings.flinkConfiguration(), settings.get(JobSettings.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             progress.say("Starting Flink …");
             EmbeddedFlink.Job job = flink.submit(env);
             progress.say("Loading " + bundle + " … (Flink's page: " + flink.webPage() + ")");
             job.awaitRunning();
-            try (KafkaConsumer<byte[], byte[]> subscriber = consumer("read_committed");
-                    CameraPublisher publisher = publish(cameras)) {
+            try (KafkaConsumer<byte[], byte[]> subscriber = consumer("read_committed")) {
                 subscribe(subscriber, outputs, cameras.size());
+                publisher.begin();
                 follow(subscriber, publisher, job);
             }
             job.cancel();
@@ -141,7 +142,7 @@ public final class Demo {
         return outputs;
     }
 
-    private CameraPublisher publish(List<Camera> cameras) {
+    private CameraPublisher publisher(List<Camera> cameras) {
         return new CameraPublisher(
                 settings.get(JobSettings.BOOTSTRAP_SERVERS),
                 settings.get(JobSettings.INPUT_TOPIC),
