@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,9 @@ def test_a_trained_model_sees_unseen_frames(world: dict[str, Path], tmp_path: Pa
 def test_the_bundle_scores_as_the_readable_model(world: dict[str, Path], tmp_path: Path) -> None:
     common = ["--config", world["config"], "--data", world["seen"]]
     command("export", "--config", world["config"], "--weights", world["weights"], "--output", tmp_path / "b")
+    for script in (tmp_path / "b").rglob("*.pt"):
+        with zipfile.ZipFile(script) as archive:
+            assert not [name for name in archive.namelist() if b".py" in archive.read(name)]
     readable, exported = tmp_path / "readable.json", tmp_path / "exported.json"
     command("evaluate", *common, "--weights", world["weights"], "--report", readable)
     command(

@@ -36,6 +36,25 @@ def trace(module: nn.Module, *inputs: Tensor) -> torch.jit.ScriptModule:
         return torch.jit.freeze(torch.jit.trace(module.eval(), inputs, check_trace=False))
 
 
+def save(module: torch.jit.ScriptModule, path: Path) -> None:
+    """Writes TorchScript without its debug records, which name the source files of the exporting machine."""
+    module.save(str(path))
+    reader = torch._C.PyTorchFileReader(str(path))
+    records = reader.get_all_records()
+    own = ("version", ".data/version", "byteorder", ".data/serialization_id")  # the writer adds these itself
+    contents = {
+        name: reader.get_record(name)
+        for name in records
+        if name not in own and not name.endswith(".debug_pkl")
+    }
+    version = reader.get_record(".data/version" if ".data/version" in records else "version")
+    writer = torch._C.PyTorchFileWriter(str(path))
+    writer.set_min_version(int(version))  # or operators would be read as those of an older format
+    for name, content in contents.items():
+        writer.write_record(name, content, len(content))
+    writer.write_end_of_file()
+
+
 def export_variant(model: DenseModel, variant: Variant, directory: Path) -> None:
     """Writes `<variant>/backbone.pt` and `<variant>/upsampler.pt`."""
     model = copy.deepcopy(model).eval()
@@ -48,8 +67,8 @@ def export_variant(model: DenseModel, variant: Variant, directory: Path) -> None
     (directory / variant.name).mkdir(parents=True, exist_ok=True)
     files = variant.manifest()
     with quiet_tracing():
-        trace(backbone, frames).save(str(directory / files["backbone"]))
-        trace(upsampler, frames, features).save(str(directory / files["upsampler"]))
+        save(trace(backbone, frames), directory / files["backbone"])
+        save(trace(upsampler, frames, features), directory / files["upsampler"])
 
 
 def golden_frames(size: InputConfig, images: Sequence[Path], count: int = 2) -> np.ndarray:
