@@ -2,7 +2,7 @@
 
     python model/src/test/python/make_test_resources.py
 
-Needs torch, numpy and Pillow. The results are committed, so the build does not need Python.
+Needs the toolkit (model/toolkit). The results are committed, so the build does not need Python.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
+from uplift_toolkit.export import save
 
 RESOURCES = Path(__file__).parent.parent / "resources"
 WIDTH, HEIGHT = 40, 24  # what the images are resized to
@@ -113,8 +114,8 @@ def tiny() -> None:
     backbone, upsampler = (
         torch.jit.freeze(torch.jit.script(module.eval())) for module in (Backbone(), Upsampler())
     )
-    backbone.save(str(bundle / "cpu-fp32" / "backbone.pt"))
-    upsampler.save(str(bundle / "cpu-fp32" / "upsampler.pt"))
+    save(backbone, bundle / "cpu-fp32" / "backbone.pt")
+    save(upsampler, bundle / "cpu-fp32" / "upsampler.pt")
     frames = torch.from_numpy(rng.integers(0, 250, (count, height, width, 3), dtype=np.uint8))
     labels, _, features, depth = upsampler(frames, backbone(frames))
     arrays = {"frames": frames, "classes": labels, "features": features, "depth": depth}
