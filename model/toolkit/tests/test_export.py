@@ -257,6 +257,25 @@ def test_patch_14_registers_and_interpolated_positions(tmp_path):
         assert "bicubic" not in str(backbone.inlined_graph)  # positions are interpolated once, at export
 
 
+@torch.inference_mode()
+def test_rotary_positions(tmp_path):
+    """What a DINOv3 bundle needs: positions computed once, at export, and any batch."""
+    vit = {"patch": 8, "dim": 16, "depth": 2, "heads": 2, "registers": 2, "positions": "rotary"}
+    vit |= {"qkv_bias": False, "mlp": "swiglu", "mlp_width": 24}
+    model = randomise(DenseModel(ModelConfig.load(write(tmp_path, backbone={"vit": vit}))))
+    pixels = torch.from_numpy(frames(3))
+    expected = model.backbone(Normalise(torch.float32)(pixels))
+    for variant, tolerance in zip(VARIANTS, (1e-5, 0.1, 0.02), strict=True):
+        export_variant(model, variant, tmp_path)
+        backbone = torch.jit.load(str(tmp_path / variant.manifest()["backbone"]))
+        for n in (1, 2, 3):
+            found = backbone(pixels[:n]).float()
+            torch.testing.assert_close(found, expected[:n], rtol=0, atol=tolerance)
+        graph = backbone.inlined_graph
+        assert "aten::sin" not in str(graph)
+        assert device_constants(graph) == []
+
+
 def test_unknown_variant(bundle):
     with pytest.raises(BundleError, match=r"variant: 'tpu' \(expected one of \['cpu-fp32',"):
         bundle.run("tpu", frames(1))

@@ -3,14 +3,16 @@
 import importlib.util
 import sys
 import types
+from dataclasses import replace
 
 import pytest
 import torch
 from conftest import randomise
 
+from uplift_toolkit.checkpoints import DIALECTS, in_dialect, load_vit
 from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
-from uplift_toolkit.vit import MODELS, ViT, ViTConfig
-from uplift_toolkit.weights import from_dinov2, load_strict
+from uplift_toolkit.vit import MODELS, ViT, ViTConfig, rotary_periods
+from uplift_toolkit.weights import WeightsError, load_strict
 
 SMALL = {"patch": 4, "dim": 16, "depth": 2, "heads": 2, "grid": (3, 5)}
 
@@ -50,6 +52,11 @@ def test_sizes_must_be_multiples_of_the_patch():
     [
         ({"dim": 15}, r"dim: 15 \(expected: a multiple of heads = 2\)"),
         ({"mlp": "relu"}, r"mlp: 'relu'"),
+        ({"positions": "none"}, r"positions: 'none'"),
+        (
+            {"positions": "rotary", "dim": 12},
+            r"dim: 12 \(expected with rotary positions: a multiple of 4 heads",
+        ),
         ({"stem": "conv", "patch": 14}, r"patch: 14 \(expected with a conv stem: a power of two\)"),
     ],
 )
@@ -120,20 +127,121 @@ def test_swiglu_agrees_with_timm(timm):
     torch.testing.assert_close(model(images), features(expected, images, 14), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "name", ["vit_small_patch16_dinov3", "vit_small_plus_patch16_dinov3", "vit_base_patch16_dinov3"]
+)
+@torch.inference_mode()
+def test_dinov3_agrees_with_timm(timm, name):
+    expected = reference(timm, name)
+    model = ViT(MODELS[name]).eval()
+    load_vit(model, expected.state_dict(), name)
+    for h, w in ((4, 6), (9, 5)):
+        images = torch.randn(2, 3, h * 16, w * 16)
+        torch.testing.assert_close(model(images), features(expected, images, 16), rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_every_dinov3_of_timm_has_our_shapes(timm):
+    for name, config in MODELS.items():
+        if "dinov3" in name:
+            with torch.device("meta"):
+                theirs = timm.create_model(name).state_dict()
+                ours = in_dialect(DIALECTS[1], ViT(config).state_dict())
+            assert {n: v.shape for n, v in theirs.items()} == {n: v.shape for n, v in ours.items()}
+
+
+@torch.inference_mode()
+def test_dinov3_with_biases_agrees_with_timm(timm):
+    expected = reference(timm, "vit_small_plus_patch16_dinov3_qkvb", depth=2)
+    config = replace(MODELS["vit_small_plus_patch16_dinov3"], depth=2, qkv_bias=True)
+    model = ViT(config).eval()
+    load_vit(model, expected.state_dict(), "timm")
+    images = torch.randn(1, 3, 48, 80)
+    torch.testing.assert_close(model(images), features(expected, images, 16), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("biases", [False, True])
+@torch.inference_mode()
+def test_checkpoints_of_the_dinov3_authors_are_read_as_by_timm(timm, biases):
+    name = "vit_small_plus_patch16_dinov3" + ("_qkvb" if biases else "")
+    expected = reference(timm, name, depth=1)
+    state = dinov3_authors(replace(MODELS["vit_small_plus_patch16_dinov3"], depth=1, qkv_bias=biases))
+    from timm.models.eva import checkpoint_filter_fn
+
+    expected.load_state_dict(checkpoint_filter_fn(dict(state), expected))
+    model = ViT(replace(MODELS["vit_small_plus_patch16_dinov3"], depth=1, qkv_bias=biases)).eval()
+    load_vit(model, state, "authors")
+    images = torch.randn(1, 3, 48, 80)
+    torch.testing.assert_close(model(images), features(expected, images, 16), rtol=1e-5, atol=1e-5)
+
+
+def dinov3_authors(config):
+    """A random checkpoint with every tensor that the authors' files have."""
+    state = in_dialect(DIALECTS[0], randomise(ViT(config)).state_dict())
+    for i in range(config.depth):
+        bias = torch.randn(3 * config.dim) if config.qkv_bias else torch.zeros(3 * config.dim)
+        mask = torch.ones(3, config.dim)
+        mask[1] = 0
+        state |= {f"blocks.{i}.attn.qkv.bias": bias, f"blocks.{i}.attn.qkv.bias_mask": mask.flatten()}
+    periods = rotary_periods(config.dim // config.heads).bfloat16()
+    return state | {"rope_embed.periods": periods, "mask_token": torch.zeros(1, config.dim)}
+
+
+def test_dinov3_checkpoints_that_this_model_is_not():
+    config = ViTConfig(patch=4, dim=16, depth=1, heads=2, registers=1, positions="rotary", qkv_bias=False)
+    state = dinov3_authors(config)
+    load_vit(ViT(config), state, "file")
+    other = {**state, "rope_embed.periods": state["rope_embed.periods"] * 1.1}
+    with pytest.raises(WeightsError, match=r"^file: rope_embed.periods \[.*\] \(expected: \["):
+        load_vit(ViT(config), other, "file")
+    other = {**state, "blocks.0.attn.qkv.bias": torch.ones(48)}
+    with pytest.raises(WeightsError, match=r"^file: blocks.0.attn.qkv.bias is not zero"):
+        load_vit(ViT(config), other, "file")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.publisher)
+@pytest.mark.parametrize("mlp", ["gelu", "swiglu"])
+def test_dialects_are_read_back(dialect, mlp):
+    """What is missing, renamed or of another shape is told in the checkpoint's own names."""
+    rotary = {"positions": "rotary", "qkv_bias": False} if "v3" in dialect.publisher else {}
+    config = ViTConfig(**SMALL, mlp=mlp, mlp_width=24, registers=2, position_prefix=False, **rotary)
+    model, state = randomise(ViT(config)), None
+    state = in_dialect(dialect, model.state_dict())
+    if dialect.marker not in state:
+        state[dialect.marker] = torch.zeros(1)
+    loaded = ViT(config).eval()
+    load_vit(loaded, state, "file")
+    images = torch.randn(1, 3, 12, 20)
+    assert torch.equal(loaded(images), model(images))
+    names = [name for name in state if name.endswith(("norm2.weight", "mlp.fc2.weight", "mlp.w3.weight"))]
+    for name in names:
+        other = {n: v for n, v in state.items() if n != name}
+        shape = str(list(state[name].shape)).replace("[", r"\[").replace("]", r"\]")
+        with pytest.raises(WeightsError, match=rf"^file: missing: {name} {shape}$"):
+            load_vit(loaded, other, "file")
+        with pytest.raises(WeightsError, match=rf"missing: {name} {shape}; surplus: {name}s {shape}$"):
+            load_vit(loaded, {**other, f"{name}s": state[name]}, "file")
+        with pytest.raises(WeightsError, match=rf"shape: {name} \[7\] \(expected: {shape}\)$"):
+            load_vit(loaded, {**state, name: torch.zeros(7)}, "file")
+    assert names
+
+
 @pytest.mark.parametrize("registers", [0, 4])
 @torch.inference_mode()
-def test_checkpoints_of_the_dinov2_authors_are_renamed_as_timm_does(timm, registers):
+def test_checkpoints_of_the_dinov2_authors_are_read_as_by_timm(timm, registers):
     name = "vit_small_patch14_reg4_dinov2" if registers else "vit_small_patch14_dinov2"
     expected = reference(timm, name, img_size=56, depth=1)
-    state = {n: torch.randn_like(v) for n, v in expected.state_dict().items() if n != "reg_token"}
+    state = {n: torch.randn_like(v) * 0.05 for n, v in expected.state_dict().items() if n != "reg_token"}
     state |= {"mask_token": torch.zeros(1, 384), "pos_embed": torch.randn(1, 17, 384)}
     if registers:
         state["register_tokens"] = torch.randn(1, registers, 384)
     from timm.models.vision_transformer import checkpoint_filter_fn
 
-    theirs, ours = checkpoint_filter_fn(dict(state), expected), from_dinov2(state)
-    assert sorted(theirs) == sorted(ours)
-    assert all(torch.equal(theirs[name], ours[name]) for name in ours)
+    expected.load_state_dict(checkpoint_filter_fn(dict(state), expected))
+    model = ViT(replace(MODELS[name], depth=1, grid=(4, 4))).eval()
+    load_vit(model, state, "authors")
+    images = torch.randn(1, 3, 56, 56)
+    torch.testing.assert_close(model(images), features(expected, images, 14), rtol=1e-5, atol=1e-5)
 
 
 @torch.inference_mode()

@@ -109,9 +109,11 @@ def test_loading_is_strict():
     module, state = nn.Linear(2, 3), nn.Linear(2, 3).state_dict()
     load_strict(module, {**state, "head.weight": torch.zeros(1)}, "file", ignore=["head."])
     assert torch.equal(module.weight, state["weight"])
-    with pytest.raises(WeightsError, match=r"^file: missing: bias$"):
+    with pytest.raises(WeightsError, match=r"^file: missing: bias \[3\]$"):
         load_strict(module, {"weight": state["weight"]}, "file")
-    with pytest.raises(WeightsError, match=r"^file: surplus: head.weight$"):
+    with pytest.raises(WeightsError, match=r"^file: surplus: head.weight \[1\]$"):
         load_strict(module, {**state, "head.weight": torch.zeros(1)}, "file")
+    with pytest.raises(WeightsError, match=r"^file: missing: bias \[3\]; surplus: bais \[3\]$"):
+        load_strict(module, {"weight": state["weight"], "bais": state["bias"]}, "file")
     with pytest.raises(WeightsError, match=r"of another shape: weight \[2, 3\] \(expected: \[3, 2\]\)"):
         load_strict(module, {**state, "weight": torch.zeros(2, 3)}, "file")

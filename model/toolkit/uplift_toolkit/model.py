@@ -30,11 +30,12 @@ from typing import Any
 import yaml
 from torch import Tensor, nn
 
+from uplift_toolkit.checkpoints import load_vit
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
 from uplift_toolkit.uplift import Uplift, resize, uplift_config
 from uplift_toolkit.vit import MODELS, ViT, ViTConfig
-from uplift_toolkit.weights import from_dinov2, load_strict, locate, read_state_dict
+from uplift_toolkit.weights import load_strict, locate, read_state_dict
 
 CITYSCAPES: list[tuple[str, str]] = [
     ("road", "#804080"),
@@ -210,9 +211,9 @@ class DenseModel(nn.Module):
             state = read_state_dict(locate(source, sha256))
             module = getattr(model, part)
             if isinstance(module, TimmBackbone):
-                module = module.model
-            elif part == "backbone":
-                state = from_dinov2(state)
-            # timm's checkpoints of classifiers carry the classifier, which a backbone has no use for
-            load_strict(module, state, source, ignore=("head.",) if part == "backbone" else ())
+                module.load(state, source)
+            elif isinstance(module, ViT):
+                load_vit(module, state, source)
+            else:
+                load_strict(module, state, source)
         return model

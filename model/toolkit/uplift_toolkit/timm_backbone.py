@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+
+from uplift_toolkit.weights import State, load_strict
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,14 @@ class TimmBackbone(nn.Module):
         h, w = int(images.shape[2]) // self.patch, int(images.shape[3]) // self.patch
         tokens = self.model.forward_features(images)[:, self.prefix :]
         return tokens.transpose(1, 2).reshape(images.shape[0], self.channels, h, w)
+
+    def load(self, state: State, source: object) -> None:
+        """Loads a checkpoint as timm's own loader reads it, but strictly.
+
+        Position embeddings are resampled, the names of other publishers translated and the classifier left
+        out where timm does so. WeightsError names what is missing, surplus or of another shape.
+        """
+        filtered = getattr(sys.modules[type(self.model).__module__], "checkpoint_filter_fn", None)
+        if filtered is not None:
+            state = filtered(state, self.model)
+        load_strict(self.model, state, source, ignore=("head.", "fc_norm."))

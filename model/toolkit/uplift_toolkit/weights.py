@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+State = dict[str, Tensor]
+
 
 class WeightsError(ValueError):
     """One sentence: what was found, and what was expected."""
@@ -82,7 +84,7 @@ def _check(path: Path, sha256: str | None) -> None:
         raise WeightsError(f"weights: {path.name} has SHA-256 {found} (expected: {sha256})")
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path) -> State:
     """Tensors by name, from .safetensors or a pickled state dict (.pth, .pt, .bin; tensors only)."""
     if path.suffix == ".safetensors":
         return load_file(path)
@@ -95,9 +97,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def load_strict(
-    module: nn.Module, state: dict[str, Tensor], source: object, ignore: Sequence[str] = ()
-) -> None:
+def load_strict(module: nn.Module, state: State, source: object, ignore: Sequence[str] = ()) -> None:
     """Loads every tensor. WeightsError names what is missing, surplus or of another shape.
 
     Names that start with one of `ignore` may be surplus.
@@ -106,26 +106,28 @@ def load_strict(
     state = {
         name: value for name, value in state.items() if name in own or not name.startswith(tuple(ignore))
     }
-    # Not every writer keeps the counter of batch norms, and nothing is computed from it.
-    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
-    surplus = [name for name in state if name not in own]
-    shapes = [
-        f"{name} {list(state[name].shape)} (expected: {list(value.shape)})"
-        for name, value in own.items()
-        if name in state and state[name].shape != value.shape
-    ]
-    for what, names in (("missing", missing), ("surplus", surplus), ("of another shape", shapes)):
-        if names:
-            more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-            raise WeightsError(f"{source}: {what}: {', '.join(names[:8])}{more}")
+    check_names_and_shapes(own, state, source)
     module.load_state_dict(state, strict=False)
 
 
-def from_dinov2(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Renames a checkpoint of the DINOv2 authors to timm's names, which this package uses."""
-    state = {name: value for name, value in state.items() if name != "mask_token"}
-    if "register_tokens" in state:  # the authors add a position to the class token; timm has it in the token
-        state["reg_token"] = state.pop("register_tokens")
-        state["cls_token"] = state["cls_token"] + state["pos_embed"][:, :1]
-        state["pos_embed"] = state["pos_embed"][:, 1:]
-    return {n.replace("mlp.w12.", "mlp.fc1.").replace("mlp.w3.", "mlp.fc2."): v for n, v in state.items()}
+def check_names_and_shapes(expected: State, state: State, source: object) -> None:
+    """WeightsError prints the difference: names with the shapes that were found and expected."""
+    # Not every writer keeps the counter of batch norms, and nothing is computed from it.
+    missing = [
+        f"{name} {list(value.shape)}"
+        for name, value in expected.items()
+        if name not in state and not name.endswith("num_batches_tracked")
+    ]
+    surplus = [f"{name} {list(value.shape)}" for name, value in state.items() if name not in expected]
+    shapes = [
+        f"{name} {list(state[name].shape)} (expected: {list(value.shape)})"
+        for name, value in expected.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    difference = []
+    for what, names in (("missing", missing), ("surplus", surplus), ("of another shape", shapes)):
+        if names:
+            more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+            difference.append(f"{what}: {', '.join(names[:8])}{more}")
+    if difference:
+        raise WeightsError(f"{source}: {'; '.join(difference)}")
