@@ -1,6 +1,7 @@
 package io.upliftstream.tools;
 
 import io.upliftstream.tools.street.Cityscapes;
+import io.upliftstream.tools.street.Look;
 import io.upliftstream.tools.street.StreetCamera;
 import io.upliftstream.tools.street.StreetFrame;
 import java.awt.image.BufferedImage;
@@ -49,7 +50,8 @@ import picocli.CommandLine.TypeConversionException;
             "",
             "Examples:",
             "  uplift synthesize --output train --seeds 0-399 --frames 16",
-            "  uplift synthesize --output val --seeds 10000-10029 --frames 10"
+            "  uplift synthesize --output val --seeds 10000-10029 --frames 10",
+            "  uplift synthesize --output winter --seeds 10000-10029 --frames 10 --look winter"
         })
 @SuppressWarnings("NullAway.Init") // picocli sets the options
 final class SynthesizeCommand implements Callable<Integer> {
@@ -91,6 +93,15 @@ final class SynthesizeCommand implements Callable<Integer> {
             converter = SizeConverter.class,
             description = "Size in pixels (default: ${DEFAULT-VALUE}).")
     private Size size;
+
+    @Option(
+            names = "--look",
+            defaultValue = "varied",
+            paramLabel = "LOOK",
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). Varied: weather, hour and colours"
+                    + " drawn from the seed. Winter: snow and other colours, kept out of training to judge on a look"
+                    + " not seen before.")
+    private Look look;
 
     @Option(names = "--threads", paramLabel = "N", description = "Frames drawn at a time (default: all cores).")
     private int threads = Runtime.getRuntime().availableProcessors();
@@ -188,7 +199,7 @@ final class SynthesizeCommand implements Callable<Integer> {
         List<StreetCamera> cameras = new ArrayList<>();
         try {
             for (long seed = seeds.first; seed <= seeds.last; seed++) {
-                cameras.add(new StreetCamera(seed, size.width, size.height, 1 / every));
+                cameras.add(new StreetCamera(seed, size.width, size.height, 1 / every, look));
             }
         } catch (IllegalArgumentException e) {
             throw new ParameterException(spec.commandLine(), e.getMessage(), e);
@@ -250,6 +261,7 @@ final class SynthesizeCommand implements Callable<Integer> {
                 """
                 {
                   "source": "synthetic street cameras",
+                  "look": "%s",
                   "seeds": {"first": %d, "last": %d},
                   "framesPerSeed": %d,
                   "secondsBetweenFrames": %s,
@@ -264,6 +276,7 @@ final class SynthesizeCommand implements Callable<Integer> {
                   ]
                 }
                 """,
+                look.name().toLowerCase(Locale.ROOT),
                 seeds.first,
                 seeds.last,
                 frames,

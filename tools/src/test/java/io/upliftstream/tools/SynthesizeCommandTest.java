@@ -23,6 +23,7 @@ class SynthesizeCommandTest {
 
     private int synthesize(String... options) {
         return new CommandLine(new SynthesizeCommand())
+                .setCaseInsensitiveEnumValuesAllowed(true)
                 .setErr(new PrintWriter(err))
                 .execute(Stream.concat(Stream.of("--output", directory.toString()), Stream.of(options))
                         .toArray(String[]::new));

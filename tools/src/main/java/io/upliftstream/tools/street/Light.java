@@ -14,7 +14,7 @@ import java.util.SplittableRandom;
  * @param clouds cover, 0..1
  * @param wet wetness of the ground, 0..1
  * @param night whether lamps are lit
- * @param rain whether drops fall
+ * @param falling what falls from the sky
  */
 record Light(
         Colour zenith,
@@ -26,7 +26,13 @@ record Light(
         double clouds,
         double wet,
         boolean night,
-        boolean rain) {
+        Falling falling) {
+
+    enum Falling {
+        NOTHING,
+        RAIN,
+        SNOW
+    }
 
     /** Three channels of a colour or of a light. */
     record Colour(float red, float green, float blue) {
@@ -39,7 +45,29 @@ record Light(
     }
 
     /** Draws a weather and a time of day. */
-    static Light draw(SplittableRandom random) {
+    static Light draw(Look look, SplittableRandom random) {
+        return look == Look.WINTER ? winter(random) : varied(random);
+    }
+
+    /** A low sun behind bright, pinkish snow clouds. */
+    private static Light winter(SplittableRandom random) {
+        double azimuth = random.nextDouble(2 * Math.PI);
+        double height = random.nextDouble(0.15, 0.35);
+        double exposure = random.nextDouble(0.85, 1.1);
+        return new Light(
+                new Colour(186, 180, 196).exposed(exposure, 0),
+                new Colour(226, 216, 218).exposed(exposure, 0),
+                new Colour(0.84f, 0.84f, 0.92f).exposed(exposure, 0),
+                new Colour(0.12f, 0.1f, 0.08f).exposed(exposure, 0),
+                new Vec(Math.cos(azimuth) * Math.cos(height), Math.sin(height), Math.sin(azimuth) * Math.cos(height)),
+                random.nextDouble(0.004, 0.012),
+                1,
+                0,
+                false,
+                Falling.SNOW);
+    }
+
+    private static Light varied(SplittableRandom random) {
         double hour = random.nextDouble();
         double sky = random.nextDouble();
         boolean night = hour > 0.86;
@@ -90,6 +118,6 @@ record Light(
                 clouds,
                 rain ? random.nextDouble(0.5, 1) : 0,
                 night,
-                rain);
+                rain ? Falling.RAIN : Falling.NOTHING);
     }
 }

@@ -424,7 +424,7 @@ final class Props {
                 at.plus(across, -0.27 * k).plus(UP, 1.45 * k));
         raster.ball(skin, at.plus(UP, 1.6 * k), 0.12 * k, 0.16 * k);
         raster.ball(hair, at.plus(UP, 1.68 * k), 0.13 * k, 0.11 * k);
-        if (light.rain() && random.nextDouble() < 0.5) {
+        if (light.falling() == Light.Falling.RAIN && random.nextDouble() < 0.5) {
             var cover = plain(Cityscapes.PERSON, pick(CLOTHES, random));
             raster.polygon(
                     cover,

@@ -55,9 +55,11 @@ final class Raster {
     }
 
     private final Vec sun;
+    private final Look look;
 
-    Raster(Pose pose, Vec sun) {
+    Raster(Pose pose, Vec sun, Look look) {
         this.pose = pose;
+        this.look = look;
         this.sun = sun;
         columns = pose.width * SIDE;
         rows = pose.height * SIDE;
@@ -119,7 +121,7 @@ final class Raster {
         if (!any || Math.abs(plane) < 1e-6) {
             return;
         }
-        var surface = new Surface(material, false);
+        var surface = new Surface(look.of(material), false);
         surface.a = normal.x() / plane / pose.focal;
         surface.b = normal.y() / plane / pose.focal;
         surface.c = normal.z() / plane;
@@ -207,7 +209,7 @@ final class Raster {
             return;
         }
         double scale = pose.focal / seen.z();
-        var surface = new Surface(material, true);
+        var surface = new Surface(look.of(material), true);
         surface.origin = seen;
         surface.screenX = seen.x() * scale + pose.width / 2.0;
         surface.screenY = seen.y() * scale + pose.height / 2.0;

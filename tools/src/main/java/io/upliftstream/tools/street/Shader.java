@@ -30,7 +30,7 @@ final class Shader {
     private final double dryness;
     private final int paint;
 
-    Shader(Pose pose, Layout layout, Light light, double[] crossings, double time, SplittableRandom look) {
+    Shader(Pose pose, Layout layout, Light light, double[] crossings, double time, SplittableRandom random, Look look) {
         this.layout = layout;
         this.light = light;
         this.pose = pose;
@@ -45,18 +45,22 @@ final class Shader {
         for (int i = 0; i < clarity.length; i++) {
             clarity[i] = (float) Math.exp(-i * 0.25 * light.haze());
         }
-        int grey = look.nextInt(66, 104);
-        asphalt = rgb(grey + look.nextInt(-3, 4), grey, grey + look.nextInt(0, 7));
-        int stone = look.nextInt(138, 172);
-        paving = switch (look.nextInt(3)) {
-            case 0 -> rgb(stone + 14, stone, stone - 20);
-            case 1 -> rgb(stone + 22, stone - 8, stone - 18);
-            default -> rgb(stone + 4, stone + 2, stone - 4);
-        };
-        grass = rgb(look.nextInt(96, 140), look.nextInt(140, 168), look.nextInt(54, 76));
-        earth = rgb(look.nextInt(150, 180), look.nextInt(124, 144), look.nextInt(78, 98));
-        dryness = look.nextDouble(-0.8, 0.5);
-        paint = look.nextDouble() < 0.2 ? 0xE8C050 : 0xE6E6E2;
+        int grey = random.nextInt(66, 104);
+        asphalt = look.colour(Cityscapes.ROAD, rgb(grey + random.nextInt(-3, 4), grey, grey + random.nextInt(0, 7)));
+        int stone = random.nextInt(138, 172);
+        int slab =
+                switch (random.nextInt(3)) {
+                    case 0 -> rgb(stone + 14, stone, stone - 20);
+                    case 1 -> rgb(stone + 22, stone - 8, stone - 18);
+                    default -> rgb(stone + 4, stone + 2, stone - 4);
+                };
+        paving = look.colour(Cityscapes.SIDEWALK, slab);
+        grass = look.colour(
+                Cityscapes.TERRAIN, rgb(random.nextInt(96, 140), random.nextInt(140, 168), random.nextInt(54, 76)));
+        earth = look.colour(
+                Cityscapes.TERRAIN, rgb(random.nextInt(150, 180), random.nextInt(124, 144), random.nextInt(78, 98)));
+        dryness = random.nextDouble(-0.8, 0.5);
+        paint = random.nextDouble() < 0.2 ? 0xE8C050 : 0xE6E6E2;
     }
 
     static int rgb(int r, int g, int b) {

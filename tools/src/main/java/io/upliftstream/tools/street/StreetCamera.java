@@ -22,6 +22,7 @@ public final class StreetCamera {
     private final int width;
     private final int height;
     private final double framesPerSecond;
+    private final Look look;
     private final Layout layout;
     private final Light light;
     private final double focal;
@@ -39,6 +40,11 @@ public final class StreetCamera {
      * @param framesPerSecond of the street's own clock, positive
      */
     public StreetCamera(long seed, int width, int height, double framesPerSecond) {
+        this(seed, width, height, framesPerSecond, Look.VARIED);
+    }
+
+    /** Creates a camera as above, in a look of its own. */
+    public StreetCamera(long seed, int width, int height, double framesPerSecond, Look look) {
         if (width < 16 || height < 16) {
             throw new IllegalArgumentException(
                     "street camera size: " + width + "x" + height + " (expected: at least 16x16)");
@@ -47,11 +53,12 @@ public final class StreetCamera {
             throw new IllegalArgumentException("frames per second: " + framesPerSecond + " (expected: > 0)");
         }
         this.seed = seed;
+        this.look = look;
         this.width = width;
         this.height = height;
         this.framesPerSecond = framesPerSecond;
         layout = new Layout(Noise.random(seed, 1, 0));
-        light = Light.draw(Noise.random(seed, 2, 0));
+        light = Light.draw(look, Noise.random(seed, 2, 0));
         SplittableRandom random = Noise.random(seed, 3, 0);
         focal = width * random.nextDouble(0.74, 0.92);
         mountHeight = random.nextDouble(1.35, 1.9);
@@ -75,10 +82,10 @@ public final class StreetCamera {
         double nod = pitch + 0.004 * Math.sin(3.1 * time) * Math.sin(0.7 * time);
         Vec eye = layout.at(s, sway, mountHeight);
         var pose = new Pose(width, height, focal, eye, Math.atan(layout.slope(s)) + 0.01 * Math.sin(0.4 * time), nod);
-        var raster = new Raster(pose, light.towardsSun());
+        var raster = new Raster(pose, light.towardsSun(), look);
         var street = new Street(seed, layout, light, raster, time);
         street.draw();
-        var shader = new Shader(pose, layout, light, street.crossings(), time, Noise.random(seed, 4, 0));
+        var shader = new Shader(pose, layout, light, street.crossings(), time, Noise.random(seed, 4, 0), look);
 
         var image = new BufferedImage(width, height, BufferedImage.TYPE_INT_RGB);
         byte[] labels = new byte[width * height];
@@ -86,8 +93,10 @@ public final class StreetCamera {
         int[] pixels = ((DataBufferInt) image.getRaster().getDataBuffer()).getData();
         develop(raster, shader, index, pixels, labels, depth);
         halos(raster, pixels);
-        if (light.rain()) {
-            rain(image, index);
+        switch (light.falling()) {
+            case RAIN -> rain(image, index);
+            case SNOW -> snow(image, index);
+            case NOTHING -> {}
         }
         return new StreetFrame(image, labels, depth);
     }
@@ -216,6 +225,17 @@ public final class StreetCamera {
             int y = random.nextInt(height);
             int length = (int) (height * random.nextDouble(0.01, 0.04));
             g.drawLine(x, y, x - length / 5, y + length);
+        }
+        g.dispose();
+    }
+
+    private void snow(BufferedImage image, int index) {
+        SplittableRandom random = Noise.random(seed, 6, index);
+        Graphics2D g = image.createGraphics();
+        g.setColor(new Color(250, 250, 252, 170));
+        for (int i = 0; i < 220; i++) {
+            int size = Math.max(1, (int) (height * random.nextDouble(0.003, 0.012)));
+            g.fillOval(random.nextInt(width), random.nextInt(height), size, size);
         }
         g.dispose();
     }

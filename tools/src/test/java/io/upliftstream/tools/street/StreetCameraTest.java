@@ -52,6 +52,26 @@ class StreetCameraTest {
         assertThat(difference(frame(20_003, 0), frame(20_003, 1))).isBetween(0.001, 0.2);
     }
 
+    @ParameterizedTest
+    @ValueSource(longs = {20_000, 20_007})
+    void winterChangesColoursButNotWhatIsThere(long seed) {
+        StreetFrame winter = new StreetCamera(seed, WIDTH, HEIGHT, 10, Look.WINTER).frame(5);
+        StreetFrame varied = frame(seed, 5);
+
+        assertThat(winter.labels()).isEqualTo(varied.labels());
+        assertThat(winter.depthMetres()).isEqualTo(varied.depthMetres());
+        assertThat(brightness(winter, Cityscapes.TERRAIN)).isGreaterThan(brightness(varied, Cityscapes.TERRAIN) + 30);
+    }
+
+    private static double brightness(StreetFrame frame, Cityscapes label) {
+        int[] pixels = pixels(frame);
+        return java.util.stream.IntStream.range(0, pixels.length)
+                .filter(i -> frame.labels()[i] == label.trainId())
+                .map(i -> pixels[i] >> 8 & 255)
+                .average()
+                .orElseThrow();
+    }
+
     /** The share of pixels whose labels differ. */
     private static double difference(StreetFrame a, StreetFrame b) {
         int differing = 0;
