@@ -17,10 +17,12 @@ from safetensors.torch import load_file
 
 from uplift_toolkit.__main__ import main
 from uplift_toolkit.data import VOID, Frames, Window, class_weights
-from uplift_toolkit.evaluate import Confusion
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import Upsampled
-from uplift_toolkit.train import CellAttender, Training, patch_histograms, patch_log_depths
+from uplift_toolkit.pyramid import at_shifted_cells, move
+from uplift_toolkit.scores import BoundaryF, Confusion, ceilings
+from uplift_toolkit.train import CellAttender, patch_histograms, patch_log_depths
+from uplift_toolkit.training import Training
 from uplift_toolkit.uplift import LocalAttender
 
 COLOURS = np.array([[90, 90, 90], [40, 160, 60], [200, 40, 40]], np.uint8)
@@ -90,10 +92,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     common = ["--config", paths["config"], "--data", paths["data"], "--output", paths["weights"]]
     command("train-backbone", *common, "--steps", 120, "--batch", 1, "--lr", 0.003)
-    command("train-upsampler", *common, "--steps", 20, "--images", 12, "--batch", 2)
+    small = ["--steps", 20, "--images", 12, "--batch", 2]
+    command("train-upsampler", *common, *small, "--levels", 2, "--larger", "--shifted")
     labelled = ["--init", paths["weights"] / "upsampler.safetensors", "--task-loss", 1]
-    command("train-upsampler", *common, "--steps", 20, "--images", 12, "--batch", 2, *labelled)
-    command("train-heads", *common, "--images", 16, "--pixels", 200, "--steps", 300)
+    command("train-upsampler", *common, *small, *labelled)
+    command("train-heads", *common, "--images", 16, "--pixels", 200, "--steps", 300, "--probes", 2)
     return paths
 
 
@@ -105,13 +108,21 @@ def test_a_trained_model_sees_unseen_frames(world: dict[str, Path], tmp_path: Pa
     report = tmp_path / "report.json"
     command(
         "evaluate", "--config", world["config"], "--data", world["seen"], "--weights", world["weights"],
-        "--report", report,
+        "--report", report, "--seeds", 0, 1, "--ceiling",
     )  # fmt: skip
-    scores = json.loads(report.read_text())["heads"]
+    values = json.loads(report.read_text())
+    scores = values["heads"]
     assert set(scores["segmentation"]) == {"nearest", "bilinear", "uplift"}
-    assert scores["segmentation"]["uplift"]["pixelAccuracy"] > 0.8
-    assert set(scores["segmentation"]["uplift"]["iou"]) == {"ground", "wall", "box"}
-    assert scores["depth"]["uplift"]["absRel"] < 0.25
+    for score in scores["segmentation"]["uplift"]:
+        assert score["pixelAccuracy"] > 0.8
+        assert set(score["iou"]) == {"ground", "wall", "box"}
+        assert 0 < score["boundaryF"] <= 1
+    first, second = scores["segmentation"]["uplift"]
+    assert first != second
+    assert scores["depth"]["uplift"][0]["absRel"] < 0.25
+    assert values["ceiling"]["best neighbour"]["meanIoU"] > values["ceiling"]["nearest"]["meanIoU"]
+    assert all(values["cost"][u]["upsampling seconds"] > 0 for u in scores["segmentation"])
+    assert Image.open(report.with_suffix(".png")).size[0] > 300
 
 
 def test_the_bundle_scores_as_the_readable_model(world: dict[str, Path], tmp_path: Path) -> None:
@@ -121,22 +132,22 @@ def test_the_bundle_scores_as_the_readable_model(world: dict[str, Path], tmp_pat
         with zipfile.ZipFile(script) as archive:
             assert not [name for name in archive.namelist() if b".py" in archive.read(name)]
     readable, exported = tmp_path / "readable.json", tmp_path / "exported.json"
-    command("evaluate", *common, "--weights", world["weights"], "--report", readable)
+    command("evaluate", *common, "--weights", world["weights"], "--report", readable, "--no-cost")
     command(
         "evaluate", *common, "--bundle", tmp_path / "b", "--report", exported, "--show", tmp_path / "show"
     )
     a = json.loads(readable.read_text())["heads"]
     b = json.loads(exported.read_text())["heads"]
-    assert b["segmentation"]["cpu-fp32"]["meanIoU"] == pytest.approx(
-        a["segmentation"]["uplift"]["meanIoU"], abs=1e-3
-    )
-    assert b["depth"]["cpu-fp32"]["absRel"] == pytest.approx(a["depth"]["uplift"]["absRel"], abs=1e-3)
+    for head, measure in (("segmentation", "meanIoU"), ("segmentation", "boundaryF"), ("depth", "absRel")):
+        exported_score, expected = b[head]["cpu-fp32"][0][measure], a[head]["uplift"][0][measure]
+        assert exported_score == pytest.approx(expected, abs=1e-3)
     assert Image.open(tmp_path / "show" / "00.png").size == (3 * 128, 64)
 
 
 def test_reports_hold_both_losses_per_level(world: dict[str, Path]) -> None:
     last = json.loads((world["weights"] / "upsampler.json").read_text())["history"][-1]
     assert {"L2/1", "L2/2", "L2/3", "bilinear/1", "bilinear/2", "bilinear/3", "task"} <= set(last)
+    assert Image.open(world["weights"] / "upsampler.png").size[0] > 300
     history = json.loads((world["weights"] / "backbone.json").read_text())["history"]
     assert history[-1]["classes"] < 0.5 * history[0]["classes"]
 
@@ -212,7 +223,7 @@ def test_the_training_attender_is_the_readable_one() -> None:
 
 
 def test_labels_and_depth_are_the_frames_at_the_pixel_centres(world: dict[str, Path]) -> None:
-    frames = Frames(world["data"])
+    frames = Frames(world["data"], (128, 256), 3)
     batch = frames.batch([(3, frames.whole()), (3, Window(0, 0, 128, 64, flip=True))], (32, 64))
     assert torch.equal(batch.labels[0], torch.from_numpy(frames.labels[3][1::2, 1::2].copy()))
     assert torch.equal(batch.labels[1], batch.labels[0].flip(1))
@@ -248,6 +259,121 @@ def test_iou_counts_only_labelled_pixels_and_present_classes() -> None:
     assert report["meanIoU"] == pytest.approx(5 / 12, abs=1e-4)
 
 
+def test_boundaries_count_within_the_tolerance() -> None:
+    true = torch.zeros(1, 12, 12, dtype=torch.uint8)
+    true[:, :, 6:] = 1
+    for shift, expected in ((0, 1.0), (2, 1.0), (4, 0.0)):
+        score = BoundaryF(3, tolerance=2)
+        score.add(true, true.roll(-shift, 2).index_fill(2, torch.arange(12 - shift, 12), 1))
+        assert score.report()["boundaryF"] == pytest.approx(expected)
+    score = BoundaryF(3, tolerance=2)
+    hidden = true.clone()
+    hidden[:, :6] = VOID
+    score.add(hidden, true)
+    assert score.report()["boundaryF"] == pytest.approx(1.0)
+
+
+def test_the_ceiling_picks_among_the_neighbours() -> None:
+    shares = torch.zeros(1, 2, 2, 3)
+    shares[0, 0], shares[0, 1, :, 2] = 0.6, 1.0  # the right column is class 1, all others 0
+    truth = torch.tensor([[[1, 1, 1, 1, 1, 1]] * 4], dtype=torch.uint8)
+    labels = ceilings(shares, truth, [(0, -1), (0, 0), (0, 1)])
+    assert labels["nearest"][0, 0].tolist() == [0, 0, 0, 0, 1, 1]
+    assert labels["best neighbour"][0, 0].tolist() == [0, 0, 1, 1, 1, 1]
+
+
+def test_shifted_cells_lie_where_the_moved_image_has_them() -> None:
+    """A map that says where it is, read at the cells of an image that was moved by some of its pixels."""
+    ramp = torch.stack(torch.meshgrid(torch.arange(32.0), torch.arange(64.0), indexing="ij"))[None]
+    larger = torch.nn.functional.interpolate(ramp, scale_factor=2, mode="bilinear")
+    moved = move(larger[0], 3, 5)[None]
+    cells = torch.nn.functional.avg_pool2d(moved, 8)
+    found = at_shifted_cells(ramp, torch.tensor([[3 / 8, 5 / 8]]), (8, 16))
+    torch.testing.assert_close(found[:, :, 1:-1, 1:-1], cells[:, :, 1:-1, 1:-1])
+
+
+def test_features_are_kept_and_used_again(
+    world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(seed: int) -> None:
+        command(
+            "train-upsampler", "--config", world["config"], "--data", world["data"], "--output",
+            world["weights"], "--cache", tmp_path, "--steps", 1, "--images", 4, "--batch", 2, "--seed", seed,
+        )  # fmt: skip
+
+    train(5)
+    assert len(list(tmp_path.glob("features-*/complete.json"))) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("uplift_toolkit.pyramid._write", lambda *_: pytest.fail("features were computed again"))
+        train(5)
+    train(6)
+    assert len(list(tmp_path.glob("features-*/complete.json"))) == 2
+
+
+def test_images_alone_train_an_upsampler(world: dict[str, Path], tmp_path: Path) -> None:
+    """Photographs of mixed sizes in one folder: no labels, no depth."""
+    rng = np.random.default_rng(7)
+    for i, (width, height) in enumerate([(300, 200), (200, 300), (128, 64), (640, 480)]):
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(tmp_path / f"{i}.png")
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "backbone.safetensors").write_bytes((world["weights"] / "backbone.safetensors").read_bytes())
+    common = ["--config", world["config"], "--data", tmp_path, "--output", weights]
+    command("train-upsampler", *common, "--steps", 2, "--batch", 2, "--levels", 2, "--larger", "--shifted")
+    assert np.load(tmp_path / "arrays-train" / "images.npy", mmap_mode="r").shape == (4, 128, 256, 3)
+    assert main(["train-heads", *map(str, common)]) == 2
+
+
+def test_camvid_and_cityscapes_layouts(tmp_path: Path) -> None:
+    labels = np.array([[0, 1], [2, 11]], np.uint8).repeat(8, 0).repeat(8, 1)
+    image = Image.fromarray(np.zeros((16, 16, 3), np.uint8))
+    for split in ("train", "val"):
+        for folder in ("images", "labels"):
+            (tmp_path / "camvid" / split / folder).mkdir(parents=True)
+        image.save(tmp_path / "camvid" / split / "images" / f"{split}.jpg")
+        Image.fromarray(labels).save(tmp_path / "camvid" / split / "labels" / f"{split}.png")
+    frames = Frames(tmp_path / "camvid", (16, 16), 11, "val")
+    assert frames.names == ["val"]
+    found = frames.batch([(0, frames.whole())], (16, 16)).labels[0]
+    assert found[0, 0] == 0 and found[15, 0] == 2 and found[15, 15] == VOID
+
+    ids = np.array([[7, 24], [4, 33]], np.uint8).repeat(8, 0).repeat(8, 1)  # road, person, static, bicycle
+    for kind in ("leftImg8bit", "gtFine"):
+        (tmp_path / "city" / kind / "val" / "ulm").mkdir(parents=True)
+    image.save(tmp_path / "city/leftImg8bit/val/ulm/ulm_000000_000019_leftImg8bit.png")
+    Image.fromarray(ids).save(tmp_path / "city/gtFine/val/ulm/ulm_000000_000019_gtFine_labelIds.png")
+    frames = Frames(tmp_path / "city", (8, 8), 19, "val")
+    assert frames.names == ["ulm_000000_000019"]
+    found = frames.batch([(0, frames.whole())], (2, 2)).labels[0]
+    assert found.tolist() == [[0, 11], [VOID, 18]]
+
+
+def test_depth_in_metres_and_in_centimetres(tmp_path: Path) -> None:
+    for folder in ("images", "depth"):
+        (tmp_path / folder).mkdir()
+    metres = np.array([[3.5, 0.0], [np.inf, 80.0]]).repeat(4, 0).repeat(4, 1)
+    for name in ("a", "b"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / f"{name}.png")
+    np.save(tmp_path / "depth" / "a.npy", metres)
+    centimetres = np.where(np.isfinite(metres), metres * 100, 0).astype(np.uint16)
+    Image.fromarray(centimetres).save(tmp_path / "depth" / "b.png")
+    frames = Frames(tmp_path, (8, 8), 2)
+    for i in range(2):
+        assert frames.batch([(i, frames.whole())], (2, 2)).depth[0].tolist() == [[3.5, 0.0], [0.0, 80.0]]
+    with pytest.raises(ValueError, match="no labels/"):
+        frames.require("labels")
+
+
+def test_a_label_that_is_missing_is_named(tmp_path: Path) -> None:
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / f"{name}.jpg")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "labels" / "a.png")
+    with pytest.raises(ValueError, match="1 frames without labels, as b"):
+        Frames(tmp_path, (8, 8), 2)
+
+
 def test_a_directory_without_frames_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no images/\*\.jpg \(expected: a data set"):
-        Frames(tmp_path)
+    with pytest.raises(ValueError, match=r"no frames \(expected: \*.jpg or \*.png in it"):
+        Frames(tmp_path, (8, 8), 2)

@@ -4,96 +4,186 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import statistics
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
+from tqdm import tqdm
 
 from uplift_toolkit.bundle import Bundle
-from uplift_toolkit.data import VOID, Frames
-from uplift_toolkit.graph import Normalise
+from uplift_toolkit.data import Frames, class_weights
+from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
 from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import UPSAMPLINGS, Upsampled, fresh_heads, truth
+from uplift_toolkit.scores import BoundaryF, Confusion, DepthError, Score, Several, ceilings
+from uplift_toolkit.train import open_frames, patch_histograms
+from uplift_toolkit.training import add_common, prepare
+from uplift_toolkit.uplift import NEIGHBOURHOODS
 
 
-class Confusion:
-    """Counts of (true class, predicted class) over the labelled pixels."""
-
-    def __init__(self, labels: Sequence[dict[str, Any]]) -> None:
-        self.names = [label["name"] for label in labels]
-        self.counts = np.zeros((len(labels), len(labels)), np.int64)
-
-    def add(self, truth: Tensor, predicted: Tensor) -> None:
-        known = truth != VOID
-        classes = len(self.names)
-        keys = truth[known].long() * classes + predicted[known].long()
-        self.counts += torch.bincount(keys, minlength=classes**2).reshape(classes, classes).numpy()
-
-    def report(self) -> dict[str, Any]:
-        """Pixel accuracy, IoU of every class that is present in the truth, and their mean."""
-        hits, actual = np.diag(self.counts), self.counts.sum(1)
-        union = actual + self.counts.sum(0) - hits
-        present = np.flatnonzero(actual)
-        iou = {self.names[i]: round(float(hits[i] / union[i]), 4) for i in present}
-        return {
-            "pixelAccuracy": round(float(hits.sum() / max(1, actual.sum())), 4),
-            "meanIoU": round(float(np.mean(list(iou.values()))), 4) if iou else 0.0,
-            "iou": iou,
-        }
+def score_of(head: HeadConfig, config: ModelConfig, tolerance: int) -> Score:
+    if head.kind != "segmentation":
+        return DepthError()
+    return Several(Confusion(config.labels), BoundaryF(len(config.labels), tolerance))
 
 
-class RelativeError:
-    """Mean of |predicted - true| / true over the pixels that have a truth."""
-
-    def __init__(self) -> None:
-        self.total, self.count = 0.0, 0
-
-    def add(self, truth: Tensor, predicted: Tensor) -> None:
-        known = truth > 0
-        self.total += float(((predicted[known] - truth[known]).abs() / truth[known]).sum())
-        self.count += int(known.sum())
-
-    def report(self) -> dict[str, Any]:
-        return {"absRel": round(self.total / max(1, self.count), 4)}
-
-
-def score_of(head: HeadConfig, config: ModelConfig) -> Confusion | RelativeError:
-    return Confusion(config.labels) if head.kind == "segmentation" else RelativeError()
+def judged_heads(config: ModelConfig, frames: Frames) -> list[HeadConfig]:
+    """The heads whose truth the frames hold."""
+    kinds = {"segmentation": frames.labels is not None, "regression": frames.depth is not None}
+    heads = [head for head in config.heads if kinds.get(head.kind, False)]
+    if not heads:
+        raise ValueError(f"{frames.directory}: neither labels nor depth (expected: truth to judge by)")
+    return heads
 
 
 @torch.inference_mode()
 def evaluate(
-    model: DenseModel, probes: torch.nn.ModuleDict, frames: Frames, images: int | None
-) -> dict[str, dict[str, Any]]:
-    """By head and upsampling: the scores of the readable model with the heads in `probes`."""
+    model: DenseModel, probes: dict[int, nn.ModuleDict], frames: Frames, images: int, tolerance: int
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """By head and upsampling: the scores of the readable model with the heads of every seed in `probes`."""
     config = model.config
-    heads = [head for head in config.heads if head.kind != "features"]
-    scores = {head.name: {u: score_of(head, config) for u in UPSAMPLINGS} for head in heads}
-    normalise = Normalise(torch.float32)
+    heads = judged_heads(config, frames)
+    scores = {
+        h.name: {u: [score_of(h, config, tolerance) for _ in probes] for u in UPSAMPLINGS} for h in heads
+    }
+    device = next(model.parameters()).device
+    normalise = Normalise(torch.float32).to(device)
+    count = min(images, len(frames))
+    with tqdm(total=count, desc="evaluate", unit="frame", disable=None) as bar:
+        for batch in frames.whole_batches((config.input.height, config.input.width), 4, images):
+            upsampled = Upsampled(model, normalise(batch.images.to(device)))
+            for head in heads:
+                true = truth(head, batch)
+                for upsampling in UPSAMPLINGS:
+                    for score, heads_of in zip(scores[head.name][upsampling], probes.values(), strict=True):
+                        values = upsampled.head_map(upsampling, heads_of[upsampling][head.name]).cpu()
+                        found = values.argmax(1) if head.kind == "segmentation" else values[:, 0]
+                        score.add(true, found.exp() if head.log else found)
+            bar.update(len(batch.images))
+    return {name: {u: [s.report() for s in of] for u, of in by.items()} for name, by in scores.items()}
+
+
+def ceiling(config: ModelConfig, frames: Frames, images: int, balance: float) -> dict[str, dict[str, Any]]:
+    """The scores of ideal patches: see `scores.ceilings`. Rare classes are weighted as in the probes."""
+    frames.require("labels")
+    weights = class_weights(frames.class_shares(), balance)[:, None, None]
+    offsets = NEIGHBOURHOODS[config.uplift["uplift"]["attender"]]
+    confusions: dict[str, Confusion] = {}
     for batch in frames.whole_batches((config.input.height, config.input.width), 4, images):
-        upsampled = Upsampled(model, normalise(batch.images))
-        for head in heads:
-            for upsampling, score in scores[head.name].items():
-                values = upsampled.head_map(upsampling, probes[upsampling][head.name])
-                predicted = values.argmax(1) if head.kind == "segmentation" else values[:, 0]
-                score.add(truth(head, batch), predicted.exp() if head.log else predicted)
-    return {name: {u: s.report() for u, s in by.items()} for name, by in scores.items()}
+        shares = patch_histograms(batch.labels, config.vit.patch, len(config.labels)) * weights
+        for name, labels in ceilings(shares, batch.labels, offsets).items():
+            confusions.setdefault(name, Confusion(config.labels)).add(batch.labels, labels)
+    return {name: confusion.report() for name, confusion in confusions.items()}
+
+
+class Plain(nn.Module):
+    """What UPLiFT is compared with: the heads on the backbone's features, then nearest or bilinear."""
+
+    def __init__(self, model: DenseModel, upsampling: str) -> None:
+        super().__init__()
+        self.model, self.upsampling = model, upsampling
+
+    def forward(self, frames: Tensor, features: Tensor) -> tuple[Tensor, ...]:
+        config = self.model.config
+        outputs: list[Tensor] = []
+        for head in config.heads:
+            values = self.model.heads[head.name](features.float())
+            values = F.interpolate(values, config.size_of(head), mode=self.upsampling)
+            outputs += finish(head, values)
+        return tuple(outputs)
+
+
+def cost(config_file: Path, upsampling: str, threads: int, device: str) -> dict[str, float]:
+    """Seconds and bytes of one frame: the backbone, and the upsampling with all heads, by the exported graph.
+
+    Run in a process of its own: its memory is measured.
+    """
+    torch.set_num_threads(threads)
+    model = DenseModel(ModelConfig.load(config_file)).eval()
+    size = model.config.input
+    graph = UpsamplerGraph(model, torch.float32) if upsampling == "uplift" else Plain(model, upsampling)
+    backbone, graph = BackboneGraph(model, torch.float32).eval().to(device), graph.eval().to(device)
+    frames = torch.randint(0, 256, (1, size.height, size.width, 3), dtype=torch.uint8, device=device)
+    found: dict[str, float] = {}
+    with torch.inference_mode():
+        features = backbone(frames)
+        for name, call in (
+            ("backbone", lambda: backbone(frames)),
+            ("upsampling", lambda: graph(frames, features)),
+        ):
+            peak = _peak_memory(call, device)
+            found[f"{name} seconds"] = round(_seconds(call, device), 4)
+            if peak is not None:
+                found[f"{name} peak bytes"] = peak
+    return found
+
+
+def _seconds(call: Any, device: str) -> float:
+    """The median of seven calls."""
+    taken = []
+    for _ in range(7):
+        started = time.perf_counter()
+        call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def _peak_memory(call: Any, device: str) -> int | None:
+    """What the first call takes beside what was there; None where the system does not tell."""
+    if device == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        return torch.cuda.max_memory_allocated() - before
+    status = Path("/proc/self/status")
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak, on Linux
+    except OSError:
+        return None
+    before = _kilobytes(status, "VmRSS")
+    call()
+    return 1024 * (_kilobytes(status, "VmHWM") - before)
+
+
+def _kilobytes(status: Path, name: str) -> int:
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name))
+
+
+def costs(config_file: Path, threads: int, device: str) -> dict[str, dict[str, float]]:
+    """By upsampling; see `cost`."""
+    found = {}
+    for upsampling in UPSAMPLINGS:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            found[upsampling] = pool.apply(cost, (config_file, upsampling, threads, device))
+    return found
 
 
 def evaluate_bundle(
-    config: ModelConfig, directory: Path, variant: str, frames: Frames, images: int | None, show: Path | None
+    config: ModelConfig,
+    directory: Path,
+    variant: str,
+    frames: Frames,
+    images: int,
+    tolerance: int,
+    show: Path | None,
 ) -> dict[str, dict[str, Any]]:
     """By head: the scores of a bundle's TorchScript. `show` gets the first pictures: image, labels, truth."""
     bundle = Bundle.load(directory)
     infer = bundle.load_variant(variant)
-    heads = [head for head in config.heads if head.kind != "features"]
-    scores = {head.name: score_of(head, config) for head in heads}
+    heads = judged_heads(config, frames)
+    scores = {head.name: score_of(head, config, tolerance) for head in heads}
     shown = 0
     for batch in frames.whole_batches((config.input.height, config.input.width), 4, images):
         outputs = bundle.outputs_by_head(infer(batch.images.numpy()))
@@ -107,7 +197,7 @@ def evaluate_bundle(
                         shown += 1
             else:
                 scores[head.name].add(truth(head, batch), predicted[:, 0].float())
-    return {name: {variant: score.report()} for name, score in scores.items()}
+    return {name: {variant: [score.report()]} for name, score in scores.items()}
 
 
 def save_picture(path: Path, config: ModelConfig, image: Tensor, predicted: Tensor, labels: Tensor) -> None:
@@ -120,26 +210,93 @@ def save_picture(path: Path, config: ModelConfig, image: Tensor, predicted: Tens
     Image.fromarray(np.concatenate(parts, axis=1)).save(path)
 
 
+def table(report: dict[str, Any]) -> str:
+    """The scores as Markdown, a row per head, measure and seed."""
+    columns = list(next(iter(report["heads"].values())))
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for head, by in report["heads"].items():
+        seeds = range(len(by[columns[0]]))
+        for measure, value in by[columns[0]][0].items():
+            if isinstance(value, dict):
+                continue
+            for i in seeds:
+                which = f", seed {report['seeds'][i]}" if len(seeds) > 1 else ""
+                lines.append(
+                    f"| {head} {measure}{which} | "
+                    + " | ".join(f"{by[c][i][measure]:.4f}" for c in columns)
+                    + " |"
+                )
+            if len(seeds) > 1:
+                means = [statistics.mean(by[c][i][measure] for i in seeds) for c in columns]
+                lines.append(f"| {head} {measure}, mean | " + " | ".join(f"{m:.4f}" for m in means) + " |")
+    for name, values in report.get("ceiling", {}).items():
+        lines.append(f"\nideal patches, {name}: mean IoU {values['meanIoU']:.4f}")
+    for upsampling, values in report.get("cost", {}).items():
+        lines.append(f"\n{upsampling}: " + ", ".join(f"{k} {v:g}" for k, v in values.items()))
+    return "\n".join(lines)
+
+
+def plot(report: dict[str, Any], path: Path) -> None:
+    """IoU of every class (the mean of the seeds) by upsampling, and beside it the means."""
+    from matplotlib.figure import Figure
+
+    by = next(of for of in report["heads"].values() if "iou" in next(iter(of.values()))[0])
+    names = list(next(iter(by.values()))[0]["iou"])
+    figure = Figure(figsize=(4 + 0.5 * len(names), 4.5), layout="constrained")
+    axes = figure.add_subplot(ylabel="IoU", ylim=(0, 1))
+    width = 0.8 / len(by)
+    for i, (upsampling, seeds) in enumerate(by.items()):
+        means = [statistics.mean(s["meanIoU"] for s in seeds), statistics.mean(s["boundaryF"] for s in seeds)]
+        values = [statistics.mean(s["iou"].get(name, 0.0) for s in seeds) for name in names]
+        places = np.arange(len(names) + 2) + (i - (len(by) - 1) / 2) * width
+        axes.bar(places, [*means, *values], width, label=upsampling)
+    axes.set_xticks(range(len(names) + 2), ["mean IoU", "boundary F", *names], rotation=60, ha="right")
+    best = report.get("ceiling", {}).get("best neighbour")
+    if best is not None:
+        axes.plot([-0.45, 0.45], [best["meanIoU"]] * 2, "k--", linewidth=1, label="ceiling")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=100)
+
+
+def load_probes(config: ModelConfig, directory: Path, seeds: Sequence[int]) -> dict[int, nn.ModuleDict]:
+    probes = {}
+    for seed in seeds:
+        path = directory / f"probes-{seed}.safetensors"
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file (expected: what train-heads wrote for --seeds)")
+        probes[seed] = fresh_heads(config)
+        probes[seed].load_state_dict(load_file(path))
+    return probes
+
+
 def run(arguments: argparse.Namespace) -> int:
     config = ModelConfig.load(arguments.config)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    frames = Frames(arguments.data)
-    report: dict[str, Any] = {"data": str(arguments.data), "frames": min(len(frames), arguments.images)}
+    device = prepare(arguments)
+    frames = open_frames(arguments, config)
+    images = min(arguments.images, len(frames))
+    report: dict[str, Any] = {"data": str(arguments.data), "frames": images, "tolerance": arguments.tolerance}
     if arguments.weights is not None:
-        model = DenseModel.load(config, arguments.weights, parts=("backbone", "upsampler"))
-        probes = fresh_heads(config)
-        probes.load_state_dict(load_file(arguments.weights / "probes.safetensors"))
-        report["heads"] = evaluate(model, probes, frames, arguments.images)
+        report["seeds"] = arguments.seeds
+        model = DenseModel.load(config, arguments.weights, parts=("backbone", "upsampler")).to(device)
+        probes = {k: v.to(device) for k, v in load_probes(config, arguments.weights, arguments.seeds).items()}
+        report["heads"] = evaluate(model, probes, frames, images, arguments.tolerance)
+        if arguments.cost:
+            report["cost"] = costs(arguments.config, torch.get_num_threads(), device.type)
     else:
+        report["seeds"] = [0]
         report["sha256"] = Bundle.load(arguments.bundle).sha256
         report["heads"] = evaluate_bundle(
-            config, arguments.bundle, arguments.variant, frames, arguments.images, arguments.show
+            config, arguments.bundle, arguments.variant, frames, images, arguments.tolerance, arguments.show
         )
-    text = json.dumps(report, indent=1)
-    print(text)
+    if arguments.ceiling:
+        report["ceiling"] = ceiling(config, frames, images, arguments.balance)
+    print(table(report))
     if arguments.report is not None:
-        arguments.report.write_text(text + "\n")
+        arguments.report.parent.mkdir(parents=True, exist_ok=True)
+        arguments.report.write_text(json.dumps(report, indent=1) + "\n")
+        if any(head.kind == "segmentation" for head in judged_heads(config, frames)):
+            plot(report, arguments.report.with_suffix(".png"))
     return 0
 
 
@@ -147,19 +304,38 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "evaluate",
         help="score a trained model, or a bundle, on labelled frames",
-        description="Mean IoU, IoU per class, pixel accuracy and relative depth error on labelled frames. "
-        "With --weights: nearest, bilinear and UPLiFT side by side; with --bundle: its TorchScript.",
+        description="Mean IoU, IoU per class, pixel accuracy, F-score of the boundaries, and relative depth "
+        "error on labelled frames. With --weights: nearest, bilinear and UPLiFT side by side, the time and "
+        "memory of each, for one or more seeds of the probes; with --bundle: its TorchScript.",
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the model's YAML file")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="images/, labels/, depth/")
+    add_common(parser, "val")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--weights", type=Path, metavar="DIR", help="the training commands' --output")
     what.add_argument("--bundle", type=Path, metavar="DIR")
     parser.add_argument("--variant", default="cpu-fp32", help="of the bundle (default cpu-fp32)")
-    parser.add_argument("--images", type=int, default=200, help="at most this many frames (default 200)")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="also write the scores here, as JSON")
+    parser.add_argument("--images", type=int, default=300, help="at most this many frames (default 300)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="of train-heads, with --weights (default 0)"
+    )
+    parser.add_argument(
+        "--tolerance", type=int, default=2, help="of the boundary F-score, in pixels (default 2)"
+    )
+    parser.add_argument(
+        "--ceiling",
+        action="store_true",
+        help="also what ideal patches would reach: nearest, bilinear, best pick",
+    )
+    parser.add_argument(
+        "--balance", type=float, default=0.5, help="class weights of --ceiling, as in training (default 0.5)"
+    )
+    parser.add_argument(
+        "--cost",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="with --weights: measure time and memory of one frame (default: yes)",
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write all scores as JSON, and a plot")
     parser.add_argument(
         "--show", type=Path, metavar="DIR", help="with --bundle: pictures of the first 16 frames"
     )
-    parser.add_argument("--threads", type=int, default=0, help="default: torch's choice")
     parser.set_defaults(run=run)

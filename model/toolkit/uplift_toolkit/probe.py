@@ -6,11 +6,12 @@ Features are sampled at some pixels of every frame, classes drawn by weight, and
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from uplift_toolkit.data import Batch, Frames
 from uplift_toolkit.graph import Normalise
@@ -82,14 +83,14 @@ class Upsampled:
 
 def gather(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """[N,C,H,W] at pixels y, x [N,…] gives [N,…,C]."""
-    n = torch.arange(maps.shape[0]).reshape(-1, *[1] * (y.ndim - 1))
+    n = torch.arange(maps.shape[0], device=maps.device).reshape(-1, *[1] * (y.ndim - 1))
     return maps.permute(0, 2, 3, 1)[n, y, x]
 
 
 def attend_at(attender: LocalAttender, guide: Tensor, value: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """The attender's output at pixels y, x [N,M] alone: [N,M,C]."""
     logits = gather(auto_residual(guide, attender.conv1(guide)), y, x)
-    dy, dx = torch.tensor(attender.offsets).unbind(1)
+    dy, dx = torch.tensor(attender.offsets, device=guide.device).unbind(1)
     h, w = value.shape[2:]
     rows, columns = (y[..., None] // 2 + dy).clamp(0, h - 1), (x[..., None] // 2 + dx).clamp(0, w - 1)
     return (logits.softmax(-1)[..., None] * gather(value, rows, columns)).sum(dim=2)
@@ -111,43 +112,47 @@ Samples = dict[tuple[str, str], tuple[Tensor, Tensor]]
 
 @torch.no_grad()
 def sample_features(
-    model: DenseModel, frames: Frames, images: int, pixels: int, weights: Tensor, seed: int
-) -> Samples:
-    """By head and upsampling: features fp16 [P,C] and targets [P] of `pixels` pixels in `images` frames.
+    model: DenseModel, frames: Frames, images: int, pixels: int, weights: Tensor, seeds: Sequence[int]
+) -> list[Samples]:
+    """For every seed, by head and upsampling: features fp16 [P,C] and targets [P] of `pixels` pixels in each
+    of `images` frames.
 
     A pixel of a segmentation is drawn with its class's weight, so that the fit itself needs none.
     """
     model.eval()
+    device = next(model.parameters()).device
     size = (model.config.input.height, model.config.input.width)
-    normalise = Normalise(torch.float32)
-    generator = torch.Generator().manual_seed(seed)
-    found: dict[tuple[str, str], list[tuple[Tensor, Tensor]]] = {}
-    started = time.monotonic()
-    done = 0
-    for batch in frames.whole_batches(size, 4, images):
-        upsampled = Upsampled(model, normalise(batch.images))
-        for head in model.config.heads:
-            target = truth(head, batch)
-            n, _, w = target.shape
-            if head.kind == "segmentation":
-                chance = torch.cat([weights, torch.zeros(256 - len(weights))])[target.long()]
-            else:
-                chance = (target > 0).float() if head.kind == "regression" else torch.ones(target.shape)
-            # A frame without one pixel to learn from gives pixels of no weight, dropped below.
-            chosen = torch.multinomial(chance.flatten(1) + 1e-12, pixels, True, generator=generator)
-            useful = chance.flatten(1).gather(1, chosen) > 0
-            targets = target.flatten(1).gather(1, chosen)[useful]
-            step = model.config.step_of(head)
-            for upsampling in upsamplings_of(head):
-                features = upsampled.at(upsampling, step, chosen // w, chosen % w)[useful]
-                found.setdefault((head.name, upsampling), []).append((features.half(), targets))
-        done += n
-        if done % 100 < n:
-            print(f"features  {done} frames  {(time.monotonic() - started) / 60:.1f} min", flush=True)
-    return {
-        key: (torch.cat([f for f, _ in parts]), torch.cat([t for _, t in parts]))
-        for key, parts in found.items()
-    }
+    normalise = Normalise(torch.float32).to(device)
+    found: list[dict[tuple[str, str], list[tuple[Tensor, Tensor]]]] = [{} for _ in seeds]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    with tqdm(total=min(images, len(frames)), desc="features", unit="frame", disable=None) as bar:
+        for batch in frames.whole_batches(size, 4, images):
+            upsampled = Upsampled(model, normalise(batch.images.to(device)))
+            for head in model.config.heads:
+                target = truth(head, batch)
+                n, _, w = target.shape
+                if head.kind == "segmentation":
+                    chance = torch.cat([weights, torch.zeros(256 - len(weights))])[target.long()]
+                else:
+                    chance = (target > 0).float() if head.kind == "regression" else torch.ones(target.shape)
+                step = model.config.step_of(head)
+                for generator, samples in zip(generators, found, strict=True):
+                    # A frame without one pixel to learn from gives pixels of no weight, dropped below.
+                    chosen = torch.multinomial(chance.flatten(1) + 1e-12, pixels, True, generator=generator)
+                    useful = chance.flatten(1).gather(1, chosen) > 0
+                    targets = target.flatten(1).gather(1, chosen)[useful]
+                    y, x = (chosen // w).to(device), (chosen % w).to(device)
+                    for upsampling in upsamplings_of(head):
+                        features = upsampled.at(upsampling, step, y, x).cpu()[useful]
+                        samples.setdefault((head.name, upsampling), []).append((features.half(), targets))
+            bar.update(n)
+    return [
+        {
+            key: (torch.cat([f for f, _ in parts]), torch.cat([t for _, t in parts]))
+            for key, parts in samples.items()
+        }
+        for samples in found
+    ]
 
 
 def fit(head: LinearHead, features: Tensor, targets: Tensor, steps: int, seed: int) -> float:

@@ -1,16 +1,10 @@
-"""Training of the backbone (with labels) and of the upsampler (without); heads are fitted by `probe`.
-
-Everything of one model goes to one directory: `<part>.safetensors` (what `export --weights` reads),
-`<part>.checkpoint.pt` (what `--resume` continues from) and `<part>.json` (the report).
-"""
+"""Training of the backbone (with labels) and of the upsampler (without); heads are fitted by `probe`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from uplift_toolkit import probe
@@ -27,118 +21,16 @@ from uplift_toolkit.graph import Normalise
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import step_inputs
+from uplift_toolkit.pyramid import Pyramids, Recipe, at_shifted_cells, feature_pyramids
+from uplift_toolkit.training import Training, add_run, add_training, mixed_precision, prepare
 from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, resize
+from uplift_toolkit.weights import load_strict, read_state_dict
 
-LOG_STEPS = 20
 
-
-class Training:
-    """One run: AdamW with warm-up and cosine decay, a progress line, checkpoints that `--resume` continues.
-
-    It ends after `--steps`, or after `--minutes` of training; the learning rate follows whichever is nearer.
-    Iterate for the step numbers and call `update` once in each.
-    """
-
-    def __init__(
-        self, part: str, modules: dict[str, nn.Module], weight_decay: float, arguments: argparse.Namespace
-    ) -> None:
-        self.part, self.modules, self.arguments = part, modules, arguments
-        self.directory: Path = arguments.output
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.parameters = [p for module in modules.values() for p in module.parameters()]
-        matrices = [p for p in self.parameters if p.ndim > 1]
-        others = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=arguments.lr, weight_decay=weight_decay)
-        self.rng = np.random.default_rng(arguments.seed)
-        self.step, self.elapsed, self.images = 0, 0.0, 0
-        self.history: list[dict[str, float]] = []
-        self._sums: dict[str, float] = {}
-        if arguments.resume:
-            self._restore()
-
-    @property
-    def progress(self) -> float:
-        """Between 0 and 1: the share of the steps or of the minutes that is done."""
-        minutes = self.arguments.minutes
-        return max(self.step / self.arguments.steps, self.elapsed / (60 * minutes) if minutes else 0.0)
-
-    def __iter__(self) -> Iterator[int]:
-        saved = started = time.monotonic()
-        before = self.elapsed
-        while self.progress < 1:
-            yield self.step
-            self.step += 1
-            now = time.monotonic()
-            self.elapsed = before + now - started
-            if self.step % LOG_STEPS == 0 or self.progress >= 1:
-                self._log()
-            if now - saved > 60 * self.arguments.save_minutes:
-                self.save()
-                saved = now
-        self.save()
-
-    def update(self, losses: dict[str, Tensor], images: int, **numbers: float) -> None:
-        """One step of the optimiser on the sum of `losses`; `numbers` are only logged."""
-        warm = min(1.0, self.progress / 0.03 + 0.01)
-        rate = self.arguments.lr * warm * max(0.01, 0.5 + 0.5 * math.cos(math.pi * self.progress))
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.zero_grad()
-        loss = torch.stack(list(losses.values())).sum()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimiser.step()
-        self.images += images
-        for name, value in {**{k: float(v.detach()) for k, v in losses.items()}, **numbers}.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-            self._sums[f"#{name}"] = self._sums.get(f"#{name}", 0.0) + 1
-
-    def _log(self) -> None:
-        names = [name for name in self._sums if not name.startswith("#")]
-        means = {name: self._sums[name] / self._sums[f"#{name}"] for name in names}
-        self._sums = {}
-        row = {"step": self.step, "minutes": round(self.elapsed / 60, 2), "images": self.images, **means}
-        self.history.append(row)
-        numbers = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
-        print(
-            f"{self.part}  {100 * self.progress:5.1f} %  step {self.step}  {self.elapsed / 60:.1f} min  "
-            f"{self.images / max(self.elapsed, 1e-9):.1f} images/s  {numbers}",
-            flush=True,
-        )
-
-    def save(self) -> None:
-        """Writes weights, checkpoint and report, each in one move: a stop at any time leaves whole files."""
-        weights = {k: v.contiguous() for k, v in self.modules[self.part].state_dict().items()}
-        checkpoint = {
-            "modules": {name: module.state_dict() for name, module in self.modules.items()},
-            "optimiser": self.optimiser.state_dict(),
-            "state": [self.step, self.elapsed, self.images, self.history],
-            "rng": self.rng.bit_generator.state,
-            "torch_rng": torch.get_rng_state(),
-        }
-        settings = {k: v for k, v in vars(self.arguments).items() if k not in ("run", "command", "resume")}
-        report = {"part": self.part, **json.loads(json.dumps(settings, default=str)), "history": self.history}
-        name = f"{self.directory}/{self.part}"
-        save_file(weights, f"{name}.safetensors.new")
-        torch.save(checkpoint, f"{name}.checkpoint.pt.new")
-        Path(f"{name}.json.new").write_text(json.dumps(report, indent=1) + "\n")
-        for kind in ("safetensors", "checkpoint.pt", "json"):
-            Path(f"{name}.{kind}.new").replace(f"{name}.{kind}")
-
-    def _restore(self) -> None:
-        path = self.directory / f"{self.part}.checkpoint.pt"
-        if not path.is_file():
-            raise ValueError(
-                f"{path}: no such file (expected with --resume: the checkpoint of a stopped run)"
-            )
-        checkpoint = torch.load(path, weights_only=False)
-        for name, module in self.modules.items():
-            module.load_state_dict(checkpoint["modules"][name])
-        self.optimiser.load_state_dict(checkpoint["optimiser"])
-        self.step, self.elapsed, self.images, self.history = checkpoint["state"]
-        self.rng.bit_generator.state = checkpoint["rng"]
-        torch.set_rng_state(checkpoint["torch_rng"])
+def open_frames(arguments: argparse.Namespace, config: ModelConfig) -> Frames:
+    """The frames of `--data`, in at most twice the size of the model's input."""
+    size = (2 * config.input.height, 2 * config.input.width)
+    return Frames(arguments.data, size, len(config.labels), arguments.split)
 
 
 def patch_histograms(labels: Tensor, patch: int, classes: int) -> Tensor:
@@ -189,16 +81,21 @@ def scales(size: tuple[int, int], patch: int, batch: int) -> list[Scale]:
 
 def train_backbone(arguments: argparse.Namespace) -> int:
     config = ModelConfig.load(arguments.config)
-    _prepare(arguments)
-    frames = Frames(arguments.data)
+    device = prepare(arguments)
+    frames = open_frames(arguments, config)
+    frames.require("labels")
     classes = len(config.labels)
-    weights = class_weights(frames.class_shares(classes), arguments.balance)
+    weights = class_weights(frames.class_shares(), arguments.balance)
     backbone = DenseModel(config).backbone
+    if arguments.init:
+        load_strict(backbone, read_state_dict(arguments.init), arguments.init)
     # What the features must say, read off them linearly: the classes in the patch and its distance.
     readout = nn.Conv2d(config.vit.dim, classes + 1, 1)
     normalise = Normalise(torch.float32)
-    training = Training("backbone", {"backbone": backbone, "readout": readout}, 0.05, arguments)
+    modules = {"backbone": backbone.to(device), "readout": readout.to(device)}
+    training = Training("backbone", modules, 0.05, arguments)
     sizes = scales((config.input.height, config.input.width), config.vit.patch, arguments.batch)
+    precision = mixed_precision(arguments.precision, device)
     backbone.train()
     for _ in training:
         rng = training.rng
@@ -210,10 +107,12 @@ def train_backbone(arguments: argparse.Namespace) -> int:
             for i in rng.integers(len(frames), size=scale.batch)
         ]
         batch = frames.batch(picks, scale.size)
-        images = change_light(normalise(batch.images), rng)
+        images = change_light(normalise(batch.images), rng).to(device)
         target = patch_histograms(batch.labels, config.vit.patch, classes) * weights[:, None, None]
         depth, known = patch_log_depths(batch.depth, config.vit.patch)
-        read = readout(backbone(images))
+        target, depth, known = target.to(device), depth.to(device), known.to(device)
+        with precision:
+            read = readout(backbone(images)).float()
         entropy = -(target * read[:, :classes].log_softmax(1)).sum() / target.sum().clamp(min=1e-6)
         # The readout gives (log depth - 2.5), about centred for metres on a street.
         distance = ((read[:, classes:] + 2.5 - depth).abs() * known).sum() / known.sum().clamp(min=1)
@@ -230,91 +129,135 @@ def change_light(images: Tensor, rng: np.random.Generator) -> Tensor:
     return images * gain.float() + shift.float()
 
 
-@dataclass(frozen=True)
-class Pyramids:
-    """Images u8 [K,H,W,3], their labels u8 [K,H,W], and the backbone's features of the images reduced by
-    1, 2, 4, …: fp16 [K,C,h,w], [K,C,h/2,w/2], …"""
-
-    images: Tensor
-    labels: Tensor
-    features: list[Tensor]
-
-
-@torch.no_grad()
-def feature_pyramids(
-    backbone: nn.Module,
-    frames: Frames,
-    size: tuple[int, int],
-    levels: int,
-    count: int,
-    rng: np.random.Generator,
-) -> Pyramids:
-    """Runs the frozen backbone once over `count` windows at every reduction."""
-    normalise = Normalise(torch.float32)
-    backbone.eval()
-    images, labels = [], []
-    features: list[list[Tensor]] = [[] for _ in range(levels + 1)]
-    started = time.monotonic()
-    chosen = rng.permutation(len(frames))[:count].tolist()
-    for i in range(0, len(chosen), 8):
-        picks = [(j, frames.random_window(size, 0.6, rng)) for j in chosen[i : i + 8]]
-        batch = frames.batch(picks, size)
-        images.append(batch.images)
-        labels.append(batch.labels)
-        full = normalise(batch.images)
-        for k, level in enumerate(features):
-            level.append(backbone(resize(full, (size[0] >> k, size[1] >> k))).half())
-        if i % 200 == 0:
-            print(f"features  {i}/{len(chosen)}  {(time.monotonic() - started) / 60:.1f} min", flush=True)
-    return Pyramids(torch.cat(images), torch.cat(labels), [torch.cat(level) for level in features])
-
-
 def train_upsampler(arguments: argparse.Namespace) -> int:
     """The paper's recipe (UPLiFT, arXiv 2601.17950): reduced images must give the larger ones' features."""
     config = ModelConfig.load(arguments.config)
-    _prepare(arguments)
-    frames = Frames(arguments.data)
-    model = DenseModel.load(config, arguments.output, parts=("backbone",))
-    backbone, upsampler = model.backbone, model.upsampler
-    upsampler.attender = CellAttender(upsampler.decoder.width, config.uplift["uplift"]["attender"])
-    if arguments.init:
-        upsampler.load_state_dict(load_file(arguments.init))
+    device = prepare(arguments)
     size = (config.input.height, config.input.width)
-    unit = config.vit.patch << config.steps
+    frames = open_frames(arguments, config)
+    model = DenseModel.load(config, arguments.output, parts=("backbone",)).to(device)
+    backbone, upsampler = model.backbone, model.upsampler
+    attender = CellAttender(upsampler.decoder.width, config.uplift["uplift"]["attender"])
+    upsampler.attender = attender.to(device)
+    if arguments.init:
+        load_strict(upsampler, read_state_dict(arguments.init), arguments.init)
+    levels = arguments.levels or config.steps
+    recipe = Recipe(
+        size, config.vit.patch, levels, arguments.larger, arguments.shifted, arguments.images, arguments.seed
+    )
+    unit = config.vit.patch << (levels - recipe.base)
     if size[0] % unit or size[1] % unit:
-        raise ValueError(f"input: {size[1]}x{size[0]} (expected: multiples of patch · 2^steps = {unit})")
-    task = LinearHead(config.vit.dim, HeadConfig("task", "segmentation", len(config.labels)))
-    modules: dict[str, nn.Module] = {"upsampler": upsampler, "task": task}
+        raise ValueError(
+            f"input: {size[1]}x{size[0]} (expected with {levels} levels: multiples of {unit}; see --levels)"
+        )
+    modules: dict[str, nn.Module] = {"upsampler": upsampler}
+    if arguments.task_loss > 0:
+        frames.require("labels")
+        task = LinearHead(config.vit.dim, HeadConfig("task", "segmentation", len(config.labels))).to(device)
+        modules["task"] = task
     training = Training("upsampler", modules, 0.0, arguments)
-    cache_rng = np.random.default_rng(arguments.seed)
-    pyramids = feature_pyramids(backbone, frames, size, config.steps, arguments.images, cache_rng)
-    weights = class_weights(frames.class_shares(len(config.labels)), arguments.balance)
+    pyramids = feature_pyramids(backbone, frames, recipe, arguments.cache or arguments.output, device)
+    weights = class_weights(frames.class_shares(), arguments.balance).to(device)
     if arguments.task_loss > 0 and not arguments.resume:
-        fit_to_patches(task, pyramids, weights, arguments.seed)
-    normalise = Normalise(torch.float32)
+        fit_to_patches(task, pyramids, weights.cpu(), arguments.seed)
+    precision = mixed_precision(arguments.precision, device)
     upsampler.train()
     for _ in training:
-        chosen = torch.from_numpy(training.rng.integers(len(pyramids.images), size=arguments.batch))
-        images = normalise(pyramids.images[chosen])
-        features = [level[chosen].float() for level in pyramids.features]
+        chosen = np.sort(
+            training.rng.choice(len(pyramids), min(arguments.batch, len(pyramids)), replace=False)
+        )
         losses: dict[str, Tensor] = {}
         numbers: dict[str, float] = {}
-        for level in range(1, config.steps + 1):
-            reduced = resize(images, (size[0] >> level, size[1] >> level))
-            targets = features[level - 1 :: -1]
-            outputs = upsampler(reduced, features[level], level)
-            losses[f"L2/{level}"] = torch.stack(
-                [F.mse_loss(a, b) for a, b in zip(outputs, targets, strict=True)]
-            ).sum()
-            plain = [F.interpolate(features[level], t.shape[2:], mode="bilinear") for t in targets]
-            numbers[f"bilinear/{level}"] = sum(
-                float(F.mse_loss(a, b)) for a, b in zip(plain, targets, strict=True)
-            )
-        if arguments.task_loss > 0:
-            part = _random_part(training.rng, images, features[0], pyramids.labels[chosen], config.vit.patch)
-            losses["task"] = arguments.task_loss * task_loss(upsampler, task, config.steps, weights, *part)
-        training.update(losses, arguments.batch, **numbers)
+        with precision:
+            for level in range(1, levels + 1):
+                example = Example.of(pyramids, chosen, level, training.rng, device)
+                losses[f"L2/{level}"], numbers[f"bilinear/{level}"] = example.errors(upsampler, config.steps)
+            if arguments.task_loss > 0:
+                part = _random_part(pyramids, chosen, training.rng, device)
+                loss = task_loss(upsampler, task, config.steps, weights, *part)
+                losses["task"] = arguments.task_loss * loss
+        training.update(losses, len(chosen), **numbers)
+    settle_norms(upsampler, pyramids, config.steps, device)
+    training.save()
     return 0
+
+
+@dataclass(frozen=True)
+class Example:
+    """Images [N,3,H,W] and features [N,C,h,w] of one level, and what the upsampler should make of them:
+    `plain[j]` after step j + 1, and at the moved cells of the next larger level `moved` after the last."""
+
+    images: Tensor
+    features: Tensor
+    plain: list[Tensor]
+    moved: tuple[Tensor, Tensor] | None
+
+    @staticmethod
+    def of(
+        pyramids: Pyramids, chosen: np.ndarray, level: int, rng: np.random.Generator, device: torch.device
+    ) -> Example:
+        """Of the chosen images; images of the model's input size are cut to a random quarter."""
+        recipe = pyramids.recipe
+        grid = pyramids.plain[level].shape[2:]
+        cut = level == recipe.base
+        h, w = (grid[0] // 2, grid[1] // 2) if cut else grid
+        top, left = int(rng.integers(grid[0] - h + 1)), int(rng.integers(grid[1] - w + 1))
+
+        def cells(features: np.ndarray, scale: int) -> Tensor:
+            rows = slice(scale * top, scale * (top + h))
+            columns = slice(scale * left, scale * (left + w))
+            return torch.from_numpy(features[chosen][:, :, rows, columns]).to(device).float()
+
+        images = Normalise(torch.float32).to(device)(torch.from_numpy(pyramids.images[chosen]).to(device))
+        reduction = level - recipe.base
+        images = resize(images, (recipe.size[0] >> reduction, recipe.size[1] >> reduction))
+        patch = recipe.patch
+        images = images[:, :, top * patch : (top + h) * patch, left * patch : (left + w) * patch]
+        moved = None
+        if recipe.shifted:
+            shifts = torch.from_numpy(pyramids.shifts[chosen]).to(device).float() / patch
+            moved = cells(pyramids.shifted[level - 1], 2), shifts
+        plain = [cells(pyramids.plain[level - j], 2**j) for j in range(1, level + 1)]
+        return Example(images, cells(pyramids.plain[level], 1), plain, moved)
+
+    def errors(self, upsampler: Uplift, steps: int) -> tuple[Tensor, float]:
+        """The sum of the squared errors, each a mean, of UPLiFT and of bilinear upsampling."""
+        needed = steps if self.moved is not None else min(steps, len(self.plain))
+        outputs = upsampler(self.images, self.features, needed)
+        pairs = list(zip(outputs, self.plain, strict=False))
+        plain = [(_bilinear(self.features, t.shape[2:]), t) for _, t in pairs]
+        if self.moved is not None:
+            target, shifts = self.moved
+            # The last row and column lie half beyond the image.
+            target, cells = target[:, :, :-1, :-1], target.shape[2:]
+            for made, final in (
+                (pairs, outputs[-1]),
+                (plain, _bilinear(self.features, outputs[-1].shape[2:])),
+            ):
+                made.append((at_shifted_cells(final, shifts, cells)[:, :, :-1, :-1], target))
+        loss = torch.stack([F.mse_loss(a.float(), b) for a, b in pairs]).sum()
+        return loss, sum(float(F.mse_loss(a, b)) for a, b in plain)
+
+
+def _bilinear(features: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(features, tuple(size), mode="bilinear")
+
+
+@torch.no_grad()
+def settle_norms(upsampler: Uplift, pyramids: Pyramids, steps: int, device: torch.device) -> None:
+    """Takes the batch norms' statistics anew, from whole images of the size that inference has."""
+    norms = [module for module in upsampler.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    normalise = Normalise(torch.float32).to(device)
+    for i in range(0, min(32, len(pyramids)), 4):
+        images = normalise(torch.from_numpy(pyramids.images[i : i + 4].copy()).to(device))
+        features = torch.from_numpy(pyramids.plain[pyramids.recipe.base][i : i + 4].astype(np.float32)).to(
+            device
+        )
+        step_inputs(upsampler, images, features, steps)
+    upsampler.eval()
 
 
 class CellAttender(LocalAttender):
@@ -337,20 +280,26 @@ class CellAttender(LocalAttender):
 
 
 def _random_part(
-    rng: np.random.Generator, images: Tensor, features: Tensor, labels: Tensor, patch: int
+    pyramids: Pyramids, chosen: np.ndarray, rng: np.random.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same part of half the height and half the width of images, features and labels."""
+    patch, features = pyramids.recipe.patch, pyramids.plain[pyramids.recipe.base]
     h, w = features.shape[2] // 2, features.shape[3] // 2
     top, left = int(rng.integers(features.shape[2] - h + 1)), int(rng.integers(features.shape[3] - w + 1))
     y, x = slice(top * patch, (top + h) * patch), slice(left * patch, (left + w) * patch)
-    return images[:, :, y, x], features[:, :, top : top + h, left : left + w], labels[:, y, x]
+    images = Normalise(torch.float32)(torch.from_numpy(pyramids.images[chosen][:, y, x]))
+    part = torch.from_numpy(features[chosen][:, :, top : top + h, left : left + w]).float()
+    labels = torch.from_numpy(pyramids.labels[chosen][:, y, x])
+    return images.to(device), part.to(device), labels.to(device)
 
 
 def fit_to_patches(head: LinearHead, pyramids: Pyramids, weights: Tensor, seed: int) -> None:
     """Starts the head where the upsampler has something to learn from it: on the pixels at patch centres."""
-    patch = pyramids.images.shape[1] // pyramids.features[0].shape[2]
-    labels = pyramids.labels[:, patch // 2 :: patch, patch // 2 :: patch].flatten()
-    features = pyramids.features[0].permute(0, 2, 3, 1).flatten(0, 2)
+    patch = pyramids.recipe.patch
+    labels = torch.from_numpy(pyramids.labels[:, patch // 2 :: patch, patch // 2 :: patch].flatten())
+    features = (
+        torch.from_numpy(np.array(pyramids.plain[pyramids.recipe.base])).permute(0, 2, 3, 1).flatten(0, 2)
+    )
     chance = torch.cat([weights, torch.zeros(256 - len(weights))])[labels.long()]
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.multinomial(chance, min(100_000, len(labels)), True, generator=generator)
@@ -374,63 +323,33 @@ def task_loss(
 
 def train_heads(arguments: argparse.Namespace) -> int:
     config = ModelConfig.load(arguments.config)
-    _prepare(arguments)
-    frames = Frames(arguments.data)
-    model = DenseModel.load(config, arguments.output, parts=("backbone", "upsampler"))
-    weights = class_weights(frames.class_shares(len(config.labels)), arguments.balance)
-    samples = probe.sample_features(
-        model, frames, arguments.images, arguments.pixels, weights, arguments.seed
-    )
-    heads = probe.fresh_heads(config)
-    losses: dict[str, dict[str, float]] = {}
-    for (name, upsampling), (features, targets) in samples.items():
-        loss = probe.fit(heads[upsampling][name], features, targets, arguments.steps, arguments.seed)
-        losses.setdefault(name, {})[upsampling] = loss
-        print(f"heads  {name}  {upsampling}  {len(targets)} pixels  loss {loss:.4f}", flush=True)
-    save_file(heads["uplift"].state_dict(), arguments.output / "heads.safetensors")
-    save_file(heads.state_dict(), arguments.output / "probes.safetensors")
-    report = {
-        "images": arguments.images,
-        "pixels": arguments.pixels,
-        "balance": arguments.balance,
-        "loss": losses,
-    }
+    device = prepare(arguments)
+    frames = open_frames(arguments, config)
+    kinds = {head.kind for head in config.heads}
+    frames.require(*[k for k, of in (("labels", "segmentation"), ("depth", "regression")) if of in kinds])
+    model = DenseModel.load(config, arguments.output, parts=("backbone", "upsampler")).to(device)
+    weights = class_weights(frames.class_shares(), arguments.balance)
+    report: dict[str, Any] = {k: getattr(arguments, k) for k in ("images", "pixels", "steps", "balance")}
+    seeds = [arguments.seed + i for i in range(arguments.probes)]
+    by_seed = probe.sample_features(model, frames, arguments.images, arguments.pixels, weights, seeds)
+    for seed, samples in zip(seeds, by_seed, strict=True):
+        heads = probe.fresh_heads(config)
+        losses: dict[str, dict[str, float]] = {}
+        for (name, upsampling), (features, targets) in samples.items():
+            if len(targets) == 0:
+                raise ValueError(f"head {name}: no labelled pixel in {arguments.images} frames")
+            loss = probe.fit(heads[upsampling][name], features, targets, arguments.steps, seed)
+            losses.setdefault(name, {})[upsampling] = loss
+            print(
+                f"heads  seed {seed}  {name}  {upsampling}  {len(targets)} pixels  loss {loss:.4f}",
+                flush=True,
+            )
+        report[f"loss, seed {seed}"] = losses
+        save_file(heads.state_dict(), arguments.output / f"probes-{seed}.safetensors")
+        if seed == arguments.seed:
+            save_file(heads["uplift"].state_dict(), arguments.output / "heads.safetensors")
     (arguments.output / "heads.json").write_text(json.dumps(report, indent=1) + "\n")
     return 0
-
-
-def _prepare(arguments: argparse.Namespace) -> None:
-    torch.manual_seed(arguments.seed)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-
-
-def add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the model's YAML file")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="images/, labels/, depth/")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="where the weights are kept"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="default: torch's choice")
-
-
-def _add_training(parser: argparse.ArgumentParser, steps: int, batch: int, lr: float) -> None:
-    add_common(parser)
-    parser.add_argument("--steps", type=int, default=steps, help=f"at most this many (default {steps})")
-    parser.add_argument("--minutes", type=float, help="at most this long; the schedule adapts")
-    parser.add_argument(
-        "--batch", type=int, default=batch, help=f"images of the input size (default {batch})"
-    )
-    parser.add_argument("--lr", type=float, default=lr, help=f"default {lr}")
-    parser.add_argument(
-        "--balance",
-        type=float,
-        default=0.5,
-        help="0 weighs every pixel alike, 1 every class (default 0.5)",
-    )
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --output")
-    parser.add_argument("--save-minutes", type=float, default=3.0, help="between checkpoints (default 3)")
 
 
 def register(subparsers: Any) -> None:
@@ -438,19 +357,33 @@ def register(subparsers: Any) -> None:
         "train-backbone",
         help="train the backbone on labelled frames",
         description="Trains the backbone so that the classes and the distance in every patch can be read off "
-        "its features linearly, on windows of several scales with interpolated positions.",
+        "its features linearly, on windows of several scales with interpolated positions. Needs labels/; "
+        "depth/ is used if it is there.",
     )
-    _add_training(backbone, steps=20000, batch=8, lr=1e-3)
+    add_run(backbone, steps=5000, batch=4, lr=3e-3)
     backbone.set_defaults(run=train_backbone)
     upsampler = subparsers.add_parser(
         "train-upsampler",
-        help="train UPLiFT on the frozen backbone's features",
-        description="Trains the upsampler without labels: from the features of an image reduced by 2, 4, 8, "
-        "it must give those of the larger ones. Logs the squared error per level beside bilinear's.",
+        help="train UPLiFT on the frozen backbone's features: images suffice",
+        description="Trains the upsampler without labels: from the features of a reduced image it must give "
+        "those of the larger ones. Logs the squared error beside that of bilinear. Takes the backbone from "
+        "--output, or from where the configuration says; keeps its features on disk for the next run.",
     )
-    _add_training(upsampler, steps=10000, batch=8, lr=1e-3)
-    upsampler.add_argument("--images", type=int, default=2000, help="whose features are kept (default 2000)")
-    upsampler.add_argument("--init", type=Path, metavar="FILE", help="weights to start from")
+    add_run(upsampler, steps=1500, batch=4, lr=2e-3)
+    upsampler.add_argument("--images", type=int, default=400, help="whose features are kept (default 400)")
+    upsampler.add_argument("--cache", type=Path, metavar="DIR", help="of features (default: --output)")
+    upsampler.add_argument("--levels", type=int, help="how often images are halved (default: steps)")
+    upsampler.add_argument(
+        "--larger",
+        action="store_true",
+        help="also learn from the features of the images at twice the input's size, which the frames need",
+    )
+    upsampler.add_argument(
+        "--shifted",
+        action="store_true",
+        help="also learn from features on a grid of patches moved by parts of a patch: what the last step "
+        "should give at its own resolution",
+    )
     upsampler.add_argument(
         "--task-loss",
         type=float,
@@ -465,9 +398,11 @@ def register(subparsers: Any) -> None:
         description="Fits segmentation and regression heads and the principal components of the features, at "
         "sampled pixels; the same for nearest and bilinear upsampling, which evaluate compares.",
     )
-    add_common(heads)
-    heads.add_argument("--images", type=int, default=1000, help="frames to sample from (default 1000)")
+    add_training(heads)
+    heads.add_argument("--images", type=int, default=400, help="frames to sample from (default 400)")
     heads.add_argument("--pixels", type=int, default=500, help="per frame and head (default 500)")
-    heads.add_argument("--steps", type=int, default=3000, help="of the fit (default 3000)")
-    heads.add_argument("--balance", type=float, default=0.5, help="0 weighs every pixel alike, 1 every class")
+    heads.add_argument("--steps", type=int, default=2000, help="of the fit (default 2000)")
+    heads.add_argument(
+        "--probes", type=int, default=1, help="so many fits, with seeds --seed, --seed + 1, … (default 1)"
+    )
     heads.set_defaults(run=train_heads)

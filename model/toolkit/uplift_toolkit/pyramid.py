@@ -1,0 +1,136 @@
+"""What the upsampler learns from: a frozen backbone's features of images at several sizes, kept on disk.
+
+Level 0 is the largest image, every further level half of the one before. The upsampler gets the image and the
+features of a level, and must give the features of the levels above it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from uplift_toolkit.data import Frames
+from uplift_toolkit.graph import Normalise
+from uplift_toolkit.uplift import resize
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which images and features are kept.
+
+    `size` is the model's input, height and width; with `larger` level 0 is twice that and `size` level 1.
+    `levels` is the number of reductions. With `shifted` every level but the last is also looked at through a
+    grid of patches that is moved by an odd part of a patch, a random one for every image.
+    """
+
+    size: tuple[int, int]
+    patch: int
+    levels: int
+    larger: bool
+    shifted: bool
+    images: int
+    seed: int
+
+    @property
+    def base(self) -> int:
+        """The level of the model's input."""
+        return int(self.larger)
+
+
+class Pyramids:
+    """`images` u8 [K,H,W,3] and `labels` u8 [K,H,W] of the input's size, `plain[k]` and `shifted[k]` fp16
+    [K,C,h,w] by level, and `shifts` [K,2]: by how many pixels (y, x) of its level the grid is moved."""
+
+    def __init__(self, directory: Path, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.images, self.labels, self.shifts = (
+            np.load(directory / f"{name}.npy", mmap_mode="r") for name in ("images", "labels", "shifts")
+        )
+        self.plain = [np.load(directory / f"plain-{k}.npy", mmap_mode="r") for k in range(recipe.levels + 1)]
+        self.shifted = [
+            np.load(directory / f"shifted-{k}.npy", mmap_mode="r")
+            for k in range(recipe.levels if recipe.shifted else 0)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def feature_pyramids(
+    backbone: nn.Module, frames: Frames, recipe: Recipe, cache: Path, device: torch.device
+) -> Pyramids:
+    """Runs the frozen backbone over `recipe.images` windows, or takes what an earlier run left in `cache`.
+
+    What is kept there is told apart by the backbone's weights, the data and the recipe.
+    """
+    digest = hashlib.sha256(f"1 {frames.key()} {recipe}".encode())
+    for name, value in sorted(backbone.state_dict().items()):
+        digest.update(name.encode() + value.cpu().numpy().tobytes())
+    directory = cache / f"features-{digest.hexdigest()[:16]}"
+    if not (directory / "complete.json").is_file():
+        _write(backbone.eval(), frames, recipe, directory, device)
+    return Pyramids(directory, recipe)
+
+
+@torch.no_grad()
+def _write(
+    backbone: nn.Module, frames: Frames, recipe: Recipe, directory: Path, device: torch.device
+) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    normalise = Normalise(torch.float32).to(device)
+    rng = np.random.default_rng(recipe.seed)
+    chosen = rng.permutation(len(frames))[: recipe.images].tolist()
+    height, width = recipe.size
+    top = (height << recipe.base, width << recipe.base)
+    arrays: dict[str, np.memmap] = {}
+
+    def put(name: str, index: int, values: Tensor) -> None:
+        data = values.cpu().numpy()
+        if name not in arrays:
+            shape = (len(chosen), *data.shape[1:])
+            arrays[name] = np.lib.format.open_memmap(directory / f"{name}.npy", "w+", data.dtype, shape)
+        arrays[name][index : index + len(data)] = data
+
+    for i in tqdm(range(0, len(chosen), 2), "features", unit="batch", disable=None):
+        picks = [(j, frames.random_window(top, 0.6, rng)) for j in chosen[i : i + 2]]
+        batch = frames.batch(picks, recipe.size)
+        put("images", i, batch.images)
+        put("labels", i, batch.labels)
+        shifts = torch.from_numpy(rng.integers(recipe.patch // 2, size=(len(picks), 2)) * 2 + 1)
+        put("shifts", i, shifts)
+        whole = normalise(batch.images.to(device))
+        for k in range(recipe.levels + 1):
+            if k < recipe.base:
+                image = normalise(frames.batch(picks, top).images.to(device))
+            else:
+                image = resize(whole, (height >> (k - recipe.base), width >> (k - recipe.base)))
+            put(f"plain-{k}", i, backbone(image).half())
+            if recipe.shifted and k < recipe.levels:
+                moved = [move(x, *shift) for x, shift in zip(image, shifts.tolist(), strict=True)]
+                put(f"shifted-{k}", i, backbone(torch.stack(moved)).half())
+    for array in arrays.values():
+        array.flush()
+    (directory / "complete.json").write_text(json.dumps(vars(recipe), default=str) + "\n")
+
+
+def move(image: Tensor, dy: int, dx: int) -> Tensor:
+    """An image [3,H,W] without its first dy rows and dx columns; its edges are repeated to keep the size."""
+    return F.pad(image[None, :, dy:, dx:], (0, dx, 0, dy), mode="replicate")[0]
+
+
+def at_shifted_cells(outputs: Tensor, shifts: Tensor, cells: tuple[int, int]) -> Tensor:
+    """Maps [N,C,H,W] at the centres of a grid of `cells` that is moved by `shifts` [N,2] cells (y, x)."""
+    rows, columns = (torch.arange(n, device=outputs.device) + 0.5 for n in cells)
+    y = (rows + shifts[:, :1]) * 2 / cells[0] - 1
+    x = (columns + shifts[:, 1:]) * 2 / cells[1] - 1
+    y, x = torch.broadcast_tensors(y[:, :, None], x[:, None, :])
+    points = torch.stack([x, y], dim=-1).to(outputs.dtype)
+    return F.grid_sample(outputs, points, padding_mode="border", align_corners=False)
