@@ -8,8 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import randomise
+from test_model import SMALL as SMALL_MODEL
+from test_model import write
 
 from uplift_toolkit.checkpoints import DIALECTS, in_dialect, load_vit
+from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
 from uplift_toolkit.vit import MODELS, ViT, ViTConfig, rotary_periods
 from uplift_toolkit.weights import WeightsError, load_strict
@@ -244,17 +247,47 @@ def test_checkpoints_of_the_dinov2_authors_are_read_as_by_timm(timm, registers):
     torch.testing.assert_close(model(images), features(expected, images, 14), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "dim"),
+    [
+        ("vit_tiny_patch16_224", 192),  # plain, with a class token
+        ("vit_small_patch16_224.dino", 384),
+        ("vit_base_patch16_siglip_224", 768),
+        ("eva02_tiny_patch14_224", 192),
+        ("beit_base_patch16_224", 768),
+    ],
+)
 @torch.inference_mode()
-def test_timm_models_serve_as_backbones(timm):
-    config = TimmConfig("vit_tiny_patch16_224", 192, 16, (32, 48))
-    backbone = randomise(TimmBackbone(config))
-    images = torch.randn(1, 3, 32, 48)
-    assert backbone(images).shape == (1, 192, 2, 3)
-    torch.testing.assert_close(backbone(images), features(backbone.model, images, 16))
+def test_timm_models_serve_as_backbones(timm, name, dim):
+    patch = 14 if "14" in name else 16
+    config = TimmConfig(name, dim, patch, (2 * patch, 3 * patch))
+    backbone = TimmBackbone(config).eval()
+    state = reference(timm, name, img_size=4 * patch).state_dict()  # positions of another size
+    backbone.load(state, "file")
+    images = torch.randn(1, 3, 2 * patch, 3 * patch)
+    assert backbone(images).shape == (1, dim, 2, 3)
+    assert torch.isfinite(backbone(images)).all()
+    torch.testing.assert_close(backbone(images), features(backbone.model, images, patch))
+    weight = state.pop("blocks.1.norm2.weight")
+    with pytest.raises(WeightsError, match=rf"^file: missing: blocks.1.norm2.weight \[{dim}\]$"):
+        backbone.load(dict(state), "file")
+    with pytest.raises(WeightsError, match=rf"; surplus: blocks.1.norm3.weight \[{dim}\]$"):
+        backbone.load({**state, "blocks.1.norm3.weight": weight}, "file")
+    with pytest.raises(WeightsError, match=rf"blocks.1.norm2.weight \[7\] \(expected: \[{dim}\]\)$"):
+        backbone.load({**state, "blocks.1.norm2.weight": torch.ones(7)}, "file")
+
+
+def test_timm_models_that_do_not_fit(timm, tmp_path):
     with pytest.raises(ValueError, match=r"vit_tiny_patch16_224: 192 channels \(expected: 384\)"):
         TimmBackbone(TimmConfig("vit_tiny_patch16_224", 384, 16, (32, 48)))
     with pytest.raises(ValueError, match="expected: a model with a patch grid"):
         TimmBackbone(TimmConfig("resnet18", 512, 32))
+    backbone = {"timm": {"name": "vit_tiny_patch16_224", "dim": 192, "patch": 16, "size": [32, 48]}}
+    changes = {"input": {"width": 48, "height": 32}, "upsampler": {**SMALL_MODEL["upsampler"], "steps": 4}}
+    with pytest.raises(ValueError, match=r"expected of vit_tiny_patch16_224: mean: \[0.5, 0.5, 0.5\], std"):
+        DenseModel(ModelConfig.load(write(tmp_path, backbone=backbone, **changes)))
+    backbone |= {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    DenseModel(ModelConfig.load(write(tmp_path, backbone=backbone, **changes)))
 
 
 def test_without_timm_the_error_says_what_to_install():

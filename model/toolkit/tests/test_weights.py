@@ -105,6 +105,19 @@ def test_a_file_that_is_no_state_dict(tmp_path):
         read_state_dict(tmp_path / "a.pth")
 
 
+class Option:
+    """Of a training script that is not installed here."""
+
+
+def test_other_entries_of_a_checkpoint_are_not_run(tmp_path):
+    state = nn.Linear(2, 3).state_dict()
+    torch.save({"model_state_dict": state, "options": {"lr": Option(), "path": tmp_path}}, tmp_path / "a.pth")
+    assert list(read_state_dict(tmp_path / "a.pth")) == ["weight", "bias"]
+    (tmp_path / "b.pth").write_bytes(b"<html>not found</html>")
+    with pytest.raises(WeightsError, match=r"b.pth cannot be read: "):
+        read_state_dict(tmp_path / "b.pth")
+
+
 def test_loading_is_strict():
     module, state = nn.Linear(2, 3), nn.Linear(2, 3).state_dict()
     load_strict(module, {**state, "head.weight": torch.zeros(1)}, "file", ignore=["head."])

@@ -1,15 +1,17 @@
-"""Checkpoints as others publish them: how they name the tensors of a vision transformer.
+"""Checkpoints as others publish them: the tensors' names in vision transformers, the UPLiFT authors' models.
 
-Names as in the code of the DINOv2 and DINOv3 authors, of timm and of transformers.
+Names as in the code of the DINOv2, DINOv3 and UPLiFT authors, of timm and of transformers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
+from uplift_toolkit.uplift import uplift_config
 from uplift_toolkit.vit import ViT, rotary_periods
 from uplift_toolkit.weights import State, WeightsError, check_names_and_shapes, load_strict
 
@@ -186,3 +188,35 @@ def _check_periods(vit: ViT, state: State, source: object) -> None:
     own = rotary_periods(vit.config.dim // vit.config.heads)
     if stored.shape != own.shape or not torch.allclose(stored.float(), own, rtol=0.01):
         raise WeightsError(f"{source}: rope_embed.periods {stored.tolist()} (expected: {own.tolist()})")
+
+
+def official_uplift_config(source: str) -> dict[str, Any]:
+    """The configuration, in the authors' keys, of the UPLiFT checkpoint that they publish by this name."""
+    name = source.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    if name == "uplift_dinov2-s14":
+        return uplift_config(384, 14)
+    if name == "uplift_dinov3-splus16":
+        return uplift_config(384, 16)
+    if name == "uplift_sd1.5vae":
+        return _vae_config()
+    raise ValueError(
+        f"upsampler: {name} is none of the authors' checkpoints uplift_dinov2-s14, uplift_dinov3-splus16 and "
+        "uplift_sd1.5vae (expected of others: config: FILE, the authors' yaml, or uplift: {…})"
+    )
+
+
+def _vae_config() -> dict[str, Any]:
+    """The upsampler of Stable Diffusion 1.5's latents: it ends in a refiner and draws noise at every call."""
+
+    def blocks(count: int, width: int) -> dict[str, Any]:
+        return {"block": "SingleConv", "norm": "layer", "count": count, "hc": [width] * count}
+
+    config = uplift_config(4, 8, encoder=(64, 128, 256, 512, 512), decoder=512)
+    uplift = config["uplift"]
+    for i, width in enumerate((64, 128, 256, 512, 512)):
+        uplift["encoder"][f"block_{i}"] = blocks(2, width)
+    uplift["decoder"] |= {"ncat_c": 4, "block_0": blocks(1, 512), "block_1": blocks(2, 512)}
+    uplift["no_UEP"] = True  # the encoder reads the image as it is, in 0 to 1
+    uplift["refiner"] = {"enc_resample": "nearest", "ncat_c": 4, "ncat_s": 1, "ref_con": -1}
+    uplift["refiner"]["block_0"] = blocks(12, 512)
+    return config

@@ -57,7 +57,7 @@ def evaluate(
         h.name: {u: [score_of(h, config, tolerance) for _ in probes] for u in UPSAMPLINGS} for h in heads
     }
     device = next(model.parameters()).device
-    normalise = Normalise(torch.float32).to(device)
+    normalise = Normalise(torch.float32, model.config).to(device)
     count = min(images, len(frames))
     with tqdm(total=count, desc="evaluate", unit="frame", disable=None) as bar:
         for batch in frames.whole_batches((config.input.height, config.input.width), 4, images):

@@ -9,6 +9,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def manifest_of(config: ModelConfig, golden: int) -> dict[str, object]:
         height, width = config.size_of(head)
         entry: dict[str, object] = {"name": head.name, "kind": head.kind, "channels": head.channels}
         entry |= {"width": width, "height": height, "stride": head.stride}
-        entry["dtype"] = "uint8" if head.kind == "segmentation" else "float16"
+        entry["dtype"] = "uint8" if head.kind == "segmentation" else head.dtype
         if head.kind == "segmentation":
             entry["confidence"] = head.confidence
         if head.unit is not None:
@@ -161,20 +162,26 @@ def register(subparsers: argparse._SubParsersAction) -> None:
             "variants cpu-fp32, cpu-bf16 and cuda-fp16. Every variant that this machine can run is checked\n"
             "against the golden case before the command ends.\n\n"
             "DIR of --weights holds backbone.safetensors, upsampler.safetensors (the UPLiFT authors' names)\n"
-            "and heads.safetensors (<head>.linear.weight [K,C,1,1], <head>.linear.bias [K]). A part for\n"
-            "which FILE names weights (a file, an address or hub:OWNER/NAME/FILE) is taken from there."
+            "and heads.safetensors (<head>.linear.weight [K,C,1,1], <head>.linear.bias [K]). What FILE\n"
+            "names weights for (a file, an address or hub:OWNER/NAME/FILE) is taken from there; where that\n"
+            "is everything, --weights is not needed. Recipes for published weights: docs/weights.md."
         ),
         epilog=(
             "examples:\n"
             "  python -m uplift_toolkit export --config configs/street.yaml --weights out/street \\\n"
             "      --output ../bundles/street --note card.md\n"
+            "  python -m uplift_toolkit export --config configs/dinov2-s14-ade20k.yaml --size 798x448 \\\n"
+            "      --output ../bundles/dinov2-s14-ade20k\n"
             "  python -m uplift_toolkit export --config configs/street.yaml --random 0 --output /tmp/bundle"
         ),
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the model's YAML file")
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--weights", type=Path, metavar="DIR", help="directory with the checkpoint files")
     source.add_argument("--random", type=int, metavar="SEED", help="random weights, for trying things out")
+    parser.add_argument(
+        "--size", type=size, metavar="WIDTHxHEIGHT", help="of the input, instead of the configuration's"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the bundle's directory")
     parser.add_argument(
         "--golden", type=Path, nargs="*", default=[], metavar="IMAGE", help="images of the golden case"
@@ -183,8 +190,19 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
+def size(text: str) -> tuple[int, int]:
+    """Width and height."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} (expected: WIDTHxHEIGHT, such as 798x448)")
+    return int(width), int(height)
+
+
 def run(arguments: argparse.Namespace) -> int:
     config = ModelConfig.load(arguments.config)
+    if arguments.size is not None:
+        width, height = arguments.size
+        config = replace(config, input=replace(config.input, width=width, height=height))
     if arguments.random is not None:
         torch.manual_seed(arguments.random)
         model = DenseModel(config).eval()

@@ -9,22 +9,23 @@ from torch import Tensor, nn
 
 from uplift_toolkit.fast import FastUplift, Readout, fold_batch_norms
 from uplift_toolkit.heads import HeadConfig
-from uplift_toolkit.model import DenseModel
+from uplift_toolkit.model import IMAGENET, DenseModel, ModelConfig
 from uplift_toolkit.uplift import resize
 from uplift_toolkit.vit import ViT
 
-MEAN = (0.485, 0.456, 0.406)  # ImageNet, as the DINO backbones were trained
-STD = (0.229, 0.224, 0.225)
+MEAN, STD = IMAGENET
 
 
 class Normalise(nn.Module):
     """u8 [N,H,W,3] to normalised [N,3,H,W] (channels last in memory), computed in fp32."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
+    def __init__(self, dtype: torch.dtype, config: ModelConfig | None = None) -> None:
+        """With the configuration's mean and deviation, or ImageNet's."""
         super().__init__()
         self.dtype = dtype
-        self.register_buffer("scale", 1 / (255 * torch.tensor(STD)))
-        self.register_buffer("shift", -torch.tensor(MEAN) / torch.tensor(STD))
+        mean, deviation = map(torch.tensor, config.normalise if config else IMAGENET)
+        self.register_buffer("scale", 1 / (255 * deviation))
+        self.register_buffer("shift", -mean / deviation)
 
     def forward(self, frames: Tensor) -> Tensor:
         x = frames.to(torch.float32) * self.scale + self.shift
@@ -36,7 +37,7 @@ class BackboneGraph(nn.Module):
 
     def __init__(self, model: DenseModel, dtype: torch.dtype) -> None:
         super().__init__()
-        self.normalise = Normalise(dtype)
+        self.normalise = Normalise(dtype, model.config)
         backbone = copy.deepcopy(model.backbone).eval()
         if isinstance(backbone, ViT) and isinstance(backbone.patch_embed.proj, nn.Sequential):
             backbone.patch_embed.proj = fold_batch_norms(backbone.patch_embed.proj)
@@ -60,7 +61,7 @@ class UpsamplerGraph(nn.Module):
             readouts.append(Readout(config.step_of(head), linear.weight[:, :, 0, 0], linear.bias))
         fast = FastUplift(model.upsampler, (height, width), (height // patch, width // patch), readouts)
         self.upsampler = fast.to(memory_format=torch.channels_last).lower_precision(dtype)
-        self.normalise = Normalise(dtype)
+        self.normalise = Normalise(dtype, model.config)
         self.dtype = dtype
         self.heads = [(head, config.size_of(head)) for head in config.heads]
 
@@ -75,7 +76,8 @@ class UpsamplerGraph(nn.Module):
 def finish(head: HeadConfig, x: Tensor) -> list[Tensor]:
     """Logits or values [N,K,H,W] to what is handed out: u8 labels (and u8 confidence), or fp16 values."""
     if head.kind != "segmentation":
-        return [(x.float().exp() if head.log else x).to(torch.float16).contiguous()]
+        dtype = torch.float16 if head.dtype == "float16" else torch.float32
+        return [(x.float().exp() if head.log else x).to(dtype).contiguous()]
     x = x.permute(0, 2, 3, 1)
     if not head.confidence:
         return [x.argmax(dim=-1).to(torch.uint8)]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from uplift_toolkit.weights import State, WeightsError, check_names_and_shapes
 
 KINDS = ("segmentation", "features", "regression")
 
@@ -21,6 +24,7 @@ class HeadConfig:
     unit: str | None = None  # of a regression: "m"
     log: bool = False  # of a regression: the linear map gives the logarithm, and e to its power is handed out
     confidence: bool = False  # of a segmentation: also give round(255·max softmax)
+    dtype: str = "float16"  # or "float32": of what features and a regression hand out
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -33,6 +37,8 @@ class HeadConfig:
             raise ValueError(f"head {self.name}: {self.channels} classes (expected: 2 to 255)")
         if self.log and self.kind != "regression":
             raise ValueError(f"head {self.name}: log (expected of a regression only)")
+        if self.dtype not in ("float16", "float32"):
+            raise ValueError(f"head {self.name}: dtype {self.dtype!r} (expected: float16 or float32)")
         if self.confidence and self.kind != "segmentation":
             raise ValueError(f"head {self.name}: confidence (expected of a segmentation only)")
 
@@ -54,3 +60,48 @@ class LinearHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x)
+
+    def load(self, state: State, source: object) -> None:
+        """Loads any linear probe: one linear layer, after at most one batch norm, which is folded here.
+
+        That holds for DINOv2's released "linear" segmentation heads (mmseg's decode_head.bn and
+        decode_head.conv_seg), for DINOv3's, and for probes as JAFAR's evaluation trains them (weight, bias).
+        WeightsError names what is missing, surplus or of another shape.
+        """
+        groups = {name.rpartition(".")[0]: "" for name in state}
+        norms = [g for g in groups if any(_join(g, n) in state for n in ("running_mean", "running_var"))]
+        linears = [g for g in groups if g not in norms]
+        if len(linears) != 1 or len(norms) > 1:
+            found = ", ".join(sorted(state)[:8])
+            raise WeightsError(
+                f"{source}: {found} (expected: one linear layer's weight and bias, at most one batch norm)"
+            )
+        linear = linears[0]
+        weight = state.get(_join(linear, "weight"))
+        k, c = self.linear.weight.shape[:2]
+        if weight is not None and weight.ndim >= 2 and weight.shape[1] != c and weight.shape[1] % c == 0:
+            raise WeightsError(
+                f"{source}: {_join(linear, 'weight')} reads {weight.shape[1]} channels of several layers "
+                f"(expected: the last layer's {c}, as DINOv2's heads called linear do, not ms or linear4)"
+            )
+        expected = {_join(linear, "weight"): self.linear.weight, _join(linear, "bias"): self.linear.bias}
+        if weight is not None and weight.ndim == 2:
+            expected[_join(linear, "weight")] = self.linear.weight[:, :, 0, 0]
+        norm = nn.BatchNorm1d(c).eval()
+        for group in norms:
+            expected |= {_join(group, name): value for name, value in norm.state_dict().items()}
+        check_names_and_shapes(expected, state, source)
+        for group in norms:
+            norm.load_state_dict({n: state.get(_join(group, n), v) for n, v in norm.state_dict().items()})
+        with torch.no_grad():
+            # weight·(x·scale + shift) + bias, with the norm's x·scale + shift
+            scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+            shift = norm.bias - norm.running_mean * scale
+            matrix = state[_join(linear, "weight")].reshape(k, c).float()
+            self.linear.weight.copy_((matrix * scale if norms else matrix)[:, :, None, None])
+            bias = state[_join(linear, "bias")].float()
+            self.linear.bias.copy_(bias + matrix @ shift if norms else bias)
+
+
+def _join(group: str, name: str) -> str:
+    return f"{group}.{name}" if group else name

@@ -7,16 +7,18 @@
     input: {width: 320, height: 192, fit: stretch, maxBatch: 8}
     backbone:
       vit: {patch: 8, dim: 128, depth: 5, heads: 4, grid: [24, 40], …}   # or a name from vit.MODELS
-      # or timm: {name: vit_small_plus_patch16_dinov3, dim: 384, patch: 16, size: [192, 320]}
-      # weights: FILE, https://… or hub:OWNER/NAME/FILE, and sha256: …     # instead of backbone.safetensors
-    upsampler:                                                           # may have weights and sha256, too
+      # or timm: {name: vit_small_patch16_224.dino, dim: 384, patch: 16, size: [192, 320]}
+      # mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]                      # of the pixels; else ImageNet's
+    upsampler:
       steps: 3
       uplift: {neighbours: 17, encoder: [16, 32, 32, 64, 64], decoder: 32}   # or config: FILE (authors' keys)
     heads:
       - {name: segmentation, kind: segmentation, channels: 19, stride: 1, confidence: true}
-    labels: cityscapes                                                   # or a labels.json beside the file
+    labels: cityscapes                                # or ade20k, voc2012, or a labels.json beside the file
 
-Its weights are three files in one directory: backbone, upsampler and heads .safetensors.
+Its weights are three files in one directory: backbone, upsampler and heads .safetensors. Backbone, upsampler
+and every head may instead name its own: weights (FILE, https://… or hub:OWNER/NAME/FILE) and sha256. An
+upsampler whose weights have the name of one of the authors' checkpoints needs no configuration.
 """
 
 from __future__ import annotations
@@ -30,34 +32,16 @@ from typing import Any
 import yaml
 from torch import Tensor, nn
 
-from uplift_toolkit.checkpoints import load_vit
+from uplift_toolkit.checkpoints import load_vit, official_uplift_config
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
 from uplift_toolkit.uplift import Uplift, resize, uplift_config
 from uplift_toolkit.vit import MODELS, ViT, ViTConfig
-from uplift_toolkit.weights import load_strict, locate, read_state_dict
+from uplift_toolkit.weights import State, WeightsError, load_strict, locate, read_state_dict
 
-CITYSCAPES: list[tuple[str, str]] = [
-    ("road", "#804080"),
-    ("sidewalk", "#f423e8"),
-    ("building", "#464646"),
-    ("wall", "#66669c"),
-    ("fence", "#be9999"),
-    ("pole", "#999999"),
-    ("traffic light", "#faaa1e"),
-    ("traffic sign", "#dcdc00"),
-    ("vegetation", "#6b8e23"),
-    ("terrain", "#98fb98"),
-    ("sky", "#4682b4"),
-    ("person", "#dc143c"),
-    ("rider", "#ff0000"),
-    ("car", "#00008e"),
-    ("truck", "#000046"),
-    ("bus", "#003c64"),
-    ("train", "#005064"),
-    ("motorcycle", "#0000e6"),
-    ("bicycle", "#770b20"),
-]
+LABELS = Path(__file__).parent / "labels"  # label sets with a name
+# Mean and deviation of the pixels, as the DINO backbones were trained.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
@@ -91,12 +75,19 @@ class ModelConfig:
     heads: list[HeadConfig]
     labels: list[dict[str, Any]]
     weights: dict[str, tuple[str, str | None]] = field(default_factory=dict)  # part to source and sha256
+    normalise: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET  # mean and deviation of RGB in 0 to 1
 
     def __post_init__(self) -> None:
         patch = self.vit.patch
         if self.input.width % patch or self.input.height % patch:
             raise ValueError(
                 f"input: {self.input.width}x{self.input.height} (expected: multiples of the patch, {patch})"
+            )
+        made_for = (self.uplift["backbone"]["channel"], self.uplift["backbone"]["patch"])
+        if made_for != (self.vit.dim, patch):
+            raise ValueError(
+                f"upsampler: for {made_for[0]} channels, patch {made_for[1]} "
+                f"(expected of this backbone: {self.vit.dim} channels, patch {patch})"
             )
         names = [head.name for head in self.heads]
         if not names or len(set(names)) != len(names):
@@ -138,6 +129,8 @@ class ModelConfig:
                 vit = ViTConfig(**backbone["vit"])
             if "config" in upsampler:
                 uplift = yaml.safe_load((path.parent / upsampler["config"]).read_text())
+            elif "uplift" not in upsampler and "weights" in upsampler:
+                uplift = official_uplift_config(upsampler["weights"])
             else:
                 uplift = uplift_config(vit.dim, vit.patch, **upsampler["uplift"])
             return ModelConfig(
@@ -149,13 +142,18 @@ class ModelConfig:
                 vit=vit,
                 steps=int(upsampler["steps"]),
                 uplift=uplift,
-                heads=[HeadConfig.from_dict(head) for head in values["heads"]],
+                heads=[HeadConfig.from_dict(_without_weights(head)) for head in values["heads"]],
                 labels=_labels(values["labels"], path.parent),
                 weights={
-                    part: (_source(values[part]["weights"], path.parent), values[part].get("sha256"))
-                    for part in ("backbone", "upsampler")
-                    if "weights" in values[part]
+                    part: (_source(entry["weights"], path.parent), entry.get("sha256"))
+                    for part, entry in {
+                        "backbone": backbone,
+                        "upsampler": upsampler,
+                        **{f"heads.{head.get('name')}": head for head in values["heads"]},
+                    }.items()
+                    if "weights" in entry
                 },
+                normalise=(tuple(backbone.get("mean", IMAGENET[0])), tuple(backbone.get("std", IMAGENET[1]))),
             )
         except KeyError as e:
             raise ValueError(f"{path}: {e.args[0]!r} is missing or unknown") from e
@@ -168,10 +166,13 @@ def _source(weights: str, directory: Path) -> str:
     return weights if weights.startswith(("hub:", "https://", "http://")) else str(directory / weights)
 
 
+def _without_weights(head: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in head.items() if key not in ("weights", "sha256")}
+
+
 def _labels(source: str, directory: Path) -> list[dict[str, Any]]:
-    if source == "cityscapes":
-        return [{"id": i, "name": name, "color": color} for i, (name, color) in enumerate(CITYSCAPES)]
-    return json.loads((directory / source).read_text())
+    named = LABELS / f"{source}.json"
+    return json.loads((named if named.is_file() else directory / source).read_text())
 
 
 PARTS = ("backbone", "upsampler", "heads")
@@ -184,6 +185,11 @@ class DenseModel(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = ViT(config.vit) if isinstance(config.vit, ViTConfig) else TimmBackbone(config.vit)
+        if isinstance(self.backbone, TimmBackbone) and config.normalise != self.backbone.normalise:
+            raise ValueError(
+                f"backbone: mean and std {config.normalise} (expected of {config.vit.name}: "
+                f"mean: {list(self.backbone.normalise[0])}, std: {list(self.backbone.normalise[1])})"
+            )
         self.upsampler = Uplift(config.uplift)
         self.heads = nn.ModuleDict({head.name: LinearHead(config.vit.dim, head) for head in config.heads})
 
@@ -199,21 +205,40 @@ class DenseModel(nn.Module):
         }
 
     @staticmethod
-    def load(config: ModelConfig, directory: Path, parts: Sequence[str] = PARTS) -> DenseModel:
+    def load(config: ModelConfig, directory: Path | None, parts: Sequence[str] = PARTS) -> DenseModel:
         """The model with the weights of `parts`: from the sources that the configuration names, else from the
         directory's files.
 
         WeightsError names tensors that are missing, surplus or of another shape.
         """
         model = DenseModel(config).eval()
-        for part in parts:
-            source, sha256 = config.weights.get(part, (str(directory / f"{part}.safetensors"), None))
-            state = read_state_dict(locate(source, sha256))
-            module = getattr(model, part)
-            if isinstance(module, TimmBackbone):
-                module.load(state, source)
-            elif isinstance(module, ViT):
-                load_vit(module, state, source)
+        if "backbone" in parts:
+            state, source = _read(config, directory, "backbone")
+            if isinstance(model.backbone, ViT):
+                load_vit(model.backbone, state, source)
             else:
-                load_strict(module, state, source)
+                model.backbone.load(state, source)
+        if "upsampler" in parts:
+            load_strict(model.upsampler, *_read(config, directory, "upsampler"))
+        if "heads" in parts:
+            others = nn.ModuleDict()
+            for name, head in model.heads.items():
+                if f"heads.{name}" in config.weights:
+                    head.load(*_read(config, directory, f"heads.{name}"))
+                else:
+                    others[name] = head
+            if others:
+                state, source = _read(config, directory, "heads")
+                load_strict(others, state, source, ignore=[f"{n}." for n in model.heads if n not in others])
         return model
+
+
+def _read(config: ModelConfig, directory: Path | None, part: str) -> tuple[State, str]:
+    """The tensors of a part and where they come from."""
+    if part in config.weights:
+        source, sha256 = config.weights[part]
+    elif directory is not None:
+        source, sha256 = str(directory / f"{part}.safetensors"), None
+    else:
+        raise WeightsError(f"{part}: no weights (expected: in the configuration, or a directory of them)")
+    return read_state_dict(locate(source, sha256)), source

@@ -122,7 +122,7 @@ def sample_features(
     model.eval()
     device = next(model.parameters()).device
     size = (model.config.input.height, model.config.input.width)
-    normalise = Normalise(torch.float32).to(device)
+    normalise = Normalise(torch.float32, model.config).to(device)
     found: list[dict[tuple[str, str], list[tuple[Tensor, Tensor]]]] = [{} for _ in seeds]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     with tqdm(total=min(images, len(frames)), desc="features", unit="frame", disable=None) as bar:

@@ -43,6 +43,8 @@ class TimmBackbone(nn.Module):
             raise ValueError(f"{config.name}: patch {patch} (expected: {(config.patch, config.patch)})")
         if self.model.num_features != config.dim:
             raise ValueError(f"{config.name}: {self.model.num_features} channels (expected: {config.dim})")
+        trained = self.model.pretrained_cfg
+        self.normalise = (tuple(trained["mean"]), tuple(trained["std"]))
         self.prefix = int(getattr(self.model, "num_prefix_tokens", 0))
 
     def forward(self, images: Tensor) -> Tensor:

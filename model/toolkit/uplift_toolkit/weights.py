@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -84,17 +85,39 @@ def _check(path: Path, sha256: str | None) -> None:
         raise WeightsError(f"weights: {path.name} has SHA-256 {found} (expected: {sha256})")
 
 
+class _Inert:
+    """Stands in for classes that a checkpoint's other entries need, such as a training's options."""
+
+    def __init__(self, *arguments: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
+
+
 def read_state_dict(path: Path) -> State:
-    """Tensors by name, from .safetensors or a pickled state dict (.pth, .pt, .bin; tensors only)."""
+    """Tensors by name, from .safetensors or a pickled checkpoint (.pth, .pt, .bin).
+
+    Of a pickled file only tensors and plain values are read; nothing in it is run.
+    """
     if path.suffix == ".safetensors":
         return load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for wrapper in ("state_dict", "model"):
+    try:
+        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except ValueError:  # the format before zip archives
+        foreign = []
+    try:
+        with torch.serialization.safe_globals([(_Inert, name) for name in foreign]):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as e:
+        raise WeightsError(f"weights: {path} cannot be read: {str(e).splitlines()[0]}") from e
+    for wrapper in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"weights: {path} (expected: a state dict, tensors by name)")
-    return state
+    return {name.removeprefix("module."): value for name, value in state.items()}  # of DataParallel
 
 
 def load_strict(module: nn.Module, state: State, source: object, ignore: Sequence[str] = ()) -> None:
