@@ -19,7 +19,7 @@ from uplift_toolkit import probe
 from uplift_toolkit.data import VOID, Frames, class_weights
 from uplift_toolkit.graph import Normalise
 from uplift_toolkit.heads import HeadConfig, LinearHead
-from uplift_toolkit.model import DenseModel, ModelConfig
+from uplift_toolkit.model import IMAGENET, DenseModel, ModelConfig
 from uplift_toolkit.probe import step_inputs
 from uplift_toolkit.pyramid import Pyramids, Recipe, at_shifted_cells, feature_pyramids
 from uplift_toolkit.training import Training, add_run, add_training, mixed_precision, prepare
@@ -29,6 +29,8 @@ from uplift_toolkit.weights import load_strict, read_state_dict
 
 def open_frames(arguments: argparse.Namespace, config: ModelConfig) -> Frames:
     """The frames of `--data`, in at most twice the size of the model's input."""
+    if config.normalise != IMAGENET:
+        raise ValueError(f"backbone: mean and std {config.normalise} (expected here: {IMAGENET})")
     size = (2 * config.input.height, 2 * config.input.width)
     return Frames(arguments.data, size, len(config.labels), arguments.split)
 
