@@ -19,7 +19,7 @@ from uplift_toolkit.__main__ import main
 from uplift_toolkit.data import VOID, Frames, Window, class_weights
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import Upsampled
-from uplift_toolkit.pyramid import at_shifted_cells, move
+from uplift_toolkit.pyramid import centres, move
 from uplift_toolkit.scores import BoundaryF, Confusion, ceilings
 from uplift_toolkit.train import CellAttender, patch_histograms, patch_log_depths
 from uplift_toolkit.training import Training
@@ -282,14 +282,14 @@ def test_the_ceiling_picks_among_the_neighbours() -> None:
     assert labels["best neighbour"][0, 0].tolist() == [0, 0, 1, 1, 1, 1]
 
 
-def test_shifted_cells_lie_where_the_moved_image_has_them() -> None:
+def test_the_cells_of_a_moved_image_lie_where_they_came_from() -> None:
     """A map that says where it is, read at the cells of an image that was moved by some of its pixels."""
     ramp = torch.stack(torch.meshgrid(torch.arange(32.0), torch.arange(64.0), indexing="ij"))[None]
     larger = torch.nn.functional.interpolate(ramp, scale_factor=2, mode="bilinear")
-    moved = move(larger[0], 3, 5)[None]
-    cells = torch.nn.functional.avg_pool2d(moved, 8)
-    found = at_shifted_cells(ramp, torch.tensor([[3 / 8, 5 / 8]]), (8, 16))
-    torch.testing.assert_close(found[:, :, 1:-1, 1:-1], cells[:, :, 1:-1, 1:-1])
+    cells = torch.nn.functional.avg_pool2d(move(larger[0], 3, 5)[None], 8)
+    y, x = centres((8, 16), torch.tensor([[3 / 8, 5 / 8]]), (32, 64))
+    found = ramp[0, :, y[0], x[0]].reshape(2, 7, 15)
+    torch.testing.assert_close(found, cells[0, :, :-1, :-1])
 
 
 def test_features_are_kept_and_used_again(

@@ -72,12 +72,7 @@ class Upsampled:
         if step == 0 or upsampling == "nearest":
             return gather(self.features, y >> step, x >> step)
         if upsampling == "bilinear":
-            h, w = self.features.shape[2] << step, self.features.shape[3] << step
-            points = torch.stack([(2 * x + 1) / w - 1, (2 * y + 1) / h - 1], dim=-1).float()
-            found = F.grid_sample(
-                self.features, points[:, None], mode="bilinear", padding_mode="border", align_corners=False
-            )
-            return found[:, :, 0].transpose(1, 2)
+            return bilinear_at(self.features, 1 << step, y, x)
         return attend_at(self.attender, *self.inputs[step - 1], y, x)
 
 
@@ -85,6 +80,14 @@ def gather(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """[N,C,H,W] at pixels y, x [N,…] gives [N,…,C]."""
     n = torch.arange(maps.shape[0], device=maps.device).reshape(-1, *[1] * (y.ndim - 1))
     return maps.permute(0, 2, 3, 1)[n, y, x]
+
+
+def bilinear_at(maps: Tensor, factor: int, y: Tensor, x: Tensor) -> Tensor:
+    """[N,C,h,w], enlarged by `factor`, at pixels y, x [N,M] of that: [N,M,C]."""
+    h, w = maps.shape[2] * factor, maps.shape[3] * factor
+    points = torch.stack([(2 * x + 1) / w - 1, (2 * y + 1) / h - 1], dim=-1).float()
+    found = F.grid_sample(maps, points[:, None], padding_mode="border", align_corners=False)
+    return found[:, :, 0].transpose(1, 2)
 
 
 def attend_at(attender: LocalAttender, guide: Tensor, value: Tensor, y: Tensor, x: Tensor) -> Tensor:

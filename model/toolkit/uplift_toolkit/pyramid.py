@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from uplift_toolkit.data import Frames
 from uplift_toolkit.graph import Normalise
+from uplift_toolkit.model import DenseModel
 from uplift_toolkit.uplift import resize
 
 
@@ -49,8 +50,8 @@ class Pyramids:
     """`images` u8 [K,H,W,3] and `labels` u8 [K,H,W] of the input's size, `plain[k]` and `shifted[k]` fp16
     [K,C,h,w] by level, and `shifts` [K,2]: by how many pixels (y, x) of its level the grid is moved."""
 
-    def __init__(self, directory: Path, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, directory: Path, recipe: Recipe, normalise: Normalise) -> None:
+        self.recipe, self.normalise = recipe, normalise
         self.images, self.labels, self.shifts = (
             np.load(directory / f"{name}.npy", mmap_mode="r") for name in ("images", "labels", "shifts")
         )
@@ -65,27 +66,32 @@ class Pyramids:
 
 
 def feature_pyramids(
-    backbone: nn.Module, frames: Frames, recipe: Recipe, cache: Path, device: torch.device
+    model: DenseModel, frames: Frames, recipe: Recipe, cache: Path, device: torch.device
 ) -> Pyramids:
-    """Runs the frozen backbone over `recipe.images` windows, or takes what an earlier run left in `cache`.
+    """Runs the model's frozen backbone over `recipe.images` windows, or takes what an earlier run left in `cache`.
 
     What is kept there is told apart by the backbone's weights, the data and the recipe.
     """
-    digest = hashlib.sha256(f"1 {frames.key()} {recipe}".encode())
-    for name, value in sorted(backbone.state_dict().items()):
+    normalise = Normalise(torch.float32, model.config).to(device)
+    digest = hashlib.sha256(f"1 {frames.key()} {recipe} {model.config.normalise}".encode())
+    for name, value in sorted(model.backbone.state_dict().items()):
         digest.update(name.encode() + value.cpu().numpy().tobytes())
     directory = cache / f"features-{digest.hexdigest()[:16]}"
     if not (directory / "complete.json").is_file():
-        _write(backbone.eval(), frames, recipe, directory, device)
-    return Pyramids(directory, recipe)
+        _write(model.backbone.eval(), normalise, frames, recipe, directory, device)
+    return Pyramids(directory, recipe, normalise)
 
 
 @torch.no_grad()
 def _write(
-    backbone: nn.Module, frames: Frames, recipe: Recipe, directory: Path, device: torch.device
+    backbone: nn.Module,
+    normalise: Normalise,
+    frames: Frames,
+    recipe: Recipe,
+    directory: Path,
+    device: torch.device,
 ) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    normalise = Normalise(torch.float32).to(device)
     rng = np.random.default_rng(recipe.seed)
     chosen = rng.permutation(len(frames))[: recipe.images].tolist()
     height, width = recipe.size
@@ -126,11 +132,17 @@ def move(image: Tensor, dy: int, dx: int) -> Tensor:
     return F.pad(image[None, :, dy:, dx:], (0, dx, 0, dy), mode="replicate")[0]
 
 
-def at_shifted_cells(outputs: Tensor, shifts: Tensor, cells: tuple[int, int]) -> Tensor:
-    """Maps [N,C,H,W] at the centres of a grid of `cells` that is moved by `shifts` [N,2] cells (y, x)."""
-    rows, columns = (torch.arange(n, device=outputs.device) + 0.5 for n in cells)
-    y = (rows + shifts[:, :1]) * 2 / cells[0] - 1
-    x = (columns + shifts[:, 1:]) * 2 / cells[1] - 1
+def centres(cells: tuple[int, int], shifts: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Where the centres of a grid of `cells` lie that is moved by `shifts` [N,2] cells (y, x): pixels y, x
+    [N,cells] of a map of `size` over the same image, row by row.
+
+    The last row and column are left out: they lie half beyond the image.
+    """
+    y, x = (
+        ((torch.arange(n - 1, device=shifts.device) + 0.5 + shifts[:, axis, None]) * pixels / n)
+        .floor()
+        .long()
+        for axis, (n, pixels) in enumerate(zip(cells, size, strict=True))
+    )
     y, x = torch.broadcast_tensors(y[:, :, None], x[:, None, :])
-    points = torch.stack([x, y], dim=-1).to(outputs.dtype)
-    return F.grid_sample(outputs, points, padding_mode="border", align_corners=False)
+    return y.flatten(1), x.flatten(1)
