@@ -68,7 +68,7 @@ class Pyramids:
 def feature_pyramids(
     model: DenseModel, frames: Frames, recipe: Recipe, cache: Path, device: torch.device
 ) -> Pyramids:
-    """Runs the model's frozen backbone over `recipe.images` windows, or takes what an earlier run left in `cache`.
+    """Runs the frozen backbone over `recipe.images` windows, or takes what an earlier run left in `cache`.
 
     What is kept there is told apart by the backbone's weights, the data and the recipe.
     """
