@@ -9,53 +9,114 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from uplift_toolkit import weights
 from uplift_toolkit.weights import WeightsError, load_strict, locate, read_state_dict
 
 CONTENT = b"not really weights" * 100
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Hub(HTTPServer):
+    """One file, at several addresses that each have a difficulty; requests as (path, range, token)."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests = []
+        self.etag = '"one"'
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        hub = self.server
+        asked = self.headers.get("Range")
+        hub.requests.append((self.path, asked, self.headers.get("Authorization")))
+        times = sum(path == self.path for path, _, _ in hub.requests)
+        if self.path == "/owner/name/resolve/main/model.safetensors":
+            return self.answer(302, {"Location": "/moved"}, b"")
+        if self.path == "/moved":
+            return self.answer(301, {"Location": f"{hub.url}/cdn/model.safetensors"}, b"")
+        if self.path == "/busy" and times == 1:
+            return self.answer(503, {}, b"")
+        if self.path == "/gated":
+            return self.answer(403, {}, b"")
+        if self.path not in ("/cdn/model.safetensors", "/broken", "/always-broken", "/busy", "/no-ranges"):
+            return self.answer(404, {}, b"")
+        start = 0
+        if asked == f"bytes={len(CONTENT)}-":
+            return self.answer(416, {}, b"")
+        if asked and self.path != "/no-ranges" and self.headers.get("If-Range") == hub.etag:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        body = CONTENT[start:]
+        headers = {"ETag": hub.etag}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+        breaks = self.path == "/always-broken" or (self.path in ("/broken", "/no-ranges") and times == 1)
+        self.answer(206 if start else 200, headers, body, body[:100] if breaks else body)
+
+    def answer(self, status, headers, body, sent=None):
+        self.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body if sent is None else sent)
+
+    def log_message(self, *arguments):
+        pass
 
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A hub of one file, which counts its downloads; `/short` ends before its time."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            server.paths.append(self.path)
-            known = self.path in ("/owner/name/resolve/main/model.safetensors", "/short")
-            self.send_response(200 if known else 404)
-            self.send_header("Content-Length", str(len(CONTENT) if known else 0))
-            self.end_headers()
-            if known:
-                self.wfile.write(CONTENT[:100] if self.path == "/short" else CONTENT)
-
-        def log_message(self, *arguments):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.paths = []
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    hub = Hub()
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
     monkeypatch.setenv("UPLIFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    for name in ("UPLIFT_OFFLINE", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(weights, "PAUSE_SECONDS", 0)
+    thread = threading.Thread(target=hub.serve_forever, args=(0.01,))
     thread.start()
-    yield server
-    server.shutdown()
+    yield hub
+    hub.shutdown()
     thread.join()
-    server.server_close()
+    hub.server_close()
 
 
 def files(tmp_path):
-    return [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    return sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file())
 
 
-def test_hub_is_asked_once(hub, tmp_path):
-    source, sha256 = "hub:owner/name/model.safetensors", hashlib.sha256(CONTENT).hexdigest()
-    first = locate(source, sha256)
+def test_hub_is_asked_once_and_followed(hub, tmp_path, capsys):
+    source = "hub:owner/name/model.safetensors"
+    first = locate(source, SHA256)
     assert first.read_bytes() == CONTENT
-    assert locate(source, sha256) == first
-    assert hub.paths == ["/owner/name/resolve/main/model.safetensors"]
+    assert f"SHA-256 {SHA256}" in capsys.readouterr().err
+    assert locate(source, SHA256) == first
+    assert [path for path, _, _ in hub.requests] == [
+        "/owner/name/resolve/main/model.safetensors",
+        "/moved",
+        "/cdn/model.safetensors",
+    ]
     assert files(tmp_path) == [first.name]
+
+
+def test_a_token_stays_with_the_hub(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    locate("hub:owner/name/model.safetensors")
+    locate(f"{hub.url}/busy")
+    assert [token for _, _, token in hub.requests] == ["Bearer secret", None, None, None, None]
+    with pytest.raises(WeightsError, match=r"/gated cannot be downloaded: Forbidden \(HF_TOKEN gives"):
+        locate(f"{hub.url}/gated")
+
+
+def test_offline_there_is_the_cache(hub, monkeypatch):
+    found = locate(f"{hub.url}/cdn/model.safetensors")
+    hub.requests.clear()
+    monkeypatch.setenv("UPLIFT_OFFLINE", "1")
+    assert locate(f"{hub.url}/cdn/model.safetensors", SHA256) == found
+    with pytest.raises(WeightsError, match=r"/busy is not in .*cache \(expected with UPLIFT_OFFLINE\)"):
+        locate(f"{hub.url}/busy")
+    assert hub.requests == []
 
 
 def test_wrong_checksum_is_not_kept(hub, tmp_path):
@@ -64,15 +125,59 @@ def test_wrong_checksum_is_not_kept(hub, tmp_path):
     assert files(tmp_path) == []
 
 
-def test_download_that_ends_early_is_not_kept(hub, tmp_path):
-    with pytest.raises(WeightsError, match=r"/short .*"):
-        locate(f"{hub.url}/short")
-    assert files(tmp_path) == []
+def test_checksum_of_what_is_in_the_cache(hub, tmp_path):
+    found = locate(f"{hub.url}/busy", SHA256)
+    found.write_bytes(b"rotten")
+    with pytest.raises(WeightsError, match=rf"{found.name} has SHA-256 .* \(expected: {SHA256}\)"):
+        locate(f"{hub.url}/busy", SHA256)
 
 
-def test_what_the_hub_does_not_have(hub):
+def test_broken_transfer_is_continued(hub, tmp_path):
+    found = locate(f"{hub.url}/broken", SHA256)
+    assert [asked for _, asked, _ in hub.requests] == [None, "bytes=100-"]
+    assert files(tmp_path) == [found.name]
+
+
+def test_server_without_ranges_starts_over(hub):
+    assert locate(f"{hub.url}/no-ranges", SHA256).read_bytes() == CONTENT
+    assert [asked for _, asked, _ in hub.requests] == [None, "bytes=100-"]
+
+
+def test_a_later_call_continues(hub, tmp_path):
+    with pytest.raises(WeightsError, match=r"broken .* ended after 500 bytes \(expected: 1800\); run again"):
+        locate(f"{hub.url}/always-broken")
+    assert len(files(tmp_path)) == 2
+    with pytest.raises(WeightsError, match=r"ended after 1000 bytes"):
+        locate(f"{hub.url}/always-broken")
+    hub.etag = '"two"'  # another file by now
+    with pytest.raises(WeightsError, match=r"ended after 500 bytes"):
+        locate(f"{hub.url}/always-broken")
+
+
+def test_a_part_that_is_whole_or_too_long_starts_over(hub, tmp_path):
+    found = locate(f"{hub.url}/busy")
+    part = found.rename(found.with_name(f"{found.name}.part"))
+    part.with_name(f"{part.name}.etag").write_text(hub.etag)
+    assert locate(f"{hub.url}/busy", SHA256).read_bytes() == CONTENT
+    assert [asked for _, asked, _ in hub.requests] == [None, None, f"bytes={len(CONTENT)}-", None]
+
+
+def test_a_busy_server_is_asked_again(hub):
+    assert locate(f"{hub.url}/busy").read_bytes() == CONTENT
+    assert len(hub.requests) == 2
+
+
+def test_what_the_hub_does_not_have(hub, tmp_path):
     with pytest.raises(WeightsError, match=r"cannot be downloaded: Not Found"):
         locate("hub:owner/name/other.safetensors")
+    assert len(hub.requests) == 1
+
+
+def test_no_server(hub, monkeypatch):
+    with HTTPServer(("127.0.0.1", 0), Handler) as other:
+        port = other.server_port
+    with pytest.raises(WeightsError, match=r"cannot be downloaded: .*refused; run again to continue"):
+        locate(f"http://127.0.0.1:{port}/file")
 
 
 def test_sources_that_are_none(tmp_path):

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import http
+import http.client
 import os
 import pickle
+import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from tqdm import tqdm
+
+ATTEMPTS = 5
+PAUSE_SECONDS = 0.5  # before the second attempt; twice that before the third, and so on
 
 State = dict[str, Tensor]
 
@@ -30,59 +40,114 @@ def locate(source: str, sha256: str | None = None) -> Path:
     """The file behind a source, downloaded unless it is in the cache.
 
     A source is a path, an https:// or http:// address, or `hub:OWNER/NAME/FILE` (Hugging Face, at
-    $HF_ENDPOINT if that is set). With `sha256` the file's content is checked, wherever it comes from.
+    $HF_ENDPOINT if that is set, with $HF_TOKEN for what asks for one). With `sha256` the file's content is
+    checked, wherever it comes from. With $UPLIFT_OFFLINE nothing is downloaded.
     """
+    headers = {}
     if source.startswith("hub:"):
         parts = source.removeprefix("hub:").split("/", 2)
         if len(parts) != 3:
             raise WeightsError(f"weights: {source!r} (expected: hub:OWNER/NAME/FILE)")
         endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
         source = f"{endpoint}/{parts[0]}/{parts[1]}/resolve/main/{parts[2]}"
+        if os.environ.get("HF_TOKEN"):
+            headers["Authorization"] = f"Bearer {os.environ['HF_TOKEN']}"
     if not source.startswith(("https://", "http://")):
         path = Path(source)
         if not path.is_file():
             raise WeightsError(f"weights: {source} (expected: a file, an address or hub:OWNER/NAME/FILE)")
         _check(path, sha256)
         return path
-    path = (
-        cache_directory() / f"{hashlib.sha256(source.encode()).hexdigest()[:16]}-{source.rsplit('/', 1)[1]}"
-    )
+    key = hashlib.sha256(source.encode()).hexdigest()[:16]
+    path = cache_directory() / f"{key}-{source.rsplit('/', 1)[1]}"
     if not path.is_file():
+        if os.environ.get("UPLIFT_OFFLINE", "0") not in ("", "0"):
+            raise WeightsError(f"weights: {source} is not in {path.parent} (expected with UPLIFT_OFFLINE)")
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            _download(source, part)
-            _check(part, sha256)
+        part = path.with_name(f"{path.name}.part")
+        _download(source, headers, part)
+        if part.exists():
+            _check(part, sha256, discard=True)
             part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    _check(path, sha256)
+        print(f"{source}: SHA-256 {_digest(path)}", file=sys.stderr)
+    else:
+        _check(path, sha256)
     return path
 
 
-def _download(url: str, target: Path) -> None:
-    try:
-        with urllib.request.urlopen(url, timeout=60) as response, target.open("wb") as file:
-            expected = response.headers.get("Content-Length")
-            while chunk := response.read(1 << 20):
+def _download(url: str, headers: dict[str, str], part: Path) -> None:
+    """Fetches `part` whole. What a broken transfer left there is kept and continued, by this or a later call.
+
+    That takes a server that knows ranges and names the version it sends (ETag); others start over.
+    """
+    version = part.with_name(f"{part.name}.etag")
+    with part.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # of several processes one downloads
+        if not part.exists():
+            return
+        for attempt in range(ATTEMPTS):
+            time.sleep(PAUSE_SECONDS * attempt)
+            try:
+                expected = _fetch(url, headers, file, version)
+            except urllib.error.HTTPError as e:
+                problem = str(e.reason)
+                if e.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    file.truncate(0)
+                elif e.code < 500:
+                    hint = " (HF_TOKEN gives access to what has a gate)" if e.code in (401, 403) else ""
+                    raise WeightsError(f"weights: {url} cannot be downloaded: {problem}{hint}") from e
+            except (OSError, http.client.HTTPException) as e:
+                problem = str(getattr(e, "reason", e))
+            else:
+                found = file.tell()
+                if expected is None or found == expected:
+                    version.unlink(missing_ok=True)
+                    return
+                problem = f"ended after {found} bytes (expected: {expected})"
+    raise WeightsError(f"weights: {url} cannot be downloaded: {problem}; run again to continue")
+
+
+def _fetch(url: str, headers: dict[str, str], file: IO[bytes], version: Path) -> int | None:
+    """Appends what is still missing; returns the whole size if the server says it."""
+    request = urllib.request.Request(url)
+    for name, value in headers.items():
+        request.add_unredirected_header(name, value)  # a token is not for where the hub sends us
+    have = file.seek(0, os.SEEK_END)
+    if have and version.is_file():
+        request.add_header("Range", f"bytes={have}-")
+        request.add_header("If-Range", version.read_text())
+    with urllib.request.urlopen(request, timeout=60) as response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            have = 0
+            file.truncate(0)
+            version.unlink(missing_ok=True)
+            if response.headers.get("ETag") and not response.headers["ETag"].startswith("W/"):
+                version.write_text(response.headers["ETag"])
+        length = response.headers.get("Content-Length")
+        total = None if length is None else have + int(length)
+        name = url.rsplit("/", 1)[1]
+        with tqdm(total=total, initial=have, desc=name, unit="B", unit_scale=True, disable=None) as bar:
+            while chunk := response.read(1 << 18):
                 file.write(chunk)
-    except (urllib.error.URLError, TimeoutError) as e:
-        raise WeightsError(f"weights: {url} cannot be downloaded: {getattr(e, 'reason', e)}") from e
-    found = target.stat().st_size
-    if expected is not None and found != int(expected):
-        raise WeightsError(f"weights: {url} ended after {found} bytes (expected: {expected})")
+                bar.update(len(chunk))
+        file.flush()
+    return total
 
 
-def _check(path: Path, sha256: str | None) -> None:
-    if sha256 is None:
+def _check(path: Path, sha256: str | None, discard: bool = False) -> None:
+    if sha256 is None or (found := _digest(path)) == sha256.lower():
         return
-    digest = hashlib.sha256()
+    if discard:
+        path.unlink()
+    raise WeightsError(f"weights: {path.name} has SHA-256 {found} (expected: {sha256})")
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
+        digest = hashlib.sha256()
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-    found = digest.hexdigest()
-    if found != sha256.lower():
-        raise WeightsError(f"weights: {path.name} has SHA-256 {found} (expected: {sha256})")
+        return digest.hexdigest()
 
 
 class _Inert:
