@@ -1,11 +1,6 @@
-"""Random weights of full size under the names that their publishers use, to prove the way from file to JVM.
+"""Random weights of full size under the names that their publishers use: what tests/full_size imports.
 
-    python tests/published.py dinov2-s14 /tmp/dinov2-s14
-    python -m uplift_toolkit export --config /tmp/dinov2-s14/model.yaml --output /tmp/dinov2-s14/bundle
-    ./uplift infer --bundle /tmp/dinov2-s14/bundle --precision fp32 \\
-        --input /tmp/dinov2-s14/images --output /tmp/dinov2-s14/fp32
-    python -m uplift_toolkit agree --config /tmp/dinov2-s14/model.yaml \\
-        --images /tmp/dinov2-s14/images --outputs /tmp/dinov2-s14/fp32 --tolerance 1e-3
+python tests/published.py MODEL DIR WIDTH HEIGHT
 """
 
 import sys
@@ -45,8 +40,8 @@ def random_weights(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
-def write(model: str, directory: Path, size: tuple[int, int] = (448, 448), images: int = 2) -> Path:
-    """Writes the checkpoint files, model.yaml and images of `size` (width, height); returns model.yaml."""
+def write(model: str, directory: Path, size: tuple[int, int]) -> Path:
+    """Writes the checkpoint files, model.yaml and an image of `size` (width, height); returns model.yaml."""
     torch.manual_seed(0)
     (directory / "images").mkdir(parents=True, exist_ok=True)
     backbone, file, uplift = PUBLISHED[model]
@@ -82,13 +77,11 @@ def write(model: str, directory: Path, size: tuple[int, int] = (448, 448), image
         "labels": "ade20k",
     }
     (directory / "model.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
-    random = np.random.default_rng(0)
-    for i in range(images):
-        small = random.integers(0, 256, (size[1] // 14, size[0] // 14, 3), np.uint8)
-        image = Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
-        image.save(directory / "images" / f"frame-{i}.png")
+    small = np.random.default_rng(0).integers(0, 256, (size[1] // 14, size[0] // 14, 3), np.uint8)
+    image = Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+    image.save(directory / "images" / "frame.png")
     return directory / "model.yaml"
 
 
 if __name__ == "__main__":
-    print(write(sys.argv[1], Path(sys.argv[2])))
+    print(write(sys.argv[1], Path(sys.argv[2]), (int(sys.argv[3]), int(sys.argv[4]))))
