@@ -1,15 +1,17 @@
 package io.upliftstream.tools;
 
+import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.model.ModelOptions;
 import java.nio.file.Path;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /** Which model runs, and where: the options that commands share. */
 final class ModelOption {
     /** The launcher says where the bundles that came with it are. */
-    private static final String HOME = "uplift.home";
+    static final String HOME = "uplift.home";
 
     @Option(
             names = "--bundle",
@@ -34,6 +36,14 @@ final class ModelOption {
 
     Path bundle() {
         return bundle != null ? bundle : Path.of(System.getProperty(HOME, "."), "model", "bundles", "street");
+    }
+
+    /** The same as options of the job. */
+    List<String> assignments() {
+        return List.of(
+                JobSettings.MODEL_BUNDLE.key() + "=" + bundle().toAbsolutePath(),
+                JobSettings.MODEL_DEVICE.key() + "=" + device,
+                JobSettings.MODEL_PRECISION.key() + "=" + precision);
     }
 
     ModelOptions options() {

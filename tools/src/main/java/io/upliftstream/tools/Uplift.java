@@ -42,6 +42,7 @@ import picocli.CommandLine.ScopeType;
             RunCommand.class,
             InferCommand.class,
             ModelCommand.class,
+            BenchCommand.class,
             SynthesizeCommand.class
         })
 public final class Uplift {

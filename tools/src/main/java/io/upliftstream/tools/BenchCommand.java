@@ -1,0 +1,131 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.tools.bench.LoadBench;
+import io.upliftstream.tools.bench.LoadOptions;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code uplift bench}. */
+@Command(
+        name = "bench",
+        description = "Measures the job.",
+        footer = {
+            "",
+            "Examples:",
+            "  uplift bench load                       latency, drops and throughput over the offered load",
+            "  uplift bench load --quick               the same in about two minutes, too short for good percentiles",
+            "  uplift bench load --modes live --loads 3 --seconds 1800   half an hour at three times the capacity",
+        })
+final class BenchCommand {
+    @Spec
+    @SuppressWarnings("NullAway.Init")
+    private CommandSpec spec;
+
+    @Command(
+            name = "load",
+            description =
+                    "First measures capacity and service time, then runs every policy under every load, open loop:"
+                            + " frames are sent on schedule, and latency counts from there to the record on the topic. Checks"
+                            + " that every frame ended exactly once. Leaves load.csv, load.json, load-samples.csv and load.png"
+                            + " in the output directory.")
+    int load(
+            @Mixin ModelOption model,
+            @Option(names = "--kafka", paramLabel = "HOST:PORT", description = "Brokers; default: one in this process.")
+                    @Nullable
+                    String kafka,
+            @Option(
+                            names = "--modes",
+                            split = ",",
+                            paramLabel = "MODE",
+                            defaultValue = "live,lossless",
+                            description = "Policies; default: ${DEFAULT-VALUE}.")
+                    List<JobSettings.Mode> modes,
+            @Option(
+                            names = "--loads",
+                            split = ",",
+                            paramLabel = "X",
+                            defaultValue = "0.5,0.9,1,2,5,10",
+                            description = "Offered loads in multiples of the capacity; default: ${DEFAULT-VALUE}.")
+                    List<Double> loads,
+            @Option(
+                            names = "--seconds",
+                            paramLabel = "S",
+                            defaultValue = "60",
+                            description = "How long frames are published under each load; default: ${DEFAULT-VALUE}. In"
+                                    + " lossless mode what is left after that is waited for.")
+                    double seconds,
+            @Option(
+                            names = "--sample-seconds",
+                            paramLabel = "S",
+                            defaultValue = "10",
+                            description = "Time between two looks at the process's memory; default: ${DEFAULT-VALUE}.")
+                    double sampleSeconds,
+            @Option(
+                            names = "--cameras",
+                            paramLabel = "N",
+                            defaultValue = "4",
+                            description = "Cameras that take turns; default: ${DEFAULT-VALUE}.")
+                    int cameras,
+            @Option(
+                            names = "--size",
+                            paramLabel = "WxH",
+                            defaultValue = "640x360",
+                            description = "Size of the synthetic frames; default: ${DEFAULT-VALUE}.")
+                    String size,
+            @Option(names = "--quick", description = "Short phases: to see that everything works.") boolean quick,
+            @Option(
+                            names = "--output",
+                            paramLabel = "DIR",
+                            defaultValue = "out/load",
+                            description = "Where the report goes; default: ${DEFAULT-VALUE}.")
+                    Path output,
+            @Option(
+                            names = "--set",
+                            paramLabel = "KEY=VALUE",
+                            description = "An option of the job, such as uplift.max-age=500ms; repeatable.")
+                    @Nullable
+                    List<String> set)
+            throws Exception {
+        require(loads.stream().allMatch(load -> load > 0 && load <= 100), "--loads", loads, "above 0, at most 100");
+        require(seconds > 0, "--seconds", seconds, "above 0");
+        require(sampleSeconds > 0, "--sample-seconds", sampleSeconds, "above 0");
+        require(cameras >= 1 && cameras <= 64, "--cameras", cameras, "1 to 64");
+        require(size.matches("\\d{2,4}x\\d{2,4}"), "--size", size, "such as 640x360");
+        int x = size.indexOf('x');
+        List<String> assignments = new ArrayList<>(model.assignments());
+        assignments.addAll(set == null ? List.of() : set);
+        LoadOptions options = new LoadOptions(
+                kafka,
+                modes,
+                loads,
+                quick ? Math.min(seconds, 3) : seconds,
+                quick ? 10 : 100,
+                quick ? 2 : 20,
+                quick ? Math.min(sampleSeconds, 1) : sampleSeconds,
+                cameras,
+                Integer.parseInt(size.substring(0, x)),
+                Integer.parseInt(size.substring(x + 1)),
+                output,
+                assignments);
+        boolean holds = LoadBench.run(options, System.out::println);
+        System.out.println((holds ? "Every frame ended exactly once" : "The accounts do NOT hold") + ": see "
+                + output.resolve("load.csv") + " and " + output.resolve("load.png"));
+        return holds ? 0 : 1;
+    }
+
+    private void require(boolean holds, String option, Object found, String expected) {
+        if (!holds) {
+            throw new ParameterException(
+                    spec.commandLine(), "%s: %s (expected: %s)".formatted(option, found, expected));
+        }
+    }
+}

@@ -1,0 +1,327 @@
+package io.upliftstream.tools.traffic;
+
+import io.upliftstream.schemas.FrameDropped;
+import io.upliftstream.schemas.RecordHeader;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Holds what was read from the output topics against what was published: every frame of every camera, how it ended, how
+ * often, and in which order. Unlike a running count it can be asked at any time, and it forgives repeats until it is
+ * told that there should be none. Safe for use by many threads.
+ */
+public final class Account {
+    /**
+     * What the account comes to, in frames except where said.
+     *
+     * @param results with a record of every head
+     * @param failures without results, with a failure record
+     * @param drops without either, in a drop record
+     * @param lost that did not end
+     * @param repeated that ended more than once
+     * @param unidentified records about a frame that name another source offset than the first one did
+     * @param strangers records about frames that nobody published
+     * @param misordered records that came, for the first time, after one of a later frame of the camera
+     */
+    public record Balance(
+            long published,
+            long results,
+            long failures,
+            long drops,
+            long lost,
+            long repeated,
+            long unidentified,
+            long strangers,
+            long misordered) {
+
+        /** Every frame ended, in one way and once, in the order of its camera. */
+        public boolean exactlyOnce() {
+            return atLeastOnce() && repeated == 0;
+        }
+
+        /** Every frame ended, in the order of its camera, and a repeat can be told by its source offset. */
+        public boolean atLeastOnce() {
+            return lost == 0 && unidentified == 0 && strangers == 0 && misordered == 0;
+        }
+    }
+
+    private static final long UNKNOWN = -1;
+
+    /** How one frame ended. */
+    private static final class Fate {
+        final int[] results;
+        int failures;
+        int drops;
+        long offset = UNKNOWN;
+        long completeMillis;
+
+        Fate(int heads) {
+            results = new int[heads];
+        }
+
+        boolean complete() {
+            for (int count : results) {
+                if (count == 0) {
+                    return false;
+                }
+            }
+            return true;
+        }
+
+        boolean ended() {
+            return complete() || failures > 0 || drops > 0;
+        }
+
+        int ends() {
+            return Arrays.stream(results).max().orElse(0) + failures + drops;
+        }
+    }
+
+    private static final class CameraFrames {
+        final List<Fate> frames = new ArrayList<>();
+        final long[] last;
+        long newestMillis;
+        long seenMillis;
+        long silenceMillis;
+
+        CameraFrames(int heads) {
+            last = new long[heads];
+            Arrays.fill(last, UNKNOWN);
+        }
+
+        @Nullable
+        Fate find(long sequence) {
+            return sequence < 0 || sequence >= frames.size() ? null : frames.get((int) sequence);
+        }
+    }
+
+    private final List<String> heads;
+    private final Map<String, CameraFrames> cameras = new HashMap<>();
+    private double[] latencies = new double[256];
+    private int complete;
+    private long records;
+    private long published;
+    private long ended;
+    private long unidentified;
+    private long strangers;
+    private long misordered;
+    private long lastEndMillis;
+
+    /** @param heads whose records make a result complete */
+    public Account(Collection<String> heads) {
+        this.heads = List.copyOf(new TreeSet<>(heads));
+    }
+
+    /** A frame is about to be sent: the next of its camera, whose sequences begin at 0. */
+    public synchronized void published(String camera, long sequence) {
+        CameraFrames frames = cameras.computeIfAbsent(camera, id -> new CameraFrames(heads.size()));
+        if (sequence != frames.frames.size()) {
+            throw new IllegalArgumentException("sequence of camera %s: %d (expected: %d, the next)"
+                    .formatted(camera, sequence, frames.frames.size()));
+        }
+        frames.frames.add(new Fate(heads.size()));
+        published++;
+    }
+
+    /**
+     * A head's record was read.
+     *
+     * @param appendedMillis when the broker appended it, in milliseconds since 1970
+     */
+    public synchronized void result(RecordHeader header, String head, long appendedMillis) {
+        int index = heads.indexOf(head);
+        CameraFrames camera = cameras.get(header.getCameraId());
+        Fate fate = camera == null ? null : camera.find(header.getSequence());
+        if (index < 0 || camera == null || fate == null) {
+            strangers++;
+            return;
+        }
+        if (fate.results[index] == 0) {
+            if (header.getSequence() < camera.last[index]) {
+                misordered++;
+            }
+            camera.last[index] = Math.max(camera.last[index], header.getSequence());
+        }
+        boolean before = fate.ended();
+        boolean completeBefore = fate.complete();
+        fate.results[index]++;
+        records++;
+        identify(fate, header.getSource().getOffset());
+        fate.completeMillis = Math.max(fate.completeMillis, appendedMillis);
+        if (fate.complete() && !completeBefore) {
+            latency(fate.completeMillis - header.getCaptureTimeMicros() / 1e3);
+            see(camera, header.getCaptureTimeMicros() / 1000);
+        }
+        end(before, fate, appendedMillis);
+    }
+
+    /** A failure record was read. */
+    public synchronized void failed(RecordHeader header, long appendedMillis) {
+        Fate fate = find(header.getCameraId(), header.getSequence());
+        if (fate == null) {
+            strangers++;
+            return;
+        }
+        boolean before = fate.ended();
+        fate.failures++;
+        identify(fate, header.getSource().getOffset());
+        end(before, fate, appendedMillis);
+    }
+
+    /** A drop record was read: consecutive frames of one camera. */
+    public synchronized void dropped(FrameDropped run, long appendedMillis) {
+        RecordHeader header = run.getHeader();
+        long first = header.getSequence();
+        long last = run.getLastSequence();
+        if (run.getCount() != last - first + 1) {
+            strangers += Math.abs(run.getCount() - (last - first + 1));
+        }
+        for (long sequence = first; sequence <= last; sequence++) {
+            Fate fate = find(header.getCameraId(), sequence);
+            if (fate == null) {
+                strangers++;
+                continue;
+            }
+            boolean before = fate.ended();
+            fate.drops++;
+            if (sequence == first) {
+                identify(fate, header.getSource().getOffset());
+            } else if (sequence == last) {
+                identify(fate, run.getLastOffset());
+            }
+            end(before, fate, appendedMillis);
+        }
+    }
+
+    private @Nullable Fate find(String camera, long sequence) {
+        CameraFrames frames = cameras.get(camera);
+        return frames == null ? null : frames.find(sequence);
+    }
+
+    private void identify(Fate fate, long offset) {
+        if (fate.offset == UNKNOWN) {
+            fate.offset = offset;
+        } else if (fate.offset != offset) {
+            unidentified++;
+        }
+    }
+
+    private void end(boolean before, Fate fate, long appendedMillis) {
+        if (!before && fate.ended()) {
+            ended++;
+            lastEndMillis = Math.max(lastEndMillis, appendedMillis);
+            notifyAll();
+        }
+    }
+
+    private void latency(double millis) {
+        if (complete == latencies.length) {
+            latencies = Arrays.copyOf(latencies, 2 * complete);
+        }
+        latencies[complete++] = millis;
+    }
+
+    private static void see(CameraFrames camera, long captureMillis) {
+        long now = System.currentTimeMillis();
+        camera.silenceMillis = Math.max(camera.silenceMillis, now - camera.seenMillis);
+        camera.seenMillis = now;
+        camera.newestMillis = Math.max(camera.newestMillis, captureMillis);
+    }
+
+    /** From now on silences are measured anew. */
+    public synchronized void listen() {
+        long now = System.currentTimeMillis();
+        for (CameraFrames camera : cameras.values()) {
+            camera.seenMillis = now;
+            camera.silenceMillis = 0;
+        }
+    }
+
+    /** The longest time since {@link #listen} for which nothing new of a camera came, the worst camera's, in milliseconds. */
+    public synchronized long silenceMillis() {
+        return cameras.values().stream()
+                .mapToLong(camera -> camera.silenceMillis)
+                .max()
+                .orElse(0);
+    }
+
+    /** Whether of every camera a result of a frame taken after a time, in milliseconds since 1970, has been read. */
+    public synchronized boolean hasResultsSince(long millis) {
+        return !cameras.isEmpty() && cameras.values().stream().allMatch(camera -> camera.newestMillis > millis);
+    }
+
+    /** Frames that have not ended. */
+    public synchronized long open() {
+        return published - ended;
+    }
+
+    /** Result records that were read, repeats included. */
+    public synchronized long records() {
+        return records;
+    }
+
+    /** Waits until no frame is open, but not for longer than given. */
+    public synchronized boolean awaitSettled(long millis) throws InterruptedException {
+        long end = System.nanoTime() + millis * 1_000_000;
+        for (long left = millis; published > ended && left > 0; left = (end - System.nanoTime()) / 1_000_000) {
+            wait(left);
+        }
+        return published == ended;
+    }
+
+    /** When the broker appended the record that ended a frame last, in milliseconds since 1970; 0 before the first. */
+    public synchronized long lastEndMillis() {
+        return lastEndMillis;
+    }
+
+    /** When the frame that ended as the n-th, in percent of all results, had its last record appended. */
+    public synchronized long completedMillis(int percent) {
+        long[] times = cameras.values().stream()
+                .flatMap(camera -> camera.frames.stream())
+                .filter(Fate::complete)
+                .mapToLong(fate -> fate.completeMillis)
+                .sorted()
+                .toArray();
+        return times.length == 0 ? 0 : times[(int) Math.min(times.length - 1L, (long) times.length * percent / 100)];
+    }
+
+    /** Milliseconds from a frame's capture time to the last of its results on the topics, at a percentile; NaN if none. */
+    public synchronized double latencyMillis(double percentile) {
+        if (complete == 0) {
+            return Double.NaN;
+        }
+        double[] sorted = Arrays.copyOf(latencies, complete);
+        Arrays.sort(sorted);
+        return sorted[(int) Math.min(complete - 1L, Math.max(0, (long) Math.ceil(percentile / 100 * complete) - 1))];
+    }
+
+    /** What the account comes to now. */
+    public synchronized Balance balance() {
+        long results = 0;
+        long failures = 0;
+        long drops = 0;
+        long repeated = 0;
+        for (CameraFrames camera : cameras.values()) {
+            for (Fate fate : camera.frames) {
+                if (fate.complete()) {
+                    results++;
+                } else if (fate.failures > 0) {
+                    failures++;
+                } else if (fate.drops > 0) {
+                    drops++;
+                }
+                if (fate.ends() > 1) {
+                    repeated++;
+                }
+            }
+        }
+        return new Balance(
+                published, results, failures, drops, published - ended, repeated, unidentified, strangers, misordered);
+    }
+}

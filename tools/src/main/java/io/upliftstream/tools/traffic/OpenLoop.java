@@ -1,0 +1,121 @@
+package io.upliftstream.tools.traffic;
+
+import io.upliftstream.schemas.CameraFrame;
+import io.upliftstream.schemas.CaptureClock;
+import io.upliftstream.schemas.SingleObject;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerConfig;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.apache.kafka.common.serialization.StringSerializer;
+
+/**
+ * Cameras that send frames on schedule, whether or not anybody keeps up. The images are encoded beforehand, so that the
+ * publisher costs next to nothing. A frame's capture time and its Kafka timestamp are the time at which it was due: a
+ * frame that is sent late has aged by as much.
+ *
+ * <p>Camera i sends to partition i, modulo their number; the cameras take turns. For one thread, except
+ * {@link #stop}.
+ */
+public final class OpenLoop implements AutoCloseable {
+    /** A broker that is away for less costs frames nothing but time. */
+    private static final int PATIENCE_MILLIS = 600_000;
+
+    private final KafkaProducer<String, byte[]> producer;
+    private final FrameTopics topics;
+    private final List<String> cameras;
+    private final List<byte[]> images;
+    private final Account account;
+    private final AtomicReference<Exception> failure = new AtomicReference<>();
+    private volatile boolean stopped;
+    private long sent;
+
+    /** @param images JPEG or PNG, sent one after the other and from the beginning again */
+    public OpenLoop(
+            String bootstrapServers, FrameTopics topics, List<String> cameras, List<byte[]> images, Account account) {
+        this.topics = topics;
+        this.cameras = List.copyOf(cameras);
+        this.images = List.copyOf(images);
+        this.account = account;
+        producer = new KafkaProducer<>(
+                Map.of(
+                        ProducerConfig.BOOTSTRAP_SERVERS_CONFIG,
+                        bootstrapServers,
+                        ProducerConfig.LINGER_MS_CONFIG,
+                        0,
+                        ProducerConfig.MAX_REQUEST_SIZE_CONFIG,
+                        32 << 20,
+                        ProducerConfig.MAX_BLOCK_MS_CONFIG,
+                        PATIENCE_MILLIS,
+                        ProducerConfig.DELIVERY_TIMEOUT_MS_CONFIG,
+                        PATIENCE_MILLIS),
+                new StringSerializer(),
+                new ByteArraySerializer());
+    }
+
+    /**
+     * Sends so many frames at a rate, or until {@link #stop}, and returns when the broker has them all.
+     *
+     * @param framesPerSecond of all cameras together; {@link Double#POSITIVE_INFINITY} for at once
+     * @throws IOException if a frame could not be sent
+     */
+    public void publish(double framesPerSecond, long frames) throws IOException {
+        Instant start = Instant.now();
+        long startNanos = System.nanoTime();
+        for (long frame = 0; frame < frames && !stopped && failure.get() == null; frame++) {
+            long dueNanos = (long) (frame * 1e9 / framesPerSecond);
+            for (long wait = startNanos + dueNanos - System.nanoTime();
+                    wait > 0 && !stopped;
+                    wait = startNanos + dueNanos - System.nanoTime()) {
+                LockSupport.parkNanos(wait);
+            }
+            send(start.plusNanos(dueNanos));
+        }
+        producer.flush();
+        Exception failed = failure.get();
+        if (failed != null) {
+            throw new IOException("a frame could not be sent: " + failed.getMessage(), failed);
+        }
+    }
+
+    private void send(Instant due) {
+        int camera = (int) (sent % cameras.size());
+        long sequence = sent / cameras.size();
+        byte[] value = SingleObject.encode(CameraFrame.newBuilder()
+                .setCameraId(cameras.get(camera))
+                .setSequence(sequence)
+                .setCaptureTimeMicros(ChronoUnit.MICROS.between(Instant.EPOCH, due))
+                .setCaptureClock(CaptureClock.PUBLISHER)
+                .setImage(ByteBuffer.wrap(images.get((int) (sent % images.size()))))
+                .build());
+        account.published(cameras.get(camera), sequence);
+        sent++;
+        Future<?> unused = producer.send(
+                new ProducerRecord<>(
+                        topics.input(), camera % topics.partitions(), due.toEpochMilli(), cameras.get(camera), value),
+                (metadata, failed) -> {
+                    if (failed != null) {
+                        failure.compareAndSet(null, failed);
+                    }
+                });
+    }
+
+    /** Lets {@link #publish} return soon. */
+    public void stop() {
+        stopped = true;
+    }
+
+    @Override
+    public void close() {
+        producer.close();
+    }
+}

@@ -1,0 +1,131 @@
+package io.upliftstream.tools.traffic;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.upliftstream.schemas.CaptureClock;
+import io.upliftstream.schemas.FrameDropped;
+import io.upliftstream.schemas.RecordHeader;
+import io.upliftstream.schemas.SourcePosition;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+class AccountTest {
+    private static final long CAPTURED = 1_000;
+
+    private final Account account = new Account(Set.of("classes", "depth"));
+
+    @Test
+    void framesThatEndOnceInOrderAreExactlyOnce() {
+        publish("north", 3);
+        publish("south", 4);
+        result(header("north", 0));
+        account.failed(header("north", 1), 1_200);
+        result(header("north", 2));
+        result(header("south", 0));
+        assertThat(account.open()).isEqualTo(3);
+        account.dropped(dropped("south", 1, 3, 3), 1_300);
+        assertThat(account.open()).isZero();
+        assertThat(account.balance()).isEqualTo(new Account.Balance(7, 3, 1, 3, 0, 0, 0, 0, 0));
+        assertThat(account.balance().exactlyOnce()).isTrue();
+        assertThat(account.latencyMillis(99)).isEqualTo(150);
+    }
+
+    @Test
+    void aResultNeedsARecordOfEveryHead() {
+        publish("north", 1);
+        account.result(header("north", 0), "classes", 1_100);
+        assertThat(account.balance().lost()).isOne();
+        assertThat(account.balance().atLeastOnce()).isFalse();
+        account.result(header("north", 0), "depth", 1_150);
+        assertThat(account.balance().exactlyOnce()).isTrue();
+    }
+
+    @Test
+    void repeatsAreForgivenWhereAtLeastOnceIsEnough() {
+        publish("north", 3);
+        for (long sequence : new long[] {0, 1, 0, 1, 2}) {
+            result(header("north", sequence));
+        }
+        assertThat(account.balance().repeated()).isEqualTo(2);
+        assertThat(account.balance().exactlyOnce()).isFalse();
+        assertThat(account.balance().atLeastOnce()).isTrue();
+    }
+
+    @Test
+    void aResultThatIsAlsoDroppedIsARepeat() {
+        publish("north", 1);
+        result(header("north", 0));
+        account.dropped(dropped("north", 0, 0, 1), 1_300);
+        assertThat(account.balance()).isEqualTo(new Account.Balance(1, 1, 0, 0, 0, 1, 0, 0, 0));
+    }
+
+    @Test
+    void aRepeatThatNamesAnotherSourceCannotBeTold() {
+        publish("north", 1);
+        result(header("north", 0));
+        account.failed(header("north", 0, 77), 1_300);
+        assertThat(account.balance().unidentified()).isOne();
+        assertThat(account.balance().atLeastOnce()).isFalse();
+    }
+
+    @Test
+    void aFirstRecordBehindALaterFrameIsMisordered() {
+        publish("north", 2);
+        result(header("north", 1));
+        result(header("north", 0));
+        assertThat(account.balance().misordered()).isEqualTo(2);
+        assertThat(account.balance().exactlyOnce()).isFalse();
+    }
+
+    @Test
+    void recordsOfFramesThatNobodyPublishedAreStrangers() {
+        publish("north", 1);
+        result(header("north", 0));
+        result(header("north", 1));
+        account.failed(header("south", 0), 1_300);
+        assertThat(account.balance().strangers()).isEqualTo(3);
+    }
+
+    @Test
+    void aDropRunThatMiscountsIsNoticed() {
+        publish("north", 3);
+        account.dropped(dropped("north", 0, 2, 2), 1_300);
+        assertThat(account.balance().exactlyOnce()).isFalse();
+    }
+
+    private void publish(String camera, int frames) {
+        for (int sequence = 0; sequence < frames; sequence++) {
+            account.published(camera, sequence);
+        }
+    }
+
+    private void result(RecordHeader header) {
+        account.result(header, "classes", CAPTURED + 100);
+        account.result(header, "depth", CAPTURED + 150);
+    }
+
+    private static RecordHeader header(String camera, long sequence) {
+        return header(camera, sequence, 10 + sequence);
+    }
+
+    private static RecordHeader header(String camera, long sequence, long offset) {
+        return RecordHeader.newBuilder()
+                .setCameraId(camera)
+                .setSequence(sequence)
+                .setCaptureTimeMicros(CAPTURED * 1000)
+                .setCaptureClock(CaptureClock.PUBLISHER)
+                .setSource(new SourcePosition("camera-frames", 0, offset, CAPTURED))
+                .build();
+    }
+
+    private static FrameDropped dropped(String camera, long first, long last, long count) {
+        return FrameDropped.newBuilder()
+                .setHeader(header(camera, first))
+                .setReason("MAX_AGE")
+                .setCount(count)
+                .setLastSequence(last)
+                .setLastOffset(10 + last)
+                .setAgeMillis(2_000)
+                .build();
+    }
+}
