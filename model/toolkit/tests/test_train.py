@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Iterator
@@ -21,9 +22,9 @@ from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import Upsampled
 from uplift_toolkit.pyramid import centres, move
 from uplift_toolkit.scores import BoundaryF, Confusion, ceilings
-from uplift_toolkit.train import CellAttender, patch_histograms, patch_log_depths
+from uplift_toolkit.train import CellAttender, patch_histograms, patch_log_depths, start_from
 from uplift_toolkit.training import Training
-from uplift_toolkit.uplift import LocalAttender
+from uplift_toolkit.uplift import LocalAttender, uplift_config
 
 COLOURS = np.array([[90, 90, 90], [40, 160, 60], [200, 40, 40]], np.uint8)
 METRES = np.array([8.0, 20.0, 40.0])
@@ -308,6 +309,19 @@ def test_features_are_kept_and_used_again(
         train(5)
     train(6)
     assert len(list(tmp_path.glob("features-*/complete.json"))) == 2
+
+
+def test_another_neighbourhood_starts_with_a_fresh_attender(
+    world: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = ModelConfig.load(world["config"])
+    weights = world["weights"] / "upsampler.safetensors"
+    wider = dataclasses.replace(config, uplift=uplift_config(16, 8, 9, (4, 8, 8, 8, 8), 8))
+    upsampler = DenseModel(wider).upsampler
+    start_from(upsampler, weights)
+    assert "no attender over 9 neighbours" in capsys.readouterr().out
+    loaded = upsampler.state_dict()["decoder.up_1.up.weight"]
+    assert torch.equal(loaded, load_file(weights)["decoder.up_1.up.weight"])
 
 
 def test_images_alone_train_an_upsampler(world: dict[str, Path], tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
     upsampler.attender = attender
     upsampler.to(device, memory_format=torch.channels_last)  # twice as fast on a CPU
     if arguments.init:
-        load_strict(upsampler, read_state_dict(arguments.init), arguments.init)
+        start_from(upsampler, arguments.init)
     levels = arguments.levels or config.steps
     recipe = Recipe(
         size, config.vit.patch, levels, arguments.larger, arguments.shifted, arguments.images, arguments.seed
@@ -180,6 +180,16 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
     settle_norms(upsampler, pyramids, config.steps, device)
     training.save()
     return 0
+
+
+def start_from(upsampler: Uplift, path: Path) -> None:
+    """Loads weights; an attender over other neighbours than the file's starts anew."""
+    state, own = read_state_dict(path), upsampler.state_dict()
+    names = [name for name in own if name.startswith("attender.")]
+    if any(name not in state or state[name].shape != own[name].shape for name in names):
+        print(f"{path}: no attender over {len(upsampler.attender.offsets)} neighbours, it starts anew")
+        state |= {name: own[name] for name in names}
+    load_strict(upsampler, state, path)
 
 
 @dataclass(frozen=True)

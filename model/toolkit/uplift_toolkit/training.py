@@ -61,7 +61,7 @@ def add_run(parser: argparse.ArgumentParser, steps: int, batch: int, lr: float) 
         "--batch", type=int, default=batch, help=f"images of the input size (default {batch})"
     )
     parser.add_argument("--lr", type=float, default=lr, help=f"learning rate (default {lr})")
-    parser.add_argument("--init", type=Path, metavar="FILE", help="weights to start from")
+    parser.add_argument("--init", type=Path, metavar="FILE", help="weights of the same kind to start from")
     parser.add_argument(
         "--precision",
         default="auto",
