@@ -2,15 +2,21 @@ package io.upliftstream.job;
 
 import io.upliftstream.job.JobSettings.AgeFrom;
 import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.model.StageTimings;
 import java.time.Clock;
 import java.time.Duration;
+import java.util.concurrent.TimeUnit;
 
 /** Decides whether a frame goes to the model: in lossless mode every one, in live mode those that are young enough. */
 final class AdmissionGate {
+    /** What is left of the longest wait with every frame that waited less. */
+    private static final double DECAY = 0.95;
+
     private final Mode mode;
     private final long maxAgeMillis;
     private final AgeFrom ageFrom;
     private final Clock clock;
+    private double waitMillis;
 
     AdmissionGate(Mode mode, Duration maxAge, AgeFrom ageFrom, Clock clock) {
         this.mode = mode;
@@ -19,9 +25,23 @@ final class AdmissionGate {
         this.clock = clock;
     }
 
-    /** @param ageMillis what {@link #ageMillis} says of the frame */
-    boolean admits(long ageMillis) {
-        return mode == Mode.LOSSLESS || ageMillis <= maxAgeMillis;
+    /**
+     * Whether a frame whose turn it is can still be young when the model takes it: it has to be decoded and to wait for the
+     * frames before it first, and a frame that expires there was decoded in vain.
+     */
+    boolean admits(Frame frame) {
+        return mode == Mode.LOSSLESS || ageMillis(frame) + waitMillis <= maxAgeMillis;
+    }
+
+    /** Whether a frame is young enough now; for any thread. */
+    boolean inTime(Frame frame) {
+        return mode == Mode.LOSSLESS || ageMillis(frame) <= maxAgeMillis;
+    }
+
+    /** Learns how long a frame took from its turn to the model. Half of max-age at most counts, or none would pass. */
+    void waited(StageTimings timings) {
+        double millis = TimeUnit.NANOSECONDS.toMicros(timings.decodeNanos() + timings.queueNanos()) / 1000.0;
+        waitMillis = Math.min(maxAgeMillis / 2.0, Math.max(millis, DECAY * waitMillis));
     }
 
     /** Milliseconds since the frame was recorded or captured; below 0 if that clock is ahead of this one. */
@@ -31,5 +51,9 @@ final class AdmissionGate {
                     case RECORD -> frame.source().timestampMillis();
                     case CAPTURE -> Math.floorDiv(frame.captureTimeMicros(), 1000L);
                 };
+    }
+
+    long maxAgeMillis() {
+        return maxAgeMillis;
     }
 }

@@ -1,17 +1,21 @@
 package io.upliftstream.job;
 
+import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
+import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.job.JobSettings.QueuePolicy;
 import io.upliftstream.model.DenseResult;
+import io.upliftstream.model.FrameException;
+import java.io.IOException;
 import java.time.Clock;
-import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.HashSet;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
-import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperatorFactory;
@@ -23,16 +27,21 @@ import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Frames in, records out: parse, admit, infer, encode; every frame ends as exactly one {@link FrameOutcome}, and outcomes
- * leave in the order the frames came.
+ * Frames in, records out: parse, wait for a turn, infer, encode; every frame ends as exactly one {@link FrameOutcome}, and
+ * the outcomes of a camera leave in the order its frames came.
  *
- * <p>Inference and encoding run beside the task thread, at most {@code queue.capacity} frames at a time; a full queue
- * yields to the mailbox, so that the source stops polling and lag stays in Kafka. Nothing is kept in state: before a
- * checkpoint's barrier all frames in flight are finished and emitted, so that the source's offsets say everything.
+ * <p>Inference and encoding run beside the task thread, at most {@code queue.capacity} frames at a time. In lossless mode
+ * the next frame yields to the mailbox until there is room, so that the source stops polling and lag stays in Kafka. In
+ * live mode frames are taken from Kafka as they come and wait here, where cameras take turns and what grows too old is let
+ * go. Nothing is kept in state: before a checkpoint's barrier all frames are finished and emitted, so that the source's
+ * offsets say everything.
  */
 final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         implements OneInputStreamOperator<RawFrame, OutputMessage> {
     private static final long CLOCK_TOLERANCE_MILLIS = 1000;
+
+    /** Cameras with an open run of drops: a hostile publisher may invent a camera for every frame. */
+    private static final int MAX_RUNS = 1000;
 
     /** Serialised with the job graph; makes one operator per subtask. */
     static final class Factory extends AbstractStreamOperatorFactory<OutputMessage>
@@ -68,10 +77,22 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient MailboxExecutor mailbox;
     private final transient FrameParser parser;
     private final transient AdmissionGate gate;
+    private final transient boolean live;
+    private final transient boolean latestOnly;
+    private final transient long maxBytes;
+    private final transient FairQueue waiting = new FairQueue();
     private final transient DropRuns drops = new DropRuns();
-    private final transient Queue<CompletableFuture<? extends FrameOutcome>> inFlight = new ArrayDeque<>();
+    private final transient Quarantine quarantine;
+    private final transient Queue<InFlight> inFlight = new ArrayDeque<>();
     private final transient Set<String> camerasAheadOfClock = new HashSet<>();
-    private final transient Duration timeout;
+
+    /** Of the frames in {@link #inFlight}, those that the model has not answered. */
+    private transient int working;
+
+    private transient long inFlightBytes;
+
+    /** Time at which a checkpoint has waited long enough for the frames that wait. */
+    private transient long letGoAt = Long.MAX_VALUE;
 
     // from open() on
     private transient @Nullable FrameEngine openEngine;
@@ -80,13 +101,27 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private transient JobMetrics jobMetrics;
     private transient int capacity;
 
+    /**
+     * A frame, or several that were let go, whose outcome will be emitted after those before it.
+     *
+     * @param atModel null for what did not go to the model
+     */
+    private record InFlight(
+            CompletableFuture<? extends FrameOutcome> outcome, @Nullable RawFrame atModel, long bytes) {}
+
     @SuppressWarnings("NullAway.Init")
     private DenseInferenceOperator(Factory factory, StreamOperatorParameters<OutputMessage> parameters) {
         super(parameters);
         this.factory = factory;
         mailbox = parameters.getMailboxExecutor();
         JobSettings settings = factory.settings;
-        timeout = settings.get(JobSettings.MODEL_TIMEOUT);
+        live = settings.get(JobSettings.MODE) == Mode.LIVE;
+        latestOnly = live && settings.get(JobSettings.QUEUE_POLICY) == QueuePolicy.LATEST_ONLY;
+        quarantine = new Quarantine(
+                settings.quarantineDirectory(),
+                settings.get(JobSettings.GROUP_ID),
+                settings.get(JobSettings.QUARANTINE_RESTARTS));
+        maxBytes = settings.get(JobSettings.QUEUE_MAX_BYTES).getBytes();
         parser = new FrameParser(
                 settings.get(JobSettings.INPUT_FORMAT),
                 settings.get(JobSettings.FRAME_MAX_BYTES).getBytes());
@@ -104,43 +139,71 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         openEngine = engine;
         encoder = new RecordEncoder(factory.settings, factory.topicLimits, engine.model(), engine.classNames());
         int asked = factory.settings.get(JobSettings.QUEUE_CAPACITY);
-        capacity = asked > 0 ? asked : engine.preferredInFlight();
-        jobMetrics = new JobMetrics(getMetricGroup(), inFlight::size, capacity);
+        // Lossless keeps one more batch ready; live prefers to choose late.
+        capacity = asked > 0 ? asked : (live ? 2 : 3) * engine.maxBatch();
+        jobMetrics = new JobMetrics(
+                getMetricGroup(),
+                capacity,
+                () -> working,
+                waiting::size,
+                () -> waiting.bytes() + inFlightBytes,
+                engine::health);
         LOG.info(
-                "{}: at most {} frames in flight, of at most {} each",
+                "{}: at most {} frames at work, and {} of encoded frames waiting or at work",
                 engine.model().getVariant(),
                 capacity,
-                factory.settings.get(JobSettings.FRAME_MAX_BYTES).toHumanReadableString());
+                factory.settings.get(JobSettings.QUEUE_MAX_BYTES).toHumanReadableString());
     }
 
     @Override
     public void processElement(StreamRecord<RawFrame> element) throws Exception {
         jobMetrics.frameIn();
-        awaitRoom(); // first: a frame's age counts when it is admitted
         RawFrame source = element.getValue();
+        quarantine.arrived(source);
         Frame frame;
         try {
             frame = parser.parse(source);
         } catch (FrameProblem problem) {
-            enqueue(CompletableFuture.completedFuture(encoder.failure(source, null, problem)));
+            enqueue(encoder.failure(source, null, problem));
+            awaitRoom();
             return;
         }
-        long ageMillis = gate.ageMillis(frame);
-        noteClock(frame, ageMillis);
-        if (!gate.admits(ageMillis)) {
-            drops.add(frame, ageMillis);
-            return;
+        noteClock(frame, gate.ageMillis(frame));
+        if (latestOnly) {
+            waiting.clear(frame.cameraId(), older -> letGo(Reason.SUPERSEDED, older));
         }
-        drops.end(frame.cameraId()).ifPresent(this::enqueueDropped);
-        enqueue(infer(frame));
+        waiting.add(frame);
+        dispatch();
+        awaitRoom();
     }
 
-    private CompletableFuture<FrameOutcome> infer(Frame frame) {
-        return engine.submit(frame.image())
-                .orTimeout(timeout.toMillis(), TimeUnit.MILLISECONDS)
+    /** Gives frames their turns while there is room for them at the model. */
+    private void dispatch() throws IOException {
+        if (factory.clock.millis() >= letGoAt) {
+            waiting.next(unused -> false, late -> letGo(Reason.CHECKPOINT, late));
+        }
+        while (working < (quarantine.careful() ? 1 : capacity)) {
+            Optional<Frame> next = waiting.next(gate::admits, stale -> letGo(Reason.MAX_AGE, stale));
+            if (next.isEmpty()) {
+                return;
+            }
+            drops.end(next.get().cameraId()).ifPresent(this::enqueueDropped);
+            infer(next.get());
+        }
+    }
+
+    private void infer(Frame frame) throws IOException {
+        RawFrame source = frame.source();
+        if (quarantine.holds(source)) {
+            enqueue(encoder.failure(source, frame, FrameProblem.quarantined()));
+            return;
+        }
+        quarantine.begin(source);
+        CompletableFuture<FrameOutcome> outcome = engine.submit(frame.image(), () -> !gate.inTime(frame))
                 .thenApplyAsync(result -> encode(frame, result), engine.executor())
-                // Not on the executor: a time-out must get through even where the engine's threads are stuck.
-                .exceptionally(failure -> encoder.failure(frame.source(), frame, FrameProblem.of(failure, timeout)));
+                .exceptionally(failure -> failed(frame, failure));
+        working++;
+        enqueue(new InFlight(outcome, source, FairQueue.bytes(frame)));
     }
 
     private FrameOutcome encode(Frame frame, DenseResult result) {
@@ -151,55 +214,105 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
     }
 
+    private FrameOutcome failed(Frame frame, Throwable failure) {
+        Throwable cause =
+                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+        if (cause instanceof FrameException late && late.reason() == FrameException.Reason.EXPIRED) {
+            return encoder.dropped(Run.of(Reason.DEADLINE, frame, gate.ageMillis(frame)));
+        }
+        return encoder.failure(frame.source(), frame, FrameProblem.of(cause));
+    }
+
+    private void letGo(Reason reason, Frame frame) {
+        drops.add(reason, frame, gate.ageMillis(frame)).ifPresent(this::enqueueDropped);
+        if (drops.size() > MAX_RUNS) {
+            drops.endAll().forEach(this::enqueueDropped);
+        }
+    }
+
     private void enqueueDropped(Run run) {
-        enqueue(CompletableFuture.completedFuture(encoder.dropped(run)));
+        enqueue(encoder.dropped(run));
+    }
+
+    private void enqueue(FrameOutcome outcome) {
+        long bytes = outcome.messages().stream().mapToLong(OutputMessage::size).sum();
+        enqueue(new InFlight(CompletableFuture.completedFuture(outcome), null, bytes));
     }
 
     /** The outcome is emitted after all that were enqueued before it, on the task thread. */
-    private void enqueue(CompletableFuture<? extends FrameOutcome> outcome) {
-        inFlight.add(outcome);
+    private void enqueue(InFlight frame) {
+        inFlight.add(frame);
+        inFlightBytes += frame.bytes();
         // The mailbox refuses the mail only when the task is being cancelled, and then nobody waits for the outcome.
-        CompletableFuture<?> unused = outcome.whenComplete(
-                (done, failure) -> mailbox.execute(this::emitFinished, "emit the outcomes of finished frames"));
+        CompletableFuture<?> unused = frame.outcome()
+                .whenComplete((done, failure) -> mailbox.execute(this::emitFinished, "emit the outcomes of frames"));
     }
 
-    private void emitFinished() {
-        for (CompletableFuture<? extends FrameOutcome> head = inFlight.peek();
-                head != null && head.isDone();
-                head = inFlight.peek()) {
+    private void emitFinished() throws IOException {
+        for (InFlight head = inFlight.peek(); head != null && head.outcome().isDone(); head = inFlight.peek()) {
             inFlight.remove();
-            FrameOutcome outcome = head.join(); // throws where not a frame but the process is at fault
+            inFlightBytes -= head.bytes();
+            if (head.atModel() != null) {
+                working--;
+                quarantine.end(head.atModel());
+            }
+            FrameOutcome outcome = head.outcome().join(); // throws where not a frame but the process is at fault
             outcome.messages().forEach(message -> output.collect(new StreamRecord<>(message)));
             if (outcome instanceof FrameOutcome.Result result) {
+                gate.waited(result.timings());
                 jobMetrics.emitted(result, Math.max(0, gate.ageMillis(result.frame())));
             } else if (outcome instanceof FrameOutcome.Dropped dropped) {
-                jobMetrics.emittedDropped(dropped.count());
+                jobMetrics.emitted(dropped);
             } else {
                 jobMetrics.emittedFailure();
             }
         }
+        dispatch();
     }
 
+    /** Returns when the next frame may come. */
     private void awaitRoom() throws InterruptedException {
-        if (inFlight.size() >= capacity) {
+        if (live) {
+            while (waiting.bytes() + inFlightBytes > maxBytes && !waiting.isEmpty()) {
+                letGo(Reason.QUEUE_FULL, waiting.oldestOfLargest().orElseThrow());
+            }
+        }
+        if (mustWait()) {
             long start = System.nanoTime();
-            while (inFlight.size() >= capacity) {
+            while (mustWait()) {
                 mailbox.yield();
             }
             jobMetrics.blocked(System.nanoTime() - start);
         }
     }
 
+    private boolean mustWait() {
+        return inFlightBytes > maxBytes || (!live && !waiting.isEmpty());
+    }
+
     private void drain() throws InterruptedException {
+        long start = System.nanoTime();
+        letGoAt = live ? factory.clock.millis() + gate.maxAgeMillis() / 2 : Long.MAX_VALUE;
+        while (!inFlight.isEmpty()) { // what waits is dispatched as these leave
+            mailbox.yield();
+        }
+        letGoAt = Long.MAX_VALUE;
         drops.endAll().forEach(this::enqueueDropped);
         while (!inFlight.isEmpty()) {
             mailbox.yield();
         }
+        jobMetrics.drained(System.nanoTime() - start);
     }
 
     @Override
     public void prepareSnapshotPreBarrier(long checkpointId) throws Exception {
         drain();
+    }
+
+    @Override
+    public void notifyCheckpointComplete(long checkpointId) throws Exception {
+        super.notifyCheckpointComplete(checkpointId);
+        quarantine.checkpointed();
     }
 
     @Override
@@ -210,6 +323,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
 
     @Override
     public void close() throws Exception {
+        // The process lives: what made the job fail, if anything, was none of these frames.
+        for (InFlight frame : inFlight) {
+            if (frame.atModel() != null) {
+                quarantine.end(frame.atModel());
+            }
+        }
         if (openEngine != null) {
             openEngine.close();
             openEngine = null;

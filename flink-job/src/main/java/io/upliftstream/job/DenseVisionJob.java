@@ -16,6 +16,7 @@ import org.apache.flink.api.connector.sink2.Sink;
 import org.apache.flink.api.connector.source.Source;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.connector.base.source.reader.SourceReaderOptions;
@@ -117,27 +118,30 @@ public final class DenseVisionJob {
     @SuppressWarnings("deprecation") // the connector still asks for Kafka's OffsetResetStrategy
     public static Source<RawFrame, ?, ?> source(JobSettings settings) {
         Properties properties = settings.kafkaProperties();
-        // Large frames would fill the heap: fetch no more than some of the largest at a time.
-        long frame = settings.get(JobSettings.FRAME_MAX_BYTES).getBytes();
-        properties.putIfAbsent(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG, String.valueOf(frame));
-        properties.putIfAbsent(ConsumerConfig.FETCH_MAX_BYTES_CONFIG, String.valueOf(2 * frame));
+        // Large frames would fill the heap: all polls on their way together fetch as much as the queue holds.
+        String fetch = String.valueOf(settings.get(JobSettings.QUEUE_MAX_BYTES).getBytes() / POLLS);
+        properties.putIfAbsent(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG, fetch);
+        properties.putIfAbsent(ConsumerConfig.FETCH_MAX_BYTES_CONFIG, fetch);
         properties.putIfAbsent(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, String.valueOf(MAX_POLL_RECORDS));
         properties.putIfAbsent(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed");
         properties.putIfAbsent(SourceReaderOptions.ELEMENT_QUEUE_CAPACITY.key(), "1");
         LOG.info(
-                "memory: a subtask holds at most {} bytes of fetched frames per broker, and one more frame of at most {}"
-                        + " for every place in its queue",
-                POLLS * Long.parseLong(properties.getProperty(ConsumerConfig.FETCH_MAX_BYTES_CONFIG)),
-                settings.get(JobSettings.FRAME_MAX_BYTES).toHumanReadableString());
+                "memory: a subtask holds at most {} of encoded frames, waiting or at work, and {} fetched from each broker",
+                settings.get(JobSettings.QUEUE_MAX_BYTES).toHumanReadableString(),
+                new MemorySize(POLLS * Long.parseLong(properties.getProperty(ConsumerConfig.FETCH_MAX_BYTES_CONFIG)))
+                        .toHumanReadableString());
         OffsetsInitializer start =
-                switch (settings.get(JobSettings.INPUT_START)) {
-                    case GROUP ->
+                switch (settings.start()) {
+                    case AUTO, GROUP ->
                         OffsetsInitializer.committedOffsets(
                                 settings.get(JobSettings.MODE) == Mode.LOSSLESS
                                         ? OffsetResetStrategy.EARLIEST
                                         : OffsetResetStrategy.LATEST);
                     case EARLIEST -> OffsetsInitializer.earliest();
                     case LATEST -> OffsetsInitializer.latest();
+                    case AGE ->
+                        OffsetsInitializer.timestamp(System.currentTimeMillis()
+                                - settings.get(JobSettings.INPUT_START_AGE).toMillis());
                 };
         KafkaSourceBuilder<RawFrame> source = KafkaSource.<RawFrame>builder()
                 .setProperties(properties)
@@ -171,7 +175,9 @@ public final class DenseVisionJob {
 
     private static List<HeadSpec> heads(JobSettings settings) {
         try {
-            return ModelBundle.load(settings.bundle()).heads();
+            ModelBundle bundle = ModelBundle.load(settings.bundle());
+            settings.checkPin(bundle);
+            return bundle.heads();
         } catch (BundleException e) {
             throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
         }

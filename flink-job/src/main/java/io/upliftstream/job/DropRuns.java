@@ -8,23 +8,58 @@ import java.util.Optional;
 
 /** Frames that were let go, one run for every camera, until somebody asks for its account. */
 final class DropRuns {
+    /** Why a frame was let go; the names are what drop records say. */
+    enum Reason {
+        /** Older than max-age when its turn came, or about to be before the model could take it. */
+        MAX_AGE,
+        /** Older than max-age when the batch was formed that it should have been in. */
+        DEADLINE,
+        /** A newer frame of its camera came, and only the latest was asked for. */
+        SUPERSEDED,
+        /** The frames waiting took too much memory, and its camera had the most of it. */
+        QUEUE_FULL,
+        /** Still waiting when a checkpoint had held all frames up for half of max-age. */
+        CHECKPOINT
+    }
+
     /**
-     * Consecutive frames of one camera.
+     * Consecutive frames of one camera in one partition, let go for one reason.
      *
      * @param maxAgeMillis greatest age in the run
      */
-    record Run(Frame first, Frame last, long count, long maxAgeMillis) {}
+    record Run(Reason reason, Frame first, Frame last, long count, long maxAgeMillis) {
+        static Run of(Reason reason, Frame frame, long ageMillis) {
+            Frame dropped = withoutImage(frame);
+            return new Run(reason, dropped, dropped, 1, ageMillis);
+        }
+
+        private boolean continuedBy(Run next) {
+            return reason == next.reason
+                    && last.source().partition() == next.first.source().partition()
+                    && last.source().topic().equals(next.first.source().topic());
+        }
+
+        private Run and(Run next) {
+            return new Run(reason, first, next.last, count + next.count, Math.max(maxAgeMillis, next.maxAgeMillis));
+        }
+    }
 
     private final Map<String, Run> open = new LinkedHashMap<>();
 
-    /** Adds a frame to its camera's run. */
-    void add(Frame frame, long ageMillis) {
-        Frame dropped = withoutImage(frame);
-        open.merge(
-                frame.cameraId(),
-                new Run(dropped, dropped, 1, ageMillis),
-                (run, one) ->
-                        new Run(run.first, one.last, run.count + 1, Math.max(run.maxAgeMillis, one.maxAgeMillis)));
+    /**
+     * Adds a frame to its camera's run.
+     *
+     * @return the camera's run so far if the frame cannot be part of it; the frame then begins another
+     */
+    Optional<Run> add(Reason reason, Frame frame, long ageMillis) {
+        Run one = Run.of(reason, frame, ageMillis);
+        Run before = open.get(frame.cameraId());
+        if (before != null && before.continuedBy(one)) {
+            open.put(frame.cameraId(), before.and(one));
+            return Optional.empty();
+        }
+        open.put(frame.cameraId(), one);
+        return Optional.ofNullable(before);
     }
 
     /** Ends the camera's run, if it has one. */
@@ -37,6 +72,11 @@ final class DropRuns {
         List<Run> runs = new ArrayList<>(open.values());
         open.clear();
         return runs;
+    }
+
+    /** Cameras with a run. */
+    int size() {
+        return open.size();
     }
 
     /** Runs stay open for seconds, and nobody asks for the pixels of a dropped frame again. */

@@ -3,13 +3,16 @@ package io.upliftstream.job;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.DenseService;
+import io.upliftstream.model.FrameException.Reason;
 import io.upliftstream.model.Label;
+import io.upliftstream.model.ModelHealth;
 import io.upliftstream.model.ServiceOptions;
 import io.upliftstream.schemas.ModelIdentity;
 import java.io.Serializable;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.function.BooleanSupplier;
 import org.slf4j.LoggerFactory;
 
 /** What the inference operator needs of a model: in production a {@link DenseService}. */
@@ -22,8 +25,10 @@ public interface FrameEngine extends AutoCloseable {
      * and fails the job.
      *
      * @param image JPEG or PNG
+     * @param expired whether the result is of no use any more: then the frame may fail with {@link Reason#EXPIRED} instead
+     *     of being looked at. Asked by any thread.
      */
-    CompletableFuture<DenseResult> submit(byte[] image);
+    CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired);
 
     /** Where results are encoded, beside the model. */
     Executor executor();
@@ -34,8 +39,11 @@ public interface FrameEngine extends AutoCloseable {
     /** Names of the classes, label 0 first. */
     List<String> classNames();
 
-    /** Frames in flight that keep the model busy. */
-    int preferredInFlight();
+    /** Most frames of one call of the model. */
+    int maxBatch();
+
+    /** How the model has fared. */
+    ModelHealth health();
 
     @Override
     void close();
@@ -58,12 +66,19 @@ public interface FrameEngine extends AutoCloseable {
                 settings.bundle(),
                 settings.model(),
                 settings.get(JobSettings.FRAME_MAX_PIXELS),
-                subtasks * (queue > 0 ? queue : AUTO_QUEUE));
+                subtasks * (queue > 0 ? queue : AUTO_QUEUE),
+                settings.get(JobSettings.MODEL_TIMEOUT));
         DenseService service;
         try {
             service = DenseService.acquire(options);
         } catch (BundleException e) {
             throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
+        }
+        try {
+            settings.checkPin(service.bundle());
+        } catch (StartupException e) {
+            service.close();
+            throw e;
         }
         LoggerFactory.getLogger(FrameEngine.class).info("{}", service.describe());
         ModelIdentity model = new ModelIdentity(
@@ -75,8 +90,8 @@ public interface FrameEngine extends AutoCloseable {
                 service.bundle().labels().stream().map(Label::name).toList();
         return new FrameEngine() {
             @Override
-            public CompletableFuture<DenseResult> submit(byte[] image) {
-                return service.submit(image);
+            public CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired) {
+                return service.submit(image, expired);
             }
 
             @Override
@@ -95,8 +110,13 @@ public interface FrameEngine extends AutoCloseable {
             }
 
             @Override
-            public int preferredInFlight() {
-                return service.preferredInFlight();
+            public int maxBatch() {
+                return service.maxBatch();
+            }
+
+            @Override
+            public ModelHealth health() {
+                return service.health();
             }
 
             @Override

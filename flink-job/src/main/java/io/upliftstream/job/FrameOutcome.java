@@ -1,5 +1,6 @@
 package io.upliftstream.job;
 
+import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.model.StageTimings;
 import java.util.List;
 
@@ -21,7 +22,7 @@ sealed interface FrameOutcome {
     }
 
     /** Frames of one camera that were let go. */
-    record Dropped(OutputMessage message, long count) implements FrameOutcome {
+    record Dropped(OutputMessage message, Run run) implements FrameOutcome {
         @Override
         public List<OutputMessage> messages() {
             return List.of(message);

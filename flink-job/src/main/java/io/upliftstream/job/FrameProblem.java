@@ -1,10 +1,8 @@
 package io.upliftstream.job;
 
 import io.upliftstream.model.FrameException;
-import java.time.Duration;
 import java.util.Locale;
 import java.util.concurrent.CompletionException;
-import java.util.concurrent.TimeoutException;
 
 /** A frame has no result; says where it failed and why, in the words of a failure record. */
 final class FrameProblem extends Exception {
@@ -32,6 +30,14 @@ final class FrameProblem extends Exception {
         this.reason = reason;
     }
 
+    /** Of a frame that {@link Quarantine} holds back. */
+    static FrameProblem quarantined() {
+        return new FrameProblem(
+                Stage.INFERENCE,
+                "QUARANTINED",
+                "frame: the process ended each time it worked on this frame alone (expected: an outcome)");
+    }
+
     private FrameProblem(Stage stage, String reason, Throwable cause) {
         super(cause.getMessage() == null ? cause.toString() : cause.getMessage(), cause);
         this.stage = stage;
@@ -49,12 +55,11 @@ final class FrameProblem extends Exception {
     /**
      * What a failed frame's exception means.
      *
-     * @param timeout that was set for the frame
      * @throws Error if it is one: then not the frame is at fault but the process, and the job has to fail
      */
-    static FrameProblem of(Throwable failure, Duration timeout) {
+    static FrameProblem of(Throwable failure) {
         if (failure instanceof CompletionException && failure.getCause() != null) {
-            return of(failure.getCause(), timeout);
+            return of(failure.getCause());
         } else if (failure instanceof Error error) {
             throw error;
         } else if (failure instanceof FrameProblem problem) {
@@ -63,15 +68,9 @@ final class FrameProblem extends Exception {
             Stage stage =
                     switch (frame.reason()) {
                         case EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE, TOO_LARGE -> Stage.DECODE;
-                        case MODEL_FAILED, NON_FINITE_OUTPUT, TIMEOUT -> Stage.INFERENCE;
+                        case MODEL_FAILED, NON_FINITE_OUTPUT, TIMEOUT, OUT_OF_MEMORY, EXPIRED -> Stage.INFERENCE;
                     };
             return new FrameProblem(stage, frame.reason().name(), failure);
-        } else if (failure instanceof TimeoutException) {
-            return new FrameProblem(
-                    Stage.INFERENCE,
-                    FrameException.Reason.TIMEOUT.name(),
-                    "inference: no answer after %d ms (expected: one within %s)"
-                            .formatted(timeout.toMillis(), JobSettings.MODEL_TIMEOUT.key()));
         }
         return new FrameProblem(Stage.INFERENCE, FrameException.Reason.MODEL_FAILED.name(), failure);
     }

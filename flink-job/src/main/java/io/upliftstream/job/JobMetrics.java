@@ -1,7 +1,15 @@
 package io.upliftstream.job;
 
+import io.upliftstream.job.DropRuns.Reason;
+import io.upliftstream.job.DropRuns.Run;
+import io.upliftstream.model.ModelHealth;
+import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.IntSupplier;
+import java.util.function.LongSupplier;
+import java.util.function.Supplier;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.metrics.Gauge;
 import org.apache.flink.metrics.Histogram;
@@ -16,8 +24,17 @@ final class JobMetrics {
     static final String FRAMES = "frames";
     static final String QUEUE = "queue";
     static final String LATENCY = "latency";
+    static final String MODEL = "model";
     private static final int WINDOW = 1000;
 
+    /** Cameras with counters of their own; the drops of further ones are counted under {@value #OTHER_CAMERAS}. */
+    static final int MAX_CAMERAS = 100;
+
+    static final String OTHER_CAMERAS = "other";
+
+    private final MetricGroup frames;
+    private final Map<String, Map<Reason, Counter>> droppedByCamera = new HashMap<>();
+    private final Histogram drain;
     private final Counter in;
     private final Counter results;
     private final Counter failures;
@@ -31,8 +48,20 @@ final class JobMetrics {
     private final Histogram age;
     private long blockedNanos;
 
-    JobMetrics(MetricGroup operator, IntSupplier inFlight, int capacity) {
-        MetricGroup frames = operator.addGroup(FRAMES);
+    /**
+     * Registers everything but the counters of drops by camera.
+     *
+     * @param capacity most frames at work
+     * @param bytes of the encoded frames that wait or are at work
+     */
+    JobMetrics(
+            MetricGroup operator,
+            int capacity,
+            IntSupplier working,
+            IntSupplier waiting,
+            LongSupplier bytes,
+            Supplier<ModelHealth> health) {
+        frames = operator.addGroup(FRAMES);
         in = frames.counter("in");
         results = frames.counter("results");
         failures = frames.counter("failures");
@@ -40,9 +69,17 @@ final class JobMetrics {
         aheadOfClock = frames.counter("aheadOfClock");
 
         MetricGroup inFlightQueue = operator.addGroup(QUEUE);
-        inFlightQueue.<Integer, Gauge<Integer>>gauge("inFlight", inFlight::getAsInt);
+        inFlightQueue.<Integer, Gauge<Integer>>gauge("inFlight", working::getAsInt);
+        inFlightQueue.<Integer, Gauge<Integer>>gauge("waiting", waiting::getAsInt);
+        inFlightQueue.<Long, Gauge<Long>>gauge("bytes", bytes::getAsLong);
         inFlightQueue.<Integer, Gauge<Integer>>gauge("capacity", () -> capacity);
         inFlightQueue.<Long, Gauge<Long>>gauge("blockedMillis", () -> TimeUnit.NANOSECONDS.toMillis(blockedNanos));
+        drain = histogram(inFlightQueue, "drainMicros");
+
+        MetricGroup model = operator.addGroup(MODEL);
+        model.<Long, Gauge<Long>>gauge("hangs", () -> health.get().hangs());
+        model.<Long, Gauge<Long>>gauge("retries", () -> health.get().retries());
+        model.<Integer, Gauge<Integer>>gauge("batchLimit", () -> health.get().batchLimit());
 
         MetricGroup latency = operator.addGroup(LATENCY);
         decode = histogram(latency, "decodeMicros");
@@ -85,7 +122,22 @@ final class JobMetrics {
         failures.inc();
     }
 
-    void emittedDropped(long frames) {
-        dropped.inc(frames);
+    void emitted(FrameOutcome.Dropped outcome) {
+        Run run = outcome.run();
+        dropped.inc(run.count());
+        String camera = run.first().cameraId();
+        boolean known = droppedByCamera.containsKey(camera);
+        String counted = known || droppedByCamera.size() < MAX_CAMERAS ? camera : OTHER_CAMERAS;
+        droppedByCamera
+                .computeIfAbsent(counted, unused -> new EnumMap<>(Reason.class))
+                .computeIfAbsent(run.reason(), reason -> frames.addGroup("camera", counted)
+                        .addGroup("reason", reason.name())
+                        .counter("dropped"))
+                .inc(run.count());
+    }
+
+    /** @param nanos that a checkpoint waited for the frames before it */
+    void drained(long nanos) {
+        drain.update(TimeUnit.NANOSECONDS.toMicros(nanos));
     }
 }

@@ -2,6 +2,7 @@ package io.upliftstream.job;
 
 import io.upliftstream.model.FrameDecoder;
 import io.upliftstream.model.HeadKind;
+import io.upliftstream.model.ModelBundle;
 import io.upliftstream.model.ModelOptions;
 import io.upliftstream.schemas.Compression;
 import io.upliftstream.schemas.MaskEncoding;
@@ -23,6 +24,7 @@ import java.util.Properties;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.configuration.Configuration;
@@ -30,6 +32,10 @@ import org.apache.flink.configuration.GlobalConfiguration;
 import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.YamlParserUtils;
 import org.apache.flink.connector.base.DeliveryGuarantee;
+import org.apache.kafka.clients.admin.AdminClientConfig;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.clients.producer.ProducerConfig;
+import org.apache.kafka.common.config.ConfigDef;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -68,9 +74,11 @@ public final class JobSettings implements Serializable {
 
     /** Where reading starts. */
     public enum StartFrom {
+        AUTO,
         GROUP,
         EARLIEST,
-        LATEST
+        LATEST,
+        AGE
     }
 
     /** Where reading ends. */
@@ -83,6 +91,23 @@ public final class JobSettings implements Serializable {
     public enum Mode {
         LOSSLESS,
         LIVE
+    }
+
+    /** Which of a camera's waiting frames count in live mode. */
+    public enum QueuePolicy {
+        OLDEST_FIRST("oldest-first"),
+        LATEST_ONLY("latest-only");
+
+        private final String text;
+
+        QueuePolicy(String text) {
+            this.text = text;
+        }
+
+        @Override
+        public String toString() {
+            return text;
+        }
     }
 
     /** The time that a frame's age is counted from. */
@@ -194,9 +219,15 @@ public final class JobSettings implements Serializable {
 
     public static final ConfigOption<StartFrom> INPUT_START = option("input.start")
             .enumType(StartFrom.class)
-            .defaultValue(StartFrom.GROUP)
-            .withDescription("Where a job without a checkpoint starts: group, where the group left off, else at the"
-                    + " beginning (lossless) or the end (live); earliest; latest.");
+            .defaultValue(StartFrom.AUTO)
+            .withDescription("Where a job without a checkpoint starts: earliest; latest; age, at the frames recorded"
+                    + " within the last start-age; group, where the group left off, else at the beginning (lossless) or"
+                    + " the end (live); auto: group in lossless mode, latest in live mode.");
+
+    public static final ConfigOption<Duration> INPUT_START_AGE = option("input.start-age")
+            .durationType()
+            .defaultValue(Duration.ofSeconds(1))
+            .withDescription("input.start=age: frames this old or younger when the job is started are read.");
 
     public static final ConfigOption<StopAt> INPUT_STOP = option("input.stop")
             .enumType(StopAt.class)
@@ -224,7 +255,7 @@ public final class JobSettings implements Serializable {
     public static final ConfigOption<Duration> MAX_AGE = option("max-age")
             .durationType()
             .defaultValue(Duration.ofSeconds(1))
-            .withDescription("Live mode: age up to which a frame is admitted to the model.");
+            .withDescription("Live mode: age up to which a frame goes to the model.");
 
     public static final ConfigOption<AgeFrom> AGE_FROM = option("age-from")
             .enumType(AgeFrom.class)
@@ -252,6 +283,12 @@ public final class JobSettings implements Serializable {
             .withDescription("Directory of the model bundle: the same path where the job is started and where it runs."
                     + " Must be set.");
 
+    public static final ConfigOption<String> MODEL_SHA256 = option("model.sha256")
+            .stringType()
+            .noDefaultValue()
+            .withDescription("SHA-256 of the bundle's manifest.json, which lists every other file's; another bundle is"
+                    + " refused. Without it, any bundle is served that agrees with its own manifest.");
+
     public static final ConfigOption<String> MODEL_DEVICE = option("model.device")
             .stringType()
             .defaultValue(ModelOptions.AUTO.device())
@@ -276,14 +313,40 @@ public final class JobSettings implements Serializable {
     public static final ConfigOption<Duration> MODEL_TIMEOUT = option("model.timeout")
             .durationType()
             .defaultValue(Duration.ofSeconds(30))
-            .withDescription("Time a frame may take from admission to the model's answer, waiting included; after it,"
-                    + " the frame becomes a failure record.");
+            .withDescription("Time one call of the model may take. After it, the call's frames become failure records"
+                    + " and another worker takes over; when a second call hangs while the first still does, the process"
+                    + " ends with exit code 75, for the cluster to start it again.");
 
     public static final ConfigOption<Integer> QUEUE_CAPACITY = option("queue.capacity")
             .intType()
             .defaultValue(0)
-            .withDescription("Frames in flight per subtask; 0 chooses two to three batches. A checkpoint waits until"
-                    + " they are done.");
+            .withDescription("Frames at the model per subtask; 0 chooses three batches, in live mode two. A checkpoint"
+                    + " waits until they are done.");
+
+    public static final ConfigOption<MemorySize> QUEUE_MAX_BYTES = option("queue.max-bytes")
+            .memoryType()
+            .defaultValue(MemorySize.ofMebiBytes(64))
+            .withDescription("Encoded frames, waiting or at the model, per subtask; as much again may be fetched from"
+                    + " Kafka ahead, per broker. Above it, lossless mode reads no further; live mode lets the oldest"
+                    + " frame go of the camera with the most bytes.");
+
+    public static final ConfigOption<QueuePolicy> QUEUE_POLICY = option("queue.policy")
+            .enumType(QueuePolicy.class)
+            .defaultValue(QueuePolicy.OLDEST_FIRST)
+            .withDescription("Live mode: oldest-first, a camera's frames in their order, as long as they are within"
+                    + " max-age; latest-only, a frame that waits is let go when a newer one of its camera comes.");
+
+    public static final ConfigOption<Integer> QUARANTINE_RESTARTS = option("quarantine.restarts")
+            .intType()
+            .defaultValue(3)
+            .withDescription("After so many restarts at the same offset, frames are worked on one at a time until the"
+                    + " next checkpoint, and one at which two processes died becomes a failure record; 0 for never.");
+
+    public static final ConfigOption<String> QUARANTINE_DIRECTORY = option("quarantine.directory")
+            .stringType()
+            .noDefaultValue()
+            .withDescription("Where notes for that are kept, a path or URI that outlives the process and that every"
+                    + " process which may run the subtask reaches. Without it, a directory under java.io.tmpdir.");
 
     public static final ConfigOption<Integer> PARALLELISM = option("parallelism")
             .intType()
@@ -369,6 +432,7 @@ public final class JobSettings implements Serializable {
             INPUT_FORMAT,
             GROUP_ID,
             INPUT_START,
+            INPUT_START_AGE,
             INPUT_STOP,
             FRAME_MAX_BYTES,
             FRAME_MAX_PIXELS,
@@ -378,12 +442,17 @@ public final class JobSettings implements Serializable {
             DELIVERY,
             TRANSACTIONAL_ID_PREFIX,
             MODEL_BUNDLE,
+            MODEL_SHA256,
             MODEL_DEVICE,
             MODEL_PRECISION,
             MODEL_THREADS,
             MODEL_MAX_BATCH,
             MODEL_TIMEOUT,
             QUEUE_CAPACITY,
+            QUEUE_MAX_BYTES,
+            QUEUE_POLICY,
+            QUARANTINE_RESTARTS,
+            QUARANTINE_DIRECTORY,
             PARALLELISM,
             CHECKPOINT_INTERVAL,
             CHECKPOINT_DIRECTORY,
@@ -480,6 +549,12 @@ public final class JobSettings implements Serializable {
         };
     }
 
+    /** Where a job without a checkpoint starts, decided by the mode if by nothing else. */
+    StartFrom start() {
+        StartFrom asked = get(INPUT_START);
+        return asked != StartFrom.AUTO ? asked : get(MODE) == Mode.LIVE ? StartFrom.LATEST : StartFrom.GROUP;
+    }
+
     public Path bundle() {
         return Path.of(get(MODEL_BUNDLE));
     }
@@ -490,6 +565,27 @@ public final class JobSettings implements Serializable {
         } catch (IllegalArgumentException e) {
             throw new StartupException(StartupException.CONFIGURATION, PREFIX + "model: " + e.getMessage(), e);
         }
+    }
+
+    /**
+     * Refuses a bundle that is not the pinned one.
+     *
+     * @throws StartupException if it is another
+     */
+    void checkPin(ModelBundle bundle) {
+        find(MODEL_SHA256).filter(pin -> !pin.equalsIgnoreCase(bundle.sha256())).ifPresent(pin -> {
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "bundle %s: SHA-256 of manifest.json is %s (expected: %s, %s)"
+                            .formatted(bundle(), bundle.sha256(), pin, MODEL_SHA256.key()));
+        });
+    }
+
+    String quarantineDirectory() {
+        return find(QUARANTINE_DIRECTORY)
+                .orElseGet(() -> Path.of(System.getProperty("java.io.tmpdir"), "uplift-stream", "quarantine")
+                        .toUri()
+                        .toString());
     }
 
     Optional<String> checkpointDirectory() {
@@ -519,9 +615,20 @@ public final class JobSettings implements Serializable {
     @Override
     public String toString() {
         Map<String, String> shown = new TreeMap<>(values.toMap());
-        shown.replaceAll(
-                (key, value) -> GlobalConfiguration.isSensitive(key) || key.contains("jaas") ? "******" : value);
+        shown.replaceAll((key, value) -> isSecret(key) ? "******" : value);
         return shown.toString();
+    }
+
+    /** Of what goes to Kafka, everything that Kafka does not know to be public. */
+    private static boolean isSecret(String key) {
+        if (!key.startsWith(KAFKA_PROPERTIES)) {
+            return GlobalConfiguration.isSensitive(key);
+        }
+        String name = key.substring(KAFKA_PROPERTIES.length());
+        return Stream.of(ConsumerConfig.configDef(), ProducerConfig.configDef(), AdminClientConfig.configDef())
+                .flatMap(definition -> definition.configKeys().values().stream())
+                .filter(known -> known.name.equals(name))
+                .noneMatch(known -> known.type != ConfigDef.Type.PASSWORD);
     }
 
     private void check() {
@@ -558,9 +665,17 @@ public final class JobSettings implements Serializable {
                 OUTPUT_MAX_BYTES,
                 "1 kb to 512 mb");
         require(get(FRAME_MAX_PIXELS) >= 1, FRAME_MAX_PIXELS, ">= 1");
+        require(get(QUARANTINE_RESTARTS) >= 0, QUARANTINE_RESTARTS, ">= 1, or 0 for never");
+        find(MODEL_SHA256)
+                .ifPresent(pin -> require(pin.matches("[0-9a-fA-F]{64}"), MODEL_SHA256, "64 hexadecimal digits"));
         require(get(PARALLELISM) >= 1, PARALLELISM, ">= 1");
         require(get(QUEUE_CAPACITY) >= 0, QUEUE_CAPACITY, ">= 1, or 0 to choose");
-        for (ConfigOption<Duration> time : List.of(KAFKA_TIMEOUT, MAX_AGE, MODEL_TIMEOUT)) {
+        require(
+                get(QUEUE_MAX_BYTES).getBytes() >= 2 * get(FRAME_MAX_BYTES).getBytes(),
+                QUEUE_MAX_BYTES,
+                ">= twice " + FRAME_MAX_BYTES.key() + ", "
+                        + get(FRAME_MAX_BYTES).multiply(2));
+        for (ConfigOption<Duration> time : List.of(KAFKA_TIMEOUT, INPUT_START_AGE, MAX_AGE, MODEL_TIMEOUT)) {
             require(get(time).toMillis() >= 1, time, ">= 1 ms");
         }
         require(

@@ -143,13 +143,13 @@ final class RecordEncoder {
         FrameDropped dropped = FrameDropped.newBuilder()
                 .setHeader(
                         identify(header(first.source(), first.trace()), first).build())
-                .setReason("MAX_AGE")
+                .setReason(run.reason().name())
                 .setCount(run.count())
                 .setLastSequence(run.last().sequence())
                 .setLastOffset(run.last().source().offset())
                 .setAgeMillis(run.maxAgeMillis())
                 .build();
-        return new FrameOutcome.Dropped(message(settings.get(JobSettings.DROPPED_TOPIC), first, dropped), run.count());
+        return new FrameOutcome.Dropped(message(settings.get(JobSettings.DROPPED_TOPIC), first, dropped), run);
     }
 
     private SpecificRecord record(Frame frame, HeadOutput output, DenseResult result) {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.upliftstream.job.JobSettings.AgeFrom;
 import io.upliftstream.job.JobSettings.InputFormat;
 import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.model.StageTimings;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
@@ -39,9 +40,30 @@ class AdmissionGateTest {
         assertThat(admits(Mode.LIVE, AgeFrom.RECORD, -3000)).isTrue();
     }
 
+    @Test
+    void aFrameThatWouldExpireBeforeTheModelIsNotAdmitted() {
+        AdmissionGate gate = gate(Mode.LIVE, AgeFrom.RECORD, 70);
+        assertThat(gate.admits(frame)).isTrue();
+        gate.waited(new StageTimings(10_000_000, 25_000_000, 0, 0, 1));
+        assertThat(gate.admits(frame)).as("70 + 35 > 100").isFalse();
+        assertThat(gate.inTime(frame)).isTrue();
+        for (int i = 0; i < 10; i++) {
+            gate.waited(new StageTimings(0, 0, 0, 0, 1));
+        }
+        assertThat(gate.admits(frame)).isTrue();
+    }
+
+    @Test
+    void howeverLongTheWaitFreshFramesAreAdmitted() {
+        AdmissionGate gate = gate(Mode.LIVE, AgeFrom.RECORD, 50);
+        gate.waited(new StageTimings(0, 1_000_000_000, 0, 0, 1));
+        assertThat(gate.admits(frame)).isTrue();
+    }
+
     private boolean admits(Mode mode, AgeFrom from, long millisAfterRecording) {
         AdmissionGate gate = gate(mode, from, millisAfterRecording);
-        return gate.admits(gate.ageMillis(frame));
+        assertThat(gate.inTime(frame)).isEqualTo(gate.admits(frame));
+        return gate.admits(frame);
     }
 
     private static AdmissionGate gate(Mode mode, AgeFrom from, long millisAfterRecording) {

@@ -2,7 +2,10 @@ package io.upliftstream.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.upliftstream.job.DropRuns.Reason;
+import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.model.ModelHealth;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -18,7 +21,8 @@ import org.junit.jupiter.api.Test;
 
 class JobMetricsTest {
     private final Map<String, Metric> registered = new LinkedHashMap<>();
-    private final JobMetrics metrics = new JobMetrics(new RecordingGroup("", registered), () -> 3, 6);
+    private final JobMetrics metrics = new JobMetrics(
+            new RecordingGroup("", registered), 6, () -> 3, () -> 2, () -> 4096L, () -> new ModelHealth(1, 2, 4));
 
     @Test
     void namesAreAnInterface() {
@@ -30,8 +34,14 @@ class JobMetricsTest {
                         "frames.dropped",
                         "frames.aheadOfClock",
                         "queue.inFlight",
+                        "queue.waiting",
+                        "queue.bytes",
                         "queue.capacity",
                         "queue.blockedMillis",
+                        "queue.drainMicros",
+                        "model.hangs",
+                        "model.retries",
+                        "model.batchLimit",
                         "latency.decodeMicros",
                         "latency.queueMicros",
                         "latency.backboneMicros",
@@ -48,7 +58,8 @@ class JobMetricsTest {
         metrics.emitted(
                 new FrameOutcome.Result(List.of(), frame, TestFrames.result().timings(), 5_000_000), 80);
         metrics.emittedFailure();
-        metrics.emittedDropped(7);
+        metrics.emitted(dropped("north", 7));
+        metrics.drained(3_000_000);
         metrics.blocked(2_000_000);
 
         assertThat(count("frames.in")).isEqualTo(2);
@@ -56,6 +67,12 @@ class JobMetricsTest {
         assertThat(count("frames.failures")).isEqualTo(1);
         assertThat(count("frames.dropped")).isEqualTo(7);
         assertThat(gauge("queue.inFlight")).isEqualTo(3);
+        assertThat(gauge("queue.waiting")).isEqualTo(2);
+        assertThat(gauge("queue.bytes")).isEqualTo(4096L);
+        assertThat(median("queue.drainMicros")).isEqualTo(3000);
+        assertThat(gauge("model.hangs")).isEqualTo(1L);
+        assertThat(gauge("model.retries")).isEqualTo(2L);
+        assertThat(gauge("model.batchLimit")).isEqualTo(4);
         assertThat(gauge("queue.capacity")).isEqualTo(6);
         assertThat(gauge("queue.blockedMillis")).isEqualTo(2L);
         assertThat(median("latency.decodeMicros")).isEqualTo(1000);
@@ -64,6 +81,26 @@ class JobMetricsTest {
         assertThat(median("latency.upsampleMicros")).isEqualTo(4000);
         assertThat(median("latency.encodeMicros")).isEqualTo(5000);
         assertThat(median("latency.ageMicros")).isEqualTo(80_000);
+    }
+
+    @Test
+    void countsDropsByCameraAndReasonForABoundedNumberOfCameras() throws FrameProblem {
+        for (int camera = 0; camera < 2 * JobMetrics.MAX_CAMERAS; camera++) {
+            metrics.emitted(dropped("camera-" + camera, 1));
+            metrics.emitted(dropped("camera-" + camera, 2));
+        }
+        assertThat(count("frames.dropped")).isEqualTo(6 * JobMetrics.MAX_CAMERAS);
+        assertThat(count("frames.camera.camera-7.reason.MAX_AGE.dropped")).isEqualTo(3);
+        assertThat(count("frames.camera.other.reason.MAX_AGE.dropped")).isEqualTo(3 * JobMetrics.MAX_CAMERAS);
+        assertThat(registered.keySet().stream().filter(name -> name.startsWith("frames.camera.")))
+                .hasSize(JobMetrics.MAX_CAMERAS + 1);
+    }
+
+    private static FrameOutcome.Dropped dropped(String camera, int count) throws FrameProblem {
+        Frame frame = new FrameParser(InputFormat.AUTO, 1000).parse(TestFrames.cameraFrame(camera, 1));
+        return new FrameOutcome.Dropped(
+                new OutputMessage("dropped", null, new byte[0], TraceContext.NONE),
+                new Run(Reason.MAX_AGE, frame, frame, count, 0));
     }
 
     private long count(String name) {
@@ -95,6 +132,11 @@ class JobMetricsTest {
         @Override
         public MetricGroup addGroup(String name) {
             return new RecordingGroup(prefix + name + ".", registered);
+        }
+
+        @Override
+        public MetricGroup addGroup(String key, String value) {
+            return addGroup(key).addGroup(value);
         }
 
         @Override

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.job.JobSettings.StartFrom;
 import io.upliftstream.model.HeadKind;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -13,13 +14,16 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.util.InstantiationUtil;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
 
 class JobSettingsTest {
     @Test
@@ -33,7 +37,8 @@ class JobSettingsTest {
         expected.put("uplift.input.topic", "camera-frames");
         expected.put("uplift.input.format", "AUTO");
         expected.put("uplift.input.group-id", "uplift-stream");
-        expected.put("uplift.input.start", "GROUP");
+        expected.put("uplift.input.start", "AUTO");
+        expected.put("uplift.input.start-age", "PT1S");
         expected.put("uplift.input.stop", "NEVER");
         expected.put("uplift.frame.max-bytes", "16 mb");
         expected.put("uplift.frame.max-pixels", "50000000");
@@ -43,12 +48,17 @@ class JobSettingsTest {
         expected.put("uplift.delivery", "auto");
         expected.put("uplift.transactional-id-prefix", "uplift-stream");
         expected.put("uplift.model.bundle", "null");
+        expected.put("uplift.model.sha256", "null");
         expected.put("uplift.model.device", "auto");
         expected.put("uplift.model.precision", "auto");
         expected.put("uplift.model.threads", "0");
         expected.put("uplift.model.max-batch", "0");
         expected.put("uplift.model.timeout", "PT30S");
         expected.put("uplift.queue.capacity", "0");
+        expected.put("uplift.queue.max-bytes", "64 mb");
+        expected.put("uplift.queue.policy", "oldest-first");
+        expected.put("uplift.quarantine.restarts", "3");
+        expected.put("uplift.quarantine.directory", "null");
         expected.put("uplift.parallelism", "1");
         expected.put("uplift.checkpoint.interval", "PT10S");
         expected.put("uplift.checkpoint.directory", "null");
@@ -143,6 +153,28 @@ class JobSettingsTest {
     }
 
     @Test
+    void showsNoSecret() {
+        JobSettings settings = TestFrames.settings(
+                "uplift.kafka.properties.security.protocol", "SASL_SSL",
+                "uplift.kafka.properties.sasl.jaas.config", "hush",
+                "uplift.kafka.properties.ssl.keystore.key", "hush",
+                "uplift.kafka.properties.ssl.truststore.password", "hush",
+                "uplift.kafka.properties.my.interceptors.credential", "hush",
+                "s3.secret-key", "hush");
+
+        assertThat(settings.toString()).contains("security.protocol=SASL_SSL").doesNotContain("hush");
+    }
+
+    @Test
+    void theStartFollowsTheMode() {
+        assertThat(TestFrames.settings().start()).isEqualTo(StartFrom.GROUP);
+        assertThat(TestFrames.settings("uplift.mode", "live").start()).isEqualTo(StartFrom.LATEST);
+        assertThat(TestFrames.settings("uplift.mode", "live", "uplift.input.start", "age")
+                        .start())
+                .isEqualTo(StartFrom.AGE);
+    }
+
+    @Test
     void aHeadCanBeSwitchedOff() {
         JobSettings settings = TestFrames.settings("uplift.output.features.topic", "none");
 
@@ -152,34 +184,25 @@ class JobSettingsTest {
     }
 
     @ParameterizedTest
-    @CsvSource(
-            delimiter = '|',
-            textBlock =
-                    """
-            uplift.mod                     | live     | option: uplift.mod is not known (expected: one of the options, perhaps uplift.mode)
-            uplift.kafka.bootstrap.servers | a:1      | option: uplift.kafka.bootstrap.servers is not known (expected: one of the options, perhaps uplift.kafka.bootstrap-servers)
-            uplift.mode                    | fast     | uplift.mode: fast (expected: lossless, live)
-            uplift.delivery                | none     | uplift.delivery: none (expected: auto, exactly-once, at-least-once)
-            uplift.max-age                 | soon     | uplift.max-age: soon (expected: a duration such as 500 ms)
-            uplift.max-age                 | 0 ms     | uplift.max-age: 0 ms (expected: >= 1 ms)
-            uplift.frame.max-bytes         | big      | uplift.frame.max-bytes: big (expected: a size such as 4 mb)
-            uplift.frame.max-bytes         | 1 gb     | uplift.frame.max-bytes: 1 gb (expected: 1 kb to 512 mb)
-            uplift.frame.max-pixels        | 0        | uplift.frame.max-pixels: 0 (expected: >= 1)
-            uplift.parallelism             | two      | uplift.parallelism: two (expected: a whole number)
-            uplift.parallelism             | 0        | uplift.parallelism: 0 (expected: >= 1)
-            uplift.queue.capacity          | -1       | uplift.queue.capacity: -1 (expected: >= 1, or 0 to choose)
-            uplift.checkpoint.interval     | 1 h      | uplift.checkpoint.interval: 1 h (expected: 10 ms to half of a Kafka transaction's 15 min)
-            uplift.output.create-topics    | perhaps  | uplift.output.create-topics: perhaps (expected: true or false)
-            uplift.output.failures.topic   | none     | uplift.output.failures.topic: none (expected: a topic; no frame ends without a record)
-            uplift.output.features.topic   | camera-frames | uplift.output.features.topic: camera-frames (expected: another topic than uplift.input.topic)
-            uplift.input.topic             | ''       | uplift.input.topic:  (expected: not empty)
-            uplift.model.device            | tpu      | uplift.model: device: tpu (expected: auto, cpu, cuda or cuda:n)
-            """)
-    void refusesWhatCannotWork(String key, String value, String message) {
-        StartupException refused = catchThrowableOfType(StartupException.class, () -> TestFrames.settings(key, value));
+    @MethodSource("misconfigurations")
+    void refusesWhatCannotWorkAsTheDocumentationSays(String assignment, String sentence) {
+        StartupException refused = catchThrowableOfType(
+                StartupException.class,
+                () -> JobSettings.load(null, Map.of("UPLIFT_MODEL_BUNDLE", "bundle"), List.of(assignment)));
 
-        assertThat(refused).hasMessage(message);
+        assertThat(refused).hasMessage(sentence);
         assertThat(refused.exitCode()).isEqualTo(2);
+    }
+
+    /** The rows of the first table. */
+    static List<Arguments> misconfigurations() throws IOException {
+        List<Arguments> rows = Files.readAllLines(Path.of("..", "docs", "troubleshooting.md")).stream()
+                .map(Pattern.compile("\\| `(uplift\\.[^`]*)` \\| `([^`]*)` \\|")::matcher)
+                .filter(Matcher::matches)
+                .map(row -> Arguments.of(row.group(1), row.group(2)))
+                .toList();
+        assertThat(rows).hasSizeGreaterThanOrEqualTo(20);
+        return rows;
     }
 
     @Test

@@ -1,21 +1,34 @@
 package io.upliftstream.job;
 
 import io.upliftstream.model.DenseResult;
+import io.upliftstream.model.FrameException;
+import io.upliftstream.model.ModelHealth;
 import io.upliftstream.schemas.ModelIdentity;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Executor;
+import java.util.function.BooleanSupplier;
 
 /** A model whose answers a test gives, in the order that the test likes. */
 final class TestingEngine implements FrameEngine {
     static final ModelIdentity MODEL = new ModelIdentity("test", "1", "ab".repeat(32), "cpu-fp32");
 
     final List<CompletableFuture<DenseResult>> submitted = new CopyOnWriteArrayList<>();
+    final List<BooleanSupplier> expired = new CopyOnWriteArrayList<>();
     volatile boolean closed;
 
     void answer(int submission) {
         submitted.get(submission).complete(TestFrames.result());
+    }
+
+    /** What a model does: refuses a frame that expired, answers the others. */
+    void take(int submission) {
+        if (expired.get(submission).getAsBoolean()) {
+            fail(submission, new FrameException(FrameException.Reason.EXPIRED, "expired"));
+        } else {
+            answer(submission);
+        }
     }
 
     void fail(int submission, Throwable failure) {
@@ -23,9 +36,10 @@ final class TestingEngine implements FrameEngine {
     }
 
     @Override
-    public CompletableFuture<DenseResult> submit(byte[] image) {
+    public CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier isExpired) {
         CompletableFuture<DenseResult> answer = new CompletableFuture<>();
         submitted.add(answer);
+        expired.add(isExpired);
         return answer;
     }
 
@@ -45,8 +59,13 @@ final class TestingEngine implements FrameEngine {
     }
 
     @Override
-    public int preferredInFlight() {
-        return 4;
+    public int maxBatch() {
+        return 2;
+    }
+
+    @Override
+    public ModelHealth health() {
+        return new ModelHealth(0, 0, 2);
     }
 
     @Override

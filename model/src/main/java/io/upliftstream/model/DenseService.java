@@ -2,6 +2,7 @@ package io.upliftstream.model;
 
 import io.upliftstream.model.FrameException.Reason;
 import java.nio.ByteBuffer;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -13,7 +14,10 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Image bytes in, dense outputs out: decodes on a small pool, batches, and runs the model on one worker.
@@ -28,12 +32,16 @@ import org.jspecify.annotations.Nullable;
  * frees it. A caller bounds its memory by having at most {@link #preferredInFlight} frames submitted and unanswered.
  */
 public final class DenseService implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(DenseService.class);
     private static final Map<Key, Shared> OPEN = new HashMap<>();
 
     private final Shared shared;
     private final AtomicBoolean closed = new AtomicBoolean();
 
-    private record Key(String sha256, ModelOptions model, long maxPixels, int queueCapacity) {}
+    /** What the process ends with when a second call of the model hangs: EX_TEMPFAIL, a restart may help. */
+    public static final int HANGING = 75;
+
+    private record Key(String sha256, ModelOptions model, long maxPixels, int queueCapacity, Duration timeout) {}
 
     private DenseService(Shared shared) {
         this.shared = shared;
@@ -47,7 +55,8 @@ public final class DenseService implements AutoCloseable {
     public static DenseService acquire(ServiceOptions options) throws BundleException {
         synchronized (OPEN) {
             ModelBundle bundle = ModelBundle.load(options.bundle());
-            Key key = new Key(bundle.sha256(), options.model(), options.maxPixels(), options.queueCapacity());
+            Key key = new Key(
+                    bundle.sha256(), options.model(), options.maxPixels(), options.queueCapacity(), options.timeout());
             Shared shared = OPEN.get(key);
             if (shared == null) {
                 shared = new Shared(key, DenseModel.load(bundle, options.model()));
@@ -64,10 +73,20 @@ public final class DenseService implements AutoCloseable {
      * @return completes on a thread of {@link #executor}; fails with a {@link FrameException}
      */
     public CompletableFuture<DenseResult> submit(byte[] image) {
+        return submit(image, () -> false);
+    }
+
+    /**
+     * The same for a frame that may lose its worth while it waits.
+     *
+     * @param expired asked before the image is decoded and before it goes to the model, by any thread; once true, the frame
+     *     fails with {@link Reason#EXPIRED}
+     */
+    public CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired) {
         if (closed.get()) {
             throw new IllegalStateException("the service was closed");
         }
-        return shared.submit(image);
+        return shared.submit(image, expired);
     }
 
     /** The pool that decodes; also for what callers do with a result, such as encoding it. */
@@ -89,9 +108,19 @@ public final class DenseService implements AutoCloseable {
         return shared.model.describe() + ", decoding on " + shared.pool.getCorePoolSize() + " threads";
     }
 
+    /** Most frames of one call of the model. */
+    public int maxBatch() {
+        return shared.model.maxBatch();
+    }
+
     /** Frames a caller should have submitted and unanswered: three batches, so that model and decoder never idle. */
     public int preferredInFlight() {
-        return 3 * shared.model.maxBatch();
+        return 3 * maxBatch();
+    }
+
+    /** How the model has fared so far, for all callers together. */
+    public ModelHealth health() {
+        return shared.batcher.health();
     }
 
     /** Gives up this caller's share; the last one ends the threads and frees the model. */
@@ -110,7 +139,7 @@ public final class DenseService implements AutoCloseable {
     }
 
     /** A frame on its way to the model. */
-    private record Decoded(DecodedFrame frame, long decodeNanos, long submitted) {}
+    private record Decoded(DecodedFrame frame, long decodeNanos, long submitted, BooleanSupplier expired) {}
 
     /** What the model answered for a frame. */
     private record Answer(DenseOutput output, StageTimings timings) {}
@@ -122,7 +151,6 @@ public final class DenseService implements AutoCloseable {
         private final FrameDecoder decoder;
         private final ThreadPoolExecutor pool;
         private final MicroBatcher<Decoded, Answer> batcher;
-        private final ByteBuffer batchBuffer;
         private int users;
 
         Shared(Key key, DenseModel model) {
@@ -130,7 +158,6 @@ public final class DenseService implements AutoCloseable {
             this.model = model;
             InputSpec input = model.bundle().input();
             decoder = new FrameDecoder(input, key.maxPixels());
-            batchBuffer = ByteBuffer.allocateDirect(model.maxBatch() * input.frameBytes());
             int cores = Runtime.getRuntime().availableProcessors();
             int threads = model.variant().device().equals("cpu") ? Math.max(2, cores / 4) : Math.max(2, cores);
             AtomicInteger count = new AtomicInteger();
@@ -147,21 +174,33 @@ public final class DenseService implements AutoCloseable {
                     },
                     // After the end every frame still gets its answer, a failure, from whoever brings it.
                     (task, ended) -> task.run());
-            batcher = new MicroBatcher<>("uplift-model", model.maxBatch(), key.queueCapacity(), this::infer);
+            batcher = new MicroBatcher<>(
+                    "uplift-model",
+                    model.maxBatch(),
+                    key.queueCapacity(),
+                    key.timeout(),
+                    this::worker,
+                    decoded -> decoded.expired().getAsBoolean(),
+                    Shared::endProcess);
         }
 
-        CompletableFuture<DenseResult> submit(byte[] image) {
+        CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired) {
             CompletableFuture<DenseResult> result = new CompletableFuture<>();
             long submitted = System.nanoTime();
-            pool.execute(() -> decode(image, submitted, result));
+            pool.execute(() -> decode(image, submitted, expired, result));
             return result;
         }
 
-        private void decode(byte[] image, long submitted, CompletableFuture<DenseResult> result) {
+        private void decode(
+                byte[] image, long submitted, BooleanSupplier expired, CompletableFuture<DenseResult> result) {
             try {
+                if (expired.getAsBoolean()) {
+                    throw new FrameException(
+                            Reason.EXPIRED, "the frame expired while it waited for a decoder (expected: its turn)");
+                }
                 long start = System.nanoTime();
                 DecodedFrame frame = decoder.decode(image);
-                var unused = batcher.submit(new Decoded(frame, System.nanoTime() - start, submitted))
+                var unused = batcher.submit(new Decoded(frame, System.nanoTime() - start, submitted, expired))
                         .whenCompleteAsync((answer, failure) -> answer(frame, answer, failure, result), pool);
             } catch (FrameException e) {
                 result.completeExceptionally(e);
@@ -174,8 +213,14 @@ public final class DenseService implements AutoCloseable {
             }
         }
 
-        /** Runs on the model's worker. */
-        private List<Answer> infer(List<Decoded> frames) {
+        /** A function with a buffer of its own: a worker that was given up may still be reading its. */
+        private MicroBatcher.BatchFunction<Decoded, Answer> worker() {
+            ByteBuffer buffer = ByteBuffer.allocateDirect(
+                    model.maxBatch() * model.bundle().input().frameBytes());
+            return frames -> infer(frames, buffer);
+        }
+
+        private List<Answer> infer(List<Decoded> frames, ByteBuffer batchBuffer) {
             long start = System.nanoTime();
             int n = frames.size();
             ByteBuffer rgb = frames.get(0).frame().rgb();
@@ -203,11 +248,15 @@ public final class DenseService implements AutoCloseable {
                 @Nullable Answer answer,
                 @Nullable Throwable failure,
                 CompletableFuture<DenseResult> result) {
-            decoder.recycle(frame);
             if (answer == null) {
-                result.completeExceptionally(failed(failure));
+                FrameException problem = failed(failure);
+                if (problem.reason() != Reason.TIMEOUT) { // else the model may still be reading it
+                    decoder.recycle(frame);
+                }
+                result.completeExceptionally(problem);
                 return;
             }
+            decoder.recycle(frame);
             for (HeadOutput head : answer.output().heads()) {
                 if (!head.isFinite()) {
                     result.completeExceptionally(new FrameException(
@@ -220,9 +269,18 @@ public final class DenseService implements AutoCloseable {
         }
 
         private static FrameException failed(@Nullable Throwable cause) {
-            return cause == null
-                    ? new FrameException(Reason.MODEL_FAILED, "the model gave no answer")
-                    : new FrameException(Reason.MODEL_FAILED, "the model failed: " + cause.getMessage(), cause);
+            if (cause instanceof FrameException problem) {
+                return problem;
+            }
+            String message = cause == null ? "it gave no answer" : String.valueOf(cause.getMessage());
+            return new FrameException(Reason.MODEL_FAILED, "the model failed: " + message, cause);
+        }
+
+        /** At once: an orderly end would wait for the calls that hang. */
+        private static void endProcess() {
+            System.err.printf(
+                    "uplift: two calls of the model hang (expected: at most one); ending with exit code %d%n", HANGING);
+            Runtime.getRuntime().halt(HANGING);
         }
 
         void close() {
@@ -236,7 +294,11 @@ public final class DenseService implements AutoCloseable {
                     interrupted = true;
                 }
             }
-            model.close();
+            if (MicroBatcher.stuck()) {
+                LOG.warn("{} stays in memory: a call has not come back", model.bundle());
+            } else {
+                model.close();
+            }
             if (interrupted) {
                 Thread.currentThread().interrupt();
             }

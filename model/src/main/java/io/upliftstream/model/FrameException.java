@@ -1,5 +1,7 @@
 package io.upliftstream.model;
 
+import org.jspecify.annotations.Nullable;
+
 /** One frame that gives no result; the frames around it are not affected. */
 public class FrameException extends Exception {
     /** Why a frame gives no result. */
@@ -16,8 +18,12 @@ public class FrameException extends Exception {
         MODEL_FAILED,
         /** The model answered with NaN or infinity. */
         NON_FINITE_OUTPUT,
-        /** No answer in time. */
-        TIMEOUT
+        /** The call of the model has not come back in time. */
+        TIMEOUT,
+        /** The model needs more memory for this frame than there is. */
+        OUT_OF_MEMORY,
+        /** Nobody wanted the result any more when the frame's turn came. */
+        EXPIRED
     }
 
     private final Reason reason;
@@ -27,7 +33,7 @@ public class FrameException extends Exception {
         this.reason = reason;
     }
 
-    public FrameException(Reason reason, String message, Throwable cause) {
+    public FrameException(Reason reason, String message, @Nullable Throwable cause) {
         super(message, cause);
         this.reason = reason;
     }

@@ -1,20 +1,39 @@
 package io.upliftstream.model;
 
+import io.upliftstream.model.FrameException.Reason;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Predicate;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A bounded queue in front of one worker that takes whatever waits, up to a batch, as soon as it is free. It never
  * lingers for a fuller batch: under load the queue fills by itself while the worker is busy.
  *
- * <p>When a batch of several fails, its items are tried again one by one, so that only the guilty ones fail.
+ * <p>No call harms more than it must. Items that expired while they waited are refused as a batch is formed. When a batch
+ * fails, its items are tried again one by one; when it takes too much memory, in halves, and no later batch is as large.
+ * A call without an answer within {@code timeout} of its start fails its items and loses its thread, which cannot be
+ * ended from outside: another worker takes over. If a second thread of the process were to be lost that way, {@code
+ * endProcess} is run instead.
  */
 final class MicroBatcher<T, R> implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(MicroBatcher.class);
+
+    /** Threads of this process in calls that were given up. */
+    private static final AtomicInteger STUCK = new AtomicInteger();
 
     /** Computes one result per item, in their order. */
     interface BatchFunction<T, R> {
@@ -23,26 +42,49 @@ final class MicroBatcher<T, R> implements AutoCloseable {
 
     private record Waiting<T, R>(T item, CompletableFuture<R> result) {}
 
-    private final BatchFunction<T, R> function;
-    private final int maxBatch;
+    private final String name;
+    private final Supplier<BatchFunction<T, R>> functions;
     private final int capacity;
-    private final Deque<Waiting<T, R>> queue = new ArrayDeque<>();
+    private final Duration timeout;
+    private final Predicate<T> expired;
+    private final Runnable endProcess;
+
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition notEmpty = lock.newCondition();
     private final Condition notFull = lock.newCondition();
-    private final Thread worker;
+    // guarded by lock
+    private final Deque<Waiting<T, R>> queue = new ArrayDeque<>();
+    private final Deque<List<Waiting<T, R>>> retries = new ArrayDeque<>();
+    private CompletableFuture<Void> workerEnded;
     private boolean closed;
+    private ModelHealth health;
 
-    MicroBatcher(String name, int maxBatch, int capacity, BatchFunction<T, R> function) {
-        this.function = function;
-        this.maxBatch = maxBatch;
+    /**
+     * Starts the first worker.
+     *
+     * @param functions makes a function for every worker, so that no two share a buffer
+     * @param expired whether nobody wants an item's result any more
+     * @param endProcess does not return, but in a test
+     */
+    MicroBatcher(
+            String name,
+            int maxBatch,
+            int capacity,
+            Duration timeout,
+            Supplier<BatchFunction<T, R>> functions,
+            Predicate<T> expired,
+            Runnable endProcess) {
+        this.name = name;
         this.capacity = capacity;
-        worker = new Thread(this::work, name);
-        worker.setDaemon(true);
-        worker.start();
+        this.timeout = timeout;
+        this.functions = functions;
+        this.expired = expired;
+        this.endProcess = endProcess;
+        health = new ModelHealth(0, 0, maxBatch);
+        workerEnded = startWorker();
     }
 
-    /** Queues an item; waits while the queue is full. The result completes on the worker's thread. */
+    /** Queues an item; waits while the queue is full. The result may complete on the worker's thread. */
     CompletableFuture<R> submit(T item) throws InterruptedException {
         CompletableFuture<R> result = new CompletableFuture<>();
         lock.lockInterruptibly();
@@ -61,70 +103,184 @@ final class MicroBatcher<T, R> implements AutoCloseable {
         }
     }
 
-    private void work() {
-        for (List<Waiting<T, R>> batch = take(); !batch.isEmpty(); batch = take()) {
-            run(batch);
+    ModelHealth health() {
+        lock.lock();
+        try {
+            return health;
+        } finally {
+            lock.unlock();
         }
+    }
+
+    /** @return completes when the worker has ended or was given up while the batcher closes */
+    private CompletableFuture<Void> startWorker() {
+        CompletableFuture<Void> ended = new CompletableFuture<>();
+        BatchFunction<T, R> function = functions.get();
+        Thread worker = new Thread(() -> work(function, ended), name);
+        worker.setDaemon(true);
+        worker.start();
+        return ended;
+    }
+
+    private void work(BatchFunction<T, R> function, CompletableFuture<Void> ended) {
+        for (List<Waiting<T, R>> batch = take(); !batch.isEmpty(); batch = take()) {
+            if (!call(function, batch)) {
+                LOG.warn("{}: a call that was given up has come back; its answer is not used", name);
+                STUCK.decrementAndGet();
+                return;
+            }
+        }
+        ended.complete(null);
     }
 
     /** What waits, at least one item; none at all once closed. */
     private List<Waiting<T, R>> take() {
-        List<Waiting<T, R>> batch = new ArrayList<>(maxBatch);
+        while (true) {
+            List<Waiting<T, R>> batch = new ArrayList<>();
+            List<Waiting<T, R>> tooLate = new ArrayList<>();
+            lock.lock();
+            try {
+                while (queue.isEmpty() && retries.isEmpty() && !closed) {
+                    notEmpty.awaitUninterruptibly();
+                }
+                if (!retries.isEmpty()) {
+                    return retries.remove();
+                }
+                while (batch.size() < health.batchLimit() && !queue.isEmpty()) {
+                    Waiting<T, R> next = queue.remove();
+                    (expired.test(next.item()) ? tooLate : batch).add(next);
+                }
+                notFull.signalAll();
+                if (tooLate.isEmpty()) {
+                    return batch;
+                }
+            } finally {
+                lock.unlock();
+            }
+            tooLate.forEach(late -> late.result()
+                    .completeExceptionally(new FrameException(
+                            Reason.EXPIRED, "the frame expired while it waited for the model (expected: its turn)")));
+            if (!batch.isEmpty()) {
+                return batch;
+            }
+        }
+    }
+
+    /** Whether the function came back before its time was up; if not, somebody else is the worker now. */
+    private boolean call(BatchFunction<T, R> function, List<Waiting<T, R>> batch) {
+        CompletableFuture<List<R>> answer = new CompletableFuture<>();
+        CompletableFuture<?> unused = answer.orTimeout(timeout.toMillis(), TimeUnit.MILLISECONDS)
+                .whenComplete((results, failure) -> settle(batch, results, failure));
+        try {
+            return answer.complete(
+                    function.apply(batch.stream().map(Waiting::item).toList()));
+        } catch (Throwable e) { // a worker that dies would leave every later item waiting for ever
+            return answer.completeExceptionally(e);
+        }
+    }
+
+    private void settle(List<Waiting<T, R>> batch, @Nullable List<R> results, @Nullable Throwable failure) {
+        if (results != null && results.size() == batch.size()) {
+            for (int i = 0; i < batch.size(); i++) {
+                batch.get(i).result().complete(results.get(i));
+            }
+        } else if (failure instanceof TimeoutException) {
+            giveUp(batch);
+        } else if (batch.size() == 1) {
+            boolean memory = isOutOfMemory(failure);
+            batch.get(0)
+                    .result()
+                    .completeExceptionally(new FrameException(
+                            memory ? Reason.OUT_OF_MEMORY : Reason.MODEL_FAILED,
+                            "the model failed: " + (failure == null ? "it gave no answer" : failure.getMessage()),
+                            failure));
+        } else {
+            retry(batch, isOutOfMemory(failure) ? (batch.size() + 1) / 2 : 1, failure);
+        }
+    }
+
+    /** Puts a failed batch before all that wait, in parts; after one that took too much memory, none is larger again. */
+    private void retry(List<Waiting<T, R>> batch, int size, @Nullable Throwable failure) {
+        LOG.warn("{}: a batch of {} failed and is tried again in parts of {}", name, batch.size(), size, failure);
         lock.lock();
         try {
-            while (queue.isEmpty() && !closed) {
-                notEmpty.awaitUninterruptibly();
+            for (int end = batch.size(); end > 0; end -= size) {
+                retries.addFirst(batch.subList(Math.max(0, end - size), end));
             }
-            while (batch.size() < maxBatch && !queue.isEmpty()) {
-                batch.add(queue.remove());
-            }
-            notFull.signalAll();
-            return batch;
+            int limit =
+                    size == 1 && !isOutOfMemory(failure) ? health.batchLimit() : Math.min(health.batchLimit(), size);
+            health = new ModelHealth(health.hangs(), health.retries() + 1, limit);
         } finally {
             lock.unlock();
         }
     }
 
-    private void run(List<Waiting<T, R>> batch) {
-        try {
-            List<R> results = function.apply(batch.stream().map(Waiting::item).toList());
-            for (int i = 0; i < batch.size(); i++) {
-                batch.get(i).result().complete(results.get(i));
-            }
-        } catch (Throwable e) { // a worker that dies would leave every later item waiting for ever
-            if (batch.size() == 1) {
-                batch.get(0).result().completeExceptionally(e);
-            } else {
-                batch.forEach(one -> run(List.of(one)));
-            }
+    private void giveUp(List<Waiting<T, R>> batch) {
+        if (STUCK.incrementAndGet() > 1) {
+            LOG.error("{}: a second call hangs, and a native call cannot be ended: the process ends", name);
+            endProcess.run();
         }
+        LOG.error(
+                "{}: a call with {} frames has not come back within {} ms; it is given up, another worker takes over",
+                name,
+                batch.size(),
+                timeout.toMillis());
+        lock.lock();
+        try {
+            health = new ModelHealth(health.hangs() + 1, health.retries(), health.batchLimit());
+            if (closed) {
+                workerEnded.complete(null);
+            } else {
+                workerEnded = startWorker();
+            }
+        } finally {
+            lock.unlock();
+        }
+        batch.forEach(one -> one.result()
+                .completeExceptionally(new FrameException(
+                        Reason.TIMEOUT,
+                        "the model gave no answer within %d ms (expected: one in time)"
+                                .formatted(timeout.toMillis()))));
     }
 
-    /** Fails what still waits, lets the running batch finish and ends the worker. */
+    /** PyTorch says it in words only: "CUDA out of memory", "DefaultCPUAllocator: can't allocate memory". */
+    private static boolean isOutOfMemory(@Nullable Throwable failure) {
+        for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+            String message = String.valueOf(cause.getMessage()).toLowerCase(Locale.ROOT);
+            if (cause instanceof OutOfMemoryError
+                    || message.contains("out of memory")
+                    || message.contains("can't allocate memory")
+                    || message.contains("not enough memory")) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Whether a call of this process that was given up has not come back: what it uses must not be freed. */
+    static boolean stuck() {
+        return STUCK.get() > 0;
+    }
+
+    /** Fails what still waits, lets the running batch finish or time out, and ends the worker. */
     @Override
     public void close() {
-        List<Waiting<T, R>> left;
+        List<Waiting<T, R>> left = new ArrayList<>();
+        CompletableFuture<Void> ended;
         lock.lock();
         try {
             closed = true;
-            left = List.copyOf(queue);
+            retries.forEach(left::addAll);
+            retries.clear();
+            left.addAll(queue);
             queue.clear();
             notEmpty.signalAll();
             notFull.signalAll();
+            ended = workerEnded;
         } finally {
             lock.unlock();
         }
         left.forEach(waiting -> waiting.result().completeExceptionally(new IllegalStateException("closed")));
-        boolean interrupted = false;
-        while (worker.isAlive()) {
-            try {
-                worker.join();
-            } catch (InterruptedException e) {
-                interrupted = true;
-            }
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
-        }
+        ended.join(); // not to be interrupted
     }
 }

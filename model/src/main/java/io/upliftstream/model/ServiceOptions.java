@@ -1,6 +1,7 @@
 package io.upliftstream.model;
 
 import java.nio.file.Path;
+import java.time.Duration;
 
 /**
  * What to serve and within which bounds.
@@ -8,8 +9,9 @@ import java.nio.file.Path;
  * @param bundle directory of a model bundle
  * @param maxPixels of an image; larger ones are refused before a pixel is decoded
  * @param queueCapacity decoded frames that may wait for the model
+ * @param timeout of one call of the model, from its start
  */
-public record ServiceOptions(Path bundle, ModelOptions model, long maxPixels, int queueCapacity) {
+public record ServiceOptions(Path bundle, ModelOptions model, long maxPixels, int queueCapacity, Duration timeout) {
     public ServiceOptions {
         if (maxPixels < 1) {
             throw new IllegalArgumentException("pixel limit: " + maxPixels + " (expected: >= 1)");
@@ -17,10 +19,13 @@ public record ServiceOptions(Path bundle, ModelOptions model, long maxPixels, in
         if (queueCapacity < 1) {
             throw new IllegalArgumentException("queue capacity: " + queueCapacity + " (expected: >= 1)");
         }
+        if (timeout.toMillis() < 1) {
+            throw new IllegalArgumentException("timeout: " + timeout.toMillis() + " ms (expected: >= 1 ms)");
+        }
     }
 
-    /** A limit of 50 megapixels and a queue of 32 frames. */
+    /** A limit of 50 megapixels, a queue of 32 frames, and 30 seconds for a call. */
     public ServiceOptions(Path bundle, ModelOptions model) {
-        this(bundle, model, FrameDecoder.DEFAULT_MAX_PIXELS, 32);
+        this(bundle, model, FrameDecoder.DEFAULT_MAX_PIXELS, 32, Duration.ofSeconds(30));
     }
 }

@@ -8,10 +8,12 @@ import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.atomic.AtomicInteger;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -30,7 +32,8 @@ class DenseServiceTest {
     }
 
     private static ServiceOptions options(int maxBatch) {
-        return new ServiceOptions(TestBundles.TINY, new ModelOptions("cpu", "fp32", 0, maxBatch), 1_000_000, 8);
+        return new ServiceOptions(
+                TestBundles.TINY, new ModelOptions("cpu", "fp32", 0, maxBatch), 1_000_000, 8, Duration.ofSeconds(30));
     }
 
     /** An image of the model's own size, so that its first byte reaches the model as it is. */
@@ -78,6 +81,21 @@ class DenseServiceTest {
                 .isInstanceOfSatisfying(
                         FrameException.class, e -> assertThat(e.reason()).isEqualTo(reason))
                 .hasMessageContaining(sentence);
+    }
+
+    @Test
+    void aFrameThatExpiredNeverReachesTheModel() throws Exception {
+        try (DenseService service = DenseService.acquire(options(4))) {
+            AtomicInteger asked = new AtomicInteger();
+            assertFails(service.submit(frame(1), () -> true), Reason.EXPIRED, "a decoder");
+            // young when it is decoded, too old when the batch is formed
+            assertFails(
+                    service.submit(frame(1), () -> asked.getAndIncrement() > 0),
+                    Reason.EXPIRED,
+                    "waited for the model");
+            assertThat(service.submit(frame(1), () -> false).get().output().heads())
+                    .hasSize(3);
+        }
     }
 
     @Test

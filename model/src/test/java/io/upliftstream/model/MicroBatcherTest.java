@@ -3,24 +3,38 @@ package io.upliftstream.model;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.upliftstream.model.FrameException.Reason;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 @Timeout(30)
 class MicroBatcherTest {
-    private final List<List<Integer>> batches = new ArrayList<>();
+    private final List<List<Integer>> batches = new CopyOnWriteArrayList<>();
+    private final Set<Integer> expired = ConcurrentHashMap.newKeySet();
+    private final AtomicInteger ends = new AtomicInteger();
     private final CountDownLatch started = new CountDownLatch(1);
     private final CountDownLatch release = new CountDownLatch(1);
 
-    /** Item 0 holds the worker until {@link #release}; item 13 fails; the others are answered with their negative. */
+    /**
+     * Item 0 and those above 100 hold the worker until {@link #release}; item 13 fails; more than two items are too many
+     * if 50 is one of them; the others are answered with their negative.
+     */
     private List<Integer> negate(List<Integer> items) throws InterruptedException {
         batches.add(items);
-        if (items.contains(0)) {
+        if (items.contains(50) && items.size() > 2) {
+            throw new IllegalStateException("DefaultCPUAllocator: can't allocate memory: you tried");
+        }
+        if (items.contains(0) || items.stream().anyMatch(item -> item > 100)) {
             started.countDown();
             release.await();
         }
@@ -30,8 +44,19 @@ class MicroBatcherTest {
         return items.stream().map(item -> -item).toList();
     }
 
+    private MicroBatcher<Integer, Integer> batcher(int maxBatch, int capacity, Duration timeout) {
+        return new MicroBatcher<>(
+                "uplift-test",
+                maxBatch,
+                capacity,
+                timeout,
+                () -> this::negate,
+                expired::contains,
+                ends::incrementAndGet);
+    }
+
     private MicroBatcher<Integer, Integer> busy(int maxBatch, int capacity) throws InterruptedException {
-        MicroBatcher<Integer, Integer> batcher = new MicroBatcher<>("uplift-test", maxBatch, capacity, this::negate);
+        MicroBatcher<Integer, Integer> batcher = batcher(maxBatch, capacity, Duration.ofMinutes(1));
         assertThat(batcher.submit(0)).isNotNull();
         started.await();
         return batcher;
@@ -66,6 +91,85 @@ class MicroBatcherTest {
                     .hasMessageContaining("13");
         }
         assertThat(batches).containsExactly(List.of(0), List.of(12, 13, 14), List.of(12), List.of(13), List.of(14));
+    }
+
+    @Test
+    void whatExpiredWhileItWaitedIsNotCalled() throws Exception {
+        try (MicroBatcher<Integer, Integer> batcher = busy(2, 10)) {
+            List<CompletableFuture<Integer>> results = new ArrayList<>();
+            for (int i = 1; i <= 5; i++) {
+                results.add(batcher.submit(i));
+            }
+            expired.addAll(List.of(1, 2, 4));
+            release.countDown();
+            assertThat(results.get(2).get()).isEqualTo(-3);
+            assertThat(results.get(4).get()).isEqualTo(-5);
+            for (int late : List.of(0, 1, 3)) {
+                assertFails(results.get(late), Reason.EXPIRED);
+            }
+        }
+        assertThat(batches).containsExactly(List.of(0), List.of(3, 5));
+    }
+
+    @Test
+    void aBatchThatTakesTooMuchMemoryIsHalvedForGood() throws Exception {
+        try (MicroBatcher<Integer, Integer> batcher = busy(4, 10)) {
+            List<CompletableFuture<Integer>> results = new ArrayList<>();
+            for (int item : List.of(48, 49, 50, 51, 52, 53, 54)) {
+                results.add(batcher.submit(item));
+            }
+            release.countDown();
+            for (int i = 0; i < 7; i++) {
+                assertThat(results.get(i).get()).isEqualTo(-48 - i);
+            }
+            assertThat(batcher.health()).isEqualTo(new ModelHealth(0, 1, 2));
+        }
+        assertThat(batches)
+                .containsExactly(
+                        List.of(0),
+                        List.of(48, 49, 50, 51),
+                        List.of(48, 49),
+                        List.of(50, 51),
+                        List.of(52, 53),
+                        List.of(54));
+    }
+
+    @Test
+    void aCallThatHangsLosesItsItemsAndItsWorkerOnly() throws Exception {
+        try (MicroBatcher<Integer, Integer> batcher = batcher(2, 10, Duration.ofMillis(50))) {
+            CompletableFuture<Integer> hangs = batcher.submit(101);
+            started.await();
+            CompletableFuture<Integer> next = batcher.submit(1);
+            assertFails(hangs, Reason.TIMEOUT);
+            assertThat(next.get()).isEqualTo(-1);
+            assertThat(batcher.health().hangs()).isEqualTo(1);
+            assertThat(MicroBatcher.stuck()).isTrue();
+            assertThat(ends).hasValue(0);
+
+            assertFails(batcher.submit(102), Reason.TIMEOUT);
+            assertThat(ends)
+                    .as("a second thread is lost: the process has to end")
+                    .hasValue(1);
+            release.countDown();
+        }
+        TestBundles.assertNoThreadsLeft();
+        assertThat(MicroBatcher.stuck()).isFalse();
+    }
+
+    @Test
+    void closingDoesNotWaitForACallThatHangs() throws Exception {
+        MicroBatcher<Integer, Integer> batcher = batcher(1, 2, Duration.ofMillis(50));
+        CompletableFuture<Integer> hangs = batcher.submit(101);
+        started.await();
+        batcher.close();
+        assertFails(hangs, Reason.TIMEOUT);
+        release.countDown();
+        TestBundles.assertNoThreadsLeft();
+    }
+
+    private static void assertFails(CompletableFuture<Integer> result, Reason reason) {
+        assertThatThrownBy(result::get).cause().isInstanceOfSatisfying(FrameException.class, e -> assertThat(e.reason())
+                .isEqualTo(reason));
     }
 
     @Test

@@ -6,6 +6,7 @@ import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.FrameEngine;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.DenseResult;
+import io.upliftstream.model.ModelHealth;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.ModelIdentity;
@@ -21,6 +22,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
 import java.util.stream.LongStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.junit.jupiter.api.Test;
@@ -113,12 +115,12 @@ class RecoveryITCase {
         static final AtomicInteger SUBMITTED = new AtomicInteger();
 
         @Override
-        public CompletableFuture<DenseResult> submit(byte[] image) {
+        public CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired) {
             int count = SUBMITTED.incrementAndGet();
             if (count == 9 || count == 17) {
                 throw new IllegalStateException("fails on purpose at frame " + count);
             }
-            return engine.submit(image);
+            return engine.submit(image, expired);
         }
 
         @Override
@@ -137,8 +139,13 @@ class RecoveryITCase {
         }
 
         @Override
-        public int preferredInFlight() {
-            return engine.preferredInFlight();
+        public int maxBatch() {
+            return engine.maxBatch();
+        }
+
+        @Override
+        public ModelHealth health() {
+            return engine.health();
         }
 
         @Override

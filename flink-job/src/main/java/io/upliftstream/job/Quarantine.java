@@ -1,0 +1,191 @@
+package io.upliftstream.job;
+
+import java.io.FileNotFoundException;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.OutputStreamWriter;
+import java.io.Reader;
+import java.io.Writer;
+import java.net.URLEncoder;
+import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Properties;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import org.apache.flink.core.fs.FSDataInputStream;
+import org.apache.flink.core.fs.FileSystem;
+import org.apache.flink.core.fs.FileSystem.WriteMode;
+import org.apache.flink.core.fs.Path;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Finds the frame that crashes the process natively, which would otherwise come back with every restart.
+ *
+ * <p>A note for every partition, in a directory that outlives the process, counts the starts at the same offset. After
+ * some of them frames are worked on one at a time, each named in the note before, until a checkpoint is complete. A frame
+ * that was being worked on alone in two processes that died is held back from then on.
+ *
+ * <p>Limits: subtasks in one process work at the same time, so a frame of another subtask may be held back with the guilty
+ * one; and so may one at which a process was killed from outside twice.
+ */
+final class Quarantine {
+    private static final Logger LOG = LoggerFactory.getLogger(Quarantine.class);
+    private static final long NONE = -1;
+
+    /** Processes that must have died at a frame alone: one may have been killed from outside. */
+    private static final int DEATHS = 2;
+
+    private final Path directory;
+    private final int restarts;
+    private final Map<Integer, Note> notes = new HashMap<>();
+    private boolean careful;
+
+    /** What is known of a partition since it was first read from {@code offset} on. */
+    private static final class Note {
+        private long offset;
+        private long timestampMillis;
+        private int starts;
+        private long trying = NONE;
+        private long suspect = NONE;
+        private int deaths;
+        private Set<Long> held = new TreeSet<>();
+    }
+
+    /**
+     * Reads nothing yet.
+     *
+     * @param directory that every process which may run the subtask reaches
+     * @param job a name that no other job with this directory has
+     * @param restarts at the same offset after which frames are worked on one at a time; 0 for never
+     */
+    Quarantine(String directory, String job, int restarts) {
+        this.directory = new Path(new Path(directory), URLEncoder.encode(job, StandardCharsets.UTF_8));
+        this.restarts = restarts;
+    }
+
+    /** Takes note of a frame's partition when its first frame comes. */
+    void arrived(RawFrame frame) throws IOException {
+        if (restarts == 0 || notes.containsKey(frame.partition())) {
+            return;
+        }
+        Note note = read(frame)
+                .filter(before -> before.offset == frame.offset() && before.timestampMillis == frame.timestampMillis())
+                .orElseGet(Note::new);
+        note.offset = frame.offset();
+        note.timestampMillis = frame.timestampMillis();
+        note.starts++;
+        if (note.trying != NONE) {
+            note.deaths = note.trying == note.suspect ? note.deaths + 1 : 1;
+            note.suspect = note.trying;
+            note.trying = NONE;
+            if (note.deaths >= DEATHS) {
+                LOG.error(
+                        "{} partition {}: the process ended {} times while the frame at offset {} alone was worked on; it"
+                                + " is held back",
+                        frame.topic(),
+                        frame.partition(),
+                        note.deaths,
+                        note.suspect);
+                note.held.add(note.suspect);
+            }
+        }
+        notes.put(frame.partition(), note);
+        write(frame, note);
+        if (note.starts > restarts) {
+            LOG.warn(
+                    "{} partition {}: start {} at offset {}; frames are worked on one at a time until the next checkpoint",
+                    frame.topic(),
+                    frame.partition(),
+                    note.starts,
+                    note.offset);
+            careful = true;
+        }
+    }
+
+    /** Whether frames are to be worked on one at a time. */
+    boolean careful() {
+        return careful;
+    }
+
+    /** Whether a frame is held back. */
+    boolean holds(RawFrame frame) {
+        Note note = notes.get(frame.partition());
+        return note != null && note.held.contains(frame.offset());
+    }
+
+    /** To be called before work on a frame. */
+    void begin(RawFrame frame) throws IOException {
+        note(frame, frame.offset());
+    }
+
+    /** To be called after it, whatever came of it but the end of the process. */
+    void end(RawFrame frame) throws IOException {
+        note(frame, NONE);
+    }
+
+    private void note(RawFrame frame, long trying) throws IOException {
+        Note note = notes.get(frame.partition());
+        if (careful && note != null) {
+            note.trying = trying;
+            write(frame, note);
+        }
+    }
+
+    /** A restart would begin behind what made this one careful. */
+    void checkpointed() {
+        careful = false;
+    }
+
+    private Path path(RawFrame frame) {
+        return new Path(directory, frame.topic() + "-" + frame.partition());
+    }
+
+    private Optional<Note> read(RawFrame frame) throws IOException {
+        Path path = path(frame);
+        try (FSDataInputStream in = path.getFileSystem().open(path);
+                Reader reader = new InputStreamReader(in, StandardCharsets.UTF_8)) {
+            Properties properties = new Properties();
+            properties.load(reader);
+            Note note = new Note();
+            note.offset = Long.parseLong(properties.getProperty("offset", ""));
+            note.timestampMillis = Long.parseLong(properties.getProperty("timestampMillis", ""));
+            note.starts = Integer.parseInt(properties.getProperty("starts", ""));
+            note.trying = Long.parseLong(properties.getProperty("trying", ""));
+            note.suspect = Long.parseLong(properties.getProperty("suspect", ""));
+            note.deaths = Integer.parseInt(properties.getProperty("deaths", ""));
+            Pattern.compile(" ")
+                    .splitAsStream(properties.getProperty("held", ""))
+                    .filter(offset -> !offset.isEmpty())
+                    .map(Long::valueOf)
+                    .forEach(note.held::add);
+            return Optional.of(note);
+        } catch (FileNotFoundException e) {
+            return Optional.empty();
+        } catch (NumberFormatException e) { // the process died while it wrote
+            LOG.warn("{} is damaged and is begun anew", path, e);
+            return Optional.empty();
+        }
+    }
+
+    private void write(RawFrame frame, Note note) throws IOException {
+        Properties properties = new Properties();
+        properties.setProperty("offset", String.valueOf(note.offset));
+        properties.setProperty("timestampMillis", String.valueOf(note.timestampMillis));
+        properties.setProperty("starts", String.valueOf(note.starts));
+        properties.setProperty("trying", String.valueOf(note.trying));
+        properties.setProperty("suspect", String.valueOf(note.suspect));
+        properties.setProperty("deaths", String.valueOf(note.deaths));
+        properties.setProperty("held", note.held.stream().map(String::valueOf).collect(Collectors.joining(" ")));
+        Path path = path(frame);
+        FileSystem files = path.getFileSystem();
+        files.mkdirs(directory);
+        try (Writer writer = new OutputStreamWriter(files.create(path, WriteMode.OVERWRITE), StandardCharsets.UTF_8)) {
+            properties.store(writer, null);
+        }
+    }
+}
