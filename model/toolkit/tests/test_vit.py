@@ -12,6 +12,8 @@ from test_model import SMALL as SMALL_MODEL
 from test_model import write
 
 from uplift_toolkit.checkpoints import DIALECTS, in_dialect, load_vit
+from uplift_toolkit.export import trace
+from uplift_toolkit.graph import BackboneGraph
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
 from uplift_toolkit.vit import MODELS, ViT, ViTConfig, rotary_periods
@@ -288,6 +290,20 @@ def test_timm_models_that_do_not_fit(timm, tmp_path):
         DenseModel(ModelConfig.load(write(tmp_path, backbone=backbone, **changes)))
     backbone |= {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     DenseModel(ModelConfig.load(write(tmp_path, backbone=backbone, **changes)))
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_tiny_patch16_dinov3_qkvb"])
+@torch.inference_mode()
+def test_timm_models_are_exported_for_any_batch(timm, tmp_path, name):
+    backbone = {"timm": {"name": name, "dim": 192, "patch": 16, "size": [32, 48]}}
+    backbone |= {} if "dino" in name else {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    changes = {"input": {"width": 48, "height": 32}, "upsampler": {**SMALL_MODEL["upsampler"], "steps": 4}}
+    model = randomise(DenseModel(ModelConfig.load(write(tmp_path, backbone=backbone, **changes))))
+    graph = BackboneGraph(model, torch.float32)
+    frames = torch.randint(0, 256, (3, 32, 48, 3), dtype=torch.uint8)
+    traced = trace(graph, frames[:2])
+    for n in (1, 2, 3):
+        torch.testing.assert_close(traced(frames[:n]), graph(frames)[:n], rtol=1e-4, atol=1e-4)
 
 
 def test_without_timm_the_error_says_what_to_install():
