@@ -97,6 +97,9 @@ final class DemoCommand implements Callable<Integer> {
             description = "An option of the job or of Flink, such as uplift.output.tensor.dtype=int8; repeatable.")
     private List<String> set = new ArrayList<>();
 
+    @Option(names = "--no-browser", description = "No live page (see uplift view) while it runs.")
+    private boolean noBrowser;
+
     @Override
     public Integer call() throws Exception {
         require(cameras == null || (cameras >= 1 && cameras <= 64), "--cameras", cameras, "1 to 64");
@@ -117,7 +120,8 @@ final class DemoCommand implements Callable<Integer> {
                 Integer.parseInt(size.substring(x + 1)),
                 framesPerSecond,
                 seed,
-                set);
+                set,
+                !noBrowser);
         Progress progress = new Progress(System.out, Boolean.getBoolean("uplift.terminal"));
         Summary summary = Demo.run(options, progress);
         progress.say(describe(summary));

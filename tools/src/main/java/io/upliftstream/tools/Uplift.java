@@ -32,6 +32,7 @@ import picocli.CommandLine.ScopeType;
             "  uplift demo --input street.mp4          the same with a video of yours",
             "  uplift infer --input photos --output out   pictures and arrays of single images",
             "  uplift run --config job.yaml            the job against a Kafka that you have",
+            "  uplift view --config job.yaml           a live page of what it says",
             "",
             "Exit codes: 0 done, 1 failed, 2 a wrong option or configuration, 3 surroundings that are not as expected"
                     + " (broker, topic, file, bundle).",
@@ -40,6 +41,7 @@ import picocli.CommandLine.ScopeType;
         subcommands = {
             DemoCommand.class,
             RunCommand.class,
+            ViewCommand.class,
             InferCommand.class,
             ModelCommand.class,
             BenchCommand.class,

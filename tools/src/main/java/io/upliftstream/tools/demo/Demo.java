@@ -22,7 +22,10 @@ import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.picture.Grid;
+import io.upliftstream.tools.view.ViewServer;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.time.Duration;
@@ -108,11 +111,18 @@ public final class Demo {
 
     private Summary run(EmbeddedKafka kafka, List<Camera> cameras) throws IOException {
         List<String> outputs = createTopics(kafka, cameras.size());
-        try (CameraPublisher publisher = publisher(cameras);
+        try (ViewServer view = options.page() ? view() : null;
+                CameraPublisher publisher = publisher(cameras);
                 EmbeddedFlink flink =
                         new EmbeddedFlink(settings.flinkConfiguration(), settings.get(JobSettings.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
+            if (view != null) {
+                progress.say("Watch it, while it runs, at " + view.page());
+                if (Boolean.getBoolean("uplift.terminal")) {
+                    view.openBrowser();
+                }
+            }
             progress.say("Starting Flink …");
             EmbeddedFlink.Job job = flink.submit(env);
             progress.say("Loading " + bundle + " … (Flink's page: " + flink.webPage() + ")");
@@ -125,6 +135,18 @@ public final class Demo {
             job.cancel();
         }
         return finish();
+    }
+
+    private ViewServer view() throws IOException {
+        try {
+            return new ViewServer(
+                    settings,
+                    bundle.labels(),
+                    new InetSocketAddress(InetAddress.getLoopbackAddress(), ViewServer.PORT));
+        } catch (IOException e) { // the port is taken
+            return new ViewServer(
+                    settings, bundle.labels(), new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+        }
     }
 
     private List<String> createTopics(EmbeddedKafka kafka, int partitions) throws IOException {

@@ -18,6 +18,7 @@ import org.jspecify.annotations.Nullable;
  * @param framesPerSecond of synthetic cameras: the pace in live mode, and of the street's own clock
  * @param seed of the first synthetic camera; the others follow
  * @param set further options of the job, {@code key=value}; they win
+ * @param page whether to serve a live page
  */
 public record DemoOptions(
         @Nullable Path input,
@@ -32,7 +33,8 @@ public record DemoOptions(
         int height,
         double framesPerSecond,
         long seed,
-        List<String> set) {
+        List<String> set,
+        boolean page) {
 
     static final int SYNTHETIC_FRAMES = 100;
 
@@ -54,7 +56,8 @@ public record DemoOptions(
                 360,
                 10,
                 20_000,
-                List.of());
+                List.of(),
+                false);
     }
 
     /** The same with another number of frames per camera. */
@@ -72,7 +75,8 @@ public record DemoOptions(
                 height,
                 framesPerSecond,
                 seed,
-                set);
+                set,
+                page);
     }
 
     long frames() {

@@ -105,7 +105,8 @@ class DemoITCase {
                 100,
                 20_000,
                 // At a hundred frames a second no model here keeps up with an age of 20 ms.
-                mode == JobSettings.Mode.LIVE ? List.of("uplift.max-age=20 ms") : List.of());
+                mode == JobSettings.Mode.LIVE ? List.of("uplift.max-age=20 ms") : List.of(),
+                false);
     }
 
     private static Shot shot(int width, int height) {

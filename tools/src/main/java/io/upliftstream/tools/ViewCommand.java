@@ -1,0 +1,86 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.model.Label;
+import io.upliftstream.model.ModelBundle;
+import io.upliftstream.tools.view.ViewServer;
+import java.net.InetSocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code uplift view}. */
+@Command(
+        name = "view",
+        description = "A live page of the job's topics: every camera with its segmentation, features as colours, depth;"
+                + " click a pixel to see what is like it; latency, rates, drops and failures. It only reads, and a slow"
+                + " browser slows nothing. Ctrl-C ends it.",
+        footer = {
+            "",
+            "Examples:",
+            "  uplift view --config job.yaml",
+            "  uplift view --bootstrap-servers broker:9092 --port 8090",
+            "",
+            "Class names and colours come from the bundle in uplift.model.bundle (without --config: the street bundle), or, if",
+            "there is no such directory, from the records."
+        })
+final class ViewCommand implements Callable<Integer> {
+    @Option(names = "--config", paramLabel = "FILE", description = "The job's options: topics, Kafka, bundle.")
+    private @Nullable Path config;
+
+    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "One option; repeatable, wins over the file.")
+    private List<String> set = new ArrayList<>();
+
+    @Option(names = "--bootstrap-servers", paramLabel = "HOST:PORT", description = "The job's Kafka.")
+    private @Nullable String bootstrapServers;
+
+    @Option(
+            names = "--host",
+            paramLabel = "ADDRESS",
+            defaultValue = "127.0.0.1",
+            description = "Where to listen (default: ${DEFAULT-VALUE}, this machine alone). Anyone who reaches another"
+                    + " address sees the cameras: there is no log-in.")
+    private String host = "127.0.0.1";
+
+    @Option(
+            names = "--port",
+            paramLabel = "N",
+            defaultValue = "8090",
+            description = "0 for any free one (default: ${DEFAULT-VALUE}).")
+    private int port = 8090;
+
+    @Option(names = "--no-browser", description = "Only print the address.")
+    private boolean noBrowser;
+
+    @Override
+    public Integer call() throws Exception {
+        List<String> assignments = new ArrayList<>(set);
+        if (bootstrapServers != null) {
+            assignments.add(JobSettings.BOOTSTRAP_SERVERS.key() + "=" + bootstrapServers);
+        }
+        if (config == null
+                && !System.getenv().containsKey(JobSettings.environmentName(JobSettings.MODEL_BUNDLE.key()))) {
+            assignments.add(0, JobSettings.MODEL_BUNDLE.key() + "=" + new ModelOption().bundle());
+        }
+        JobSettings settings = JobSettings.load(config, System.getenv(), assignments);
+        List<Label> labels = Files.isDirectory(settings.bundle())
+                ? ModelBundle.load(settings.bundle()).labels()
+                : List.of();
+        try (ViewServer server = new ViewServer(settings, labels, new InetSocketAddress(host, port))) {
+            System.out.println("Watching at " + server.page() + " (Ctrl-C ends)");
+            if (!noBrowser) {
+                server.openBrowser();
+            }
+            new CountDownLatch(1).await();
+        } catch (InterruptedException e) {
+            return 0; // Ctrl-C
+        }
+        return 0;
+    }
+}

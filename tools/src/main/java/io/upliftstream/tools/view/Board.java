@@ -1,0 +1,75 @@
+package io.upliftstream.tools.view;
+
+import io.upliftstream.schemas.RecordHeader;
+import io.upliftstream.schemas.SegmentationRecord;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import org.apache.avro.specific.SpecificRecord;
+
+/**
+ * The last moments of every camera. Browsers come for what is newer than what they have: a slow one skips moments, a
+ * dead one costs nothing, and none can hold back the feed.
+ */
+final class Board {
+    /** Moments that stay, so that a link to a frame works for a while without a search. */
+    private static final int KEPT = 64;
+
+    private final Map<String, Moment> latest = new TreeMap<>();
+    private final Deque<Moment> kept = new ArrayDeque<>();
+    private long number;
+
+    synchronized void show(RecordHeader header, List<SpecificRecord> records) {
+        Moment moment = new Moment(++number, header, records);
+        latest.put(moment.camera(), moment);
+        kept.addLast(moment);
+        if (kept.size() > KEPT) {
+            kept.removeFirst();
+        }
+        notifyAll();
+    }
+
+    /**
+     * The latest moment of every camera that has one newer than a number; waits for the first if there is none.
+     *
+     * @return empty if none came in time
+     */
+    synchronized List<Moment> after(long seen, Duration patience) throws InterruptedException {
+        long end = System.nanoTime() + patience.toNanos();
+        while (number <= seen) {
+            long left = (end - System.nanoTime()) / 1_000_000;
+            if (left <= 0) {
+                return List.of();
+            }
+            wait(left);
+        }
+        return latest.values().stream().filter(moment -> moment.number() > seen).toList();
+    }
+
+    synchronized Optional<Moment> find(int partition, long offset) {
+        return kept.stream()
+                .filter(moment -> moment.source().getPartition() == partition
+                        && moment.source().getOffset() == offset)
+                .findFirst();
+    }
+
+    /** Number of the newest moment. */
+    synchronized long number() {
+        return number;
+    }
+
+    /** Names of the classes, label 0 first, as the newest record has them; empty if none names them. */
+    synchronized List<String> classNames() {
+        return latest.values().stream()
+                .flatMap(moment -> moment.records().stream())
+                .filter(SegmentationRecord.class::isInstance)
+                .map(record -> ((SegmentationRecord) record).getClassNames())
+                .filter(names -> !names.isEmpty())
+                .findFirst()
+                .orElse(List.of());
+    }
+}

@@ -1,0 +1,125 @@
+package io.upliftstream.tools.view;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.ToDoubleFunction;
+
+/** What came on the topics, second by second, for the last five minutes; and in all. */
+final class Statistics {
+    private static final int SECONDS = 300;
+    private static final int MAX_LATENCIES = 4096;
+
+    private static final class Second {
+        long epoch;
+        int results;
+        long dropped;
+        long failed;
+        final double[] latencies = new double[MAX_LATENCIES];
+
+        void begin(long second) {
+            epoch = second;
+            results = 0;
+            dropped = 0;
+            failed = 0;
+        }
+
+        /** Milliseconds; NaN if no result came. */
+        double percentile(double share) {
+            int count = Math.min(results, MAX_LATENCIES);
+            if (count == 0) {
+                return Double.NaN;
+            }
+            double[] sorted = Arrays.copyOf(latencies, count);
+            Arrays.sort(sorted);
+            return sorted[(int) Math.min(count - 1, Math.floor(share * count))];
+        }
+    }
+
+    private static final class Camera {
+        long results;
+        long dropped;
+        long failed;
+    }
+
+    private final Second[] seconds = new Second[SECONDS];
+    private final Map<String, Camera> cameras = new TreeMap<>();
+    private final Map<String, Long> dropReasons = new TreeMap<>();
+    private final Map<String, Long> failureReasons = new TreeMap<>();
+
+    Statistics() {
+        Arrays.setAll(seconds, i -> new Second());
+    }
+
+    private Second second(long epoch) {
+        Second second = seconds[Math.floorMod(epoch, SECONDS)];
+        if (second.epoch != epoch) {
+            second.begin(epoch);
+        }
+        return second;
+    }
+
+    /** @param latencyMillis from capture until it was read here */
+    synchronized void result(String camera, long epochSecond, double latencyMillis) {
+        Second second = second(epochSecond);
+        if (second.results < MAX_LATENCIES) {
+            second.latencies[second.results] = latencyMillis;
+        }
+        second.results++;
+        camera(camera).results++;
+    }
+
+    synchronized void dropped(String camera, long epochSecond, String reason, long count) {
+        second(epochSecond).dropped += count;
+        dropReasons.merge(reason, count, Long::sum);
+        camera(camera).dropped += count;
+    }
+
+    synchronized void failed(String camera, long epochSecond, String reason) {
+        second(epochSecond).failed++;
+        failureReasons.merge(reason, 1L, Long::sum);
+        camera(camera).failed++;
+    }
+
+    private Camera camera(String name) {
+        return cameras.computeIfAbsent(name, key -> new Camera());
+    }
+
+    /** Everything, as JSON's maps and lists; the series end with the last whole second. */
+    synchronized Map<String, Object> about(long nowSecond) {
+        List<Second> past = new ArrayList<>();
+        List<Long> epochs = new ArrayList<>();
+        for (long epoch = nowSecond - SECONDS + 1; epoch < nowSecond; epoch++) {
+            past.add(second(epoch));
+            epochs.add(epoch);
+        }
+        Map<String, Object> about = new LinkedHashMap<>();
+        about.put("seconds", epochs);
+        about.put("rate", series(past, second -> second.results));
+        about.put("p50", series(past, second -> second.percentile(0.5)));
+        about.put("p95", series(past, second -> second.percentile(0.95)));
+        about.put("p99", series(past, second -> second.percentile(0.99)));
+        about.put("dropped", series(past, second -> second.dropped));
+        about.put("failed", series(past, second -> second.failed));
+        Map<String, Object> each = new LinkedHashMap<>();
+        cameras.forEach((name, camera) ->
+                each.put(name, Map.of("results", camera.results, "dropped", camera.dropped, "failed", camera.failed)));
+        about.put("cameras", each);
+        about.put("dropReasons", dropReasons);
+        about.put("failureReasons", failureReasons);
+        return about;
+    }
+
+    /** NaN is null in JSON, a gap in a plot. */
+    private static List<Double> series(List<Second> seconds, ToDoubleFunction<Second> value) {
+        List<Double> series = new ArrayList<>();
+        for (Second second : seconds) {
+            double number = value.applyAsDouble(second);
+            series.add(Double.isNaN(number) ? null : number);
+        }
+        return series;
+    }
+}
