@@ -63,13 +63,14 @@ class BoundaryF:
     def add(self, truth: Tensor, predicted: Tensor) -> None:
         known = truth != VOID
         true = self._boundaries(truth.long(), known)
-        found = self._boundaries(predicted.long(), torch.ones_like(known)) & known[:, None]
-        near_true, near_found = self._widened(true), self._widened(found)
-        for row, pixels in zip(self.counts, (found & near_true, found, true & near_found, true), strict=True):
-            row += pixels.sum(dim=(0, 2, 3))
+        found = self._boundaries(predicted.long(), torch.ones_like(known)).where(known, -1)
+        for row, pixels in zip(
+            self.counts, (self._met(found, true), found, self._met(true, found), true), strict=True
+        ):
+            row += torch.bincount(pixels[pixels >= 0], minlength=self.classes)
 
     def _boundaries(self, labels: Tensor, known: Tensor) -> Tensor:
-        """[N,H,W] to the boundary pixels of every class, bool [N,classes,H,W]."""
+        """[N,H,W] with the class where a boundary is, -1 elsewhere."""
         edge = torch.zeros_like(known)
         for axis in (1, 2):
             size = labels.shape[axis] - 1
@@ -77,13 +78,17 @@ class BoundaryF:
             differs = (a != b) & known.narrow(axis, 0, size) & known.narrow(axis, 1, size)
             edge.narrow(axis, 0, size).logical_or_(differs)
             edge.narrow(axis, 1, size).logical_or_(differs)
-        classes = torch.arange(self.classes)[:, None, None]
-        return (labels[:, None] == classes) & edge[:, None]
+        return labels.where(edge, -1)
 
-    def _widened(self, pixels: Tensor) -> Tensor:
-        side = 2 * self.tolerance + 1
-        wide = F.max_pool2d(pixels.float(), (side, 1), stride=1, padding=(self.tolerance, 0))
-        return F.max_pool2d(wide, (1, side), stride=1, padding=(0, self.tolerance)) > 0
+    def _met(self, ours: Tensor, others: Tensor) -> Tensor:
+        """Our boundary pixels that have one of the others of the same class nearby, -1 elsewhere."""
+        reach, (h, w) = self.tolerance, ours.shape[1:]
+        padded = F.pad(others, (reach,) * 4, value=-1)
+        near = torch.zeros_like(ours, dtype=torch.bool)
+        for y in range(2 * reach + 1):
+            for x in range(2 * reach + 1):
+                near |= padded[:, y : y + h, x : x + w] == ours
+        return ours.where(near, -1)
 
     def report(self) -> dict[str, Any]:
         right, found, met, true = self.counts.double()
