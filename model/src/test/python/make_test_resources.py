@@ -82,7 +82,11 @@ class Backbone(nn.Module):
 
 
 class Upsampler(nn.Module):
-    """One head of every kind. A frame whose first byte is 251 is answered with infinity; 253 raises."""
+    """One head of every kind.
+
+    A frame whose first byte is 251 is answered with infinity; 253 raises; 254 takes more memory than there is unless it
+    is alone in its batch.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,6 +97,8 @@ class Upsampler(nn.Module):
         first = frames[:, 0, 0, 0]
         if bool((first == 253).any()):
             raise ValueError("the first byte is 253")
+        if bool((first == 254).any()) and frames.shape[0] > 1:
+            features = features + torch.zeros([1 << 50]).sum()
         large = features.repeat_interleave(4, 2).repeat_interleave(4, 3)
         probability = self.classes(large).softmax(1)
         confidence, labels = probability.max(1)

@@ -14,7 +14,6 @@ import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
-import org.assertj.core.api.InstanceOfAssertFactories;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -35,7 +34,7 @@ class StartupITCase {
         kafka.close();
     }
 
-    private record Outcome(int exitCode, String errors) {}
+    record Outcome(int exitCode, String errors) {}
 
     private static Outcome uplift(String... arguments) {
         StringWriter errors = new StringWriter();
@@ -43,7 +42,7 @@ class StartupITCase {
         return new Outcome(exitCode, errors.toString());
     }
 
-    private static Outcome run(String... settings) {
+    static Outcome run(String... settings) {
         return uplift(
                 Stream.concat(Stream.of("run"), Stream.of(settings).flatMap(setting -> Stream.of("--set", setting)))
                         .toArray(String[]::new));
@@ -63,6 +62,23 @@ class StartupITCase {
                 .as("one sentence and no stack trace")
                 .hasSize(1);
         assertThat(outcome.errors()).startsWith("uplift: ").contains("expected").contains(parts);
+    }
+
+    /** That the outcome is one of the rows of docs/troubleshooting.md, names of this run aside. */
+    static void assertDocumented(Outcome outcome, int exitCode, String broker, String bundle) throws IOException {
+        assertThat(outcome.exitCode()).as(outcome.errors()).isEqualTo(exitCode);
+        String sentence = outcome.errors()
+                .strip()
+                .replaceFirst("^uplift: ", "")
+                .replace(broker, "BROKER")
+                .replace(bundle, "BUNDLE")
+                .replaceFirst("[0-9a-f]{64}", "FOUND")
+                .replaceFirst("[0-9a-f]{64}", "EXPECTED");
+        try (Stream<String> lines = Files.lines(Path.of("..", "docs", "troubleshooting.md"))) {
+            assertThat(lines.anyMatch(line -> line.endsWith("| `" + sentence + "` | " + exitCode + " |")))
+                    .as("documented: " + sentence)
+                    .isTrue();
+        }
     }
 
     @Test
@@ -95,18 +111,30 @@ class StartupITCase {
     }
 
     @Test
-    void missingTopic() {
-        assertSentence(
-                run(broker(), bundle(Topics.BUNDLE), "uplift.input.topic=nowhere"), 3, "nowhere", "an existing topic");
+    void missingInputTopic() throws IOException {
+        assertDocumented(
+                run(broker(), bundle(Topics.BUNDLE), "uplift.input.topic=nowhere"),
+                3,
+                kafka.bootstrapServers(),
+                "no bundle");
     }
 
     @Test
-    void moreParallelismThanPartitions() {
-        assertSentence(
+    void missingOutputTopic() throws IOException {
+        assertDocumented(
+                run(broker(), bundle(Topics.BUNDLE), "uplift.input.topic=two-partitions"),
+                3,
+                kafka.bootstrapServers(),
+                "no bundle");
+    }
+
+    @Test
+    void moreParallelismThanPartitions() throws IOException {
+        assertDocumented(
                 run(broker(), bundle(Topics.BUNDLE), "uplift.input.topic=two-partitions", "uplift.parallelism=3"),
                 2,
-                "uplift.parallelism: 3",
-                "<= 2");
+                kafka.bootstrapServers(),
+                "no bundle");
     }
 
     @Test
@@ -115,30 +143,56 @@ class StartupITCase {
         try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             port = free.getLocalPort();
         }
-        assertSentence(
+        assertDocumented(
                 run(
                         "uplift.kafka.bootstrap-servers=127.0.0.1:" + port,
                         "uplift.kafka.timeout=500 ms",
                         bundle(Topics.BUNDLE)),
                 3,
-                "127.0.0.1:" + port);
+                "127.0.0.1:" + port,
+                "no bundle");
     }
 
     @Test
-    void missingBundle(@TempDir Path directory) {
-        Outcome outcome = run(broker(), bundle(directory));
-        assertThat(outcome.exitCode()).isEqualTo(3);
-        assertThat(outcome.errors().lines().toList())
-                .hasSize(1)
-                .first(InstanceOfAssertFactories.STRING)
-                .contains(directory.toString(), "manifest.json is missing");
+    void missingBundle(@TempDir Path directory) throws IOException {
+        assertDocumented(run(broker(), bundle(directory)), 3, kafka.bootstrapServers(), directory.toString());
     }
 
     @Test
-    void corruptBundle(@TempDir Path directory) throws IOException {
+    void anotherBundleThanThePinnedOne() throws IOException {
+        assertDocumented(
+                run(broker(), bundle(Topics.BUNDLE), "uplift.model.sha256=" + "0".repeat(64)),
+                3,
+                kafka.bootstrapServers(),
+                Topics.BUNDLE.toString());
+    }
+
+    @Test
+    void missingGpu() throws IOException {
+        for (String output : List.of("segmentation", "features", "depth", "failures", "dropped")) {
+            kafka.createTopic("gpu-" + output, 1, Map.of());
+        }
+        assertDocumented(
+                run(
+                        broker(),
+                        bundle(Topics.BUNDLE),
+                        "uplift.model.device=cuda:7",
+                        "uplift.input.topic=two-partitions",
+                        "uplift.output.segmentation.topic=gpu-segmentation",
+                        "uplift.output.features.topic=gpu-features",
+                        "uplift.output.regression.topic=gpu-depth",
+                        "uplift.output.failures.topic=gpu-failures",
+                        "uplift.output.dropped.topic=gpu-dropped"),
+                3,
+                kafka.bootstrapServers(),
+                "no bundle");
+    }
+
+    @Test
+    void changedBundle(@TempDir Path directory) throws IOException {
         copy(Topics.BUNDLE, directory);
         Files.write(directory.resolve("labels.json"), new byte[] {'\n'}, StandardOpenOption.APPEND);
-        assertSentence(run(broker(), bundle(directory)), 3, "labels.json", "SHA-256");
+        assertDocumented(run(broker(), bundle(directory)), 3, kafka.bootstrapServers(), directory.toString());
         assertSentence(uplift("model", "show", directory.toString()), 3, "labels.json", "SHA-256");
         assertSentence(
                 uplift("infer", "--bundle", directory.toString(), "--input", "pom.xml", "--output", "target"),

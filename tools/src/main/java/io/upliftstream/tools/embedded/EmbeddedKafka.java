@@ -7,6 +7,7 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -45,8 +46,14 @@ public final class EmbeddedKafka implements AutoCloseable {
     private final KafkaRaftServer server;
     private final ScratchDirectory directory;
     private final String bootstrapServers;
+    private final Map<String, String> clientSettings;
 
-    private EmbeddedKafka(KafkaRaftServer server, ScratchDirectory directory, String bootstrapServers) {
+    private EmbeddedKafka(
+            KafkaRaftServer server,
+            ScratchDirectory directory,
+            String bootstrapServers,
+            Map<String, String> clientSettings) {
+        this.clientSettings = clientSettings;
         this.server = server;
         this.directory = directory;
         this.bootstrapServers = bootstrapServers;
@@ -54,12 +61,23 @@ public final class EmbeddedKafka implements AutoCloseable {
 
     /** Starts a broker; two seconds or so. */
     public static EmbeddedKafka start() throws IOException {
+        return start(Map.of(), Map.of());
+    }
+
+    /**
+     * Starts a broker with settings of its own, such as a listener with TLS.
+     *
+     * @param brokerSettings win over the ones set here; the listener is called BROKER
+     * @param clientSettings what a client needs to be let in
+     */
+    public static EmbeddedKafka start(Map<String, String> brokerSettings, Map<String, String> clientSettings)
+            throws IOException {
         // The broker ends the process on a fatal fault unless told otherwise; here it is a guest.
         Exit.setExitProcedure(EmbeddedKafka::refuseExit);
         Exit.setHaltProcedure(EmbeddedKafka::refuseExit);
         for (int attempt = 1; ; attempt++) {
             try {
-                return startOnce();
+                return startOnce(brokerSettings, clientSettings);
             } catch (RuntimeException e) {
                 // The ports were free a moment ago; another process may have taken one since.
                 if (attempt == ATTEMPTS) {
@@ -70,14 +88,16 @@ public final class EmbeddedKafka implements AutoCloseable {
         }
     }
 
-    private static EmbeddedKafka startOnce() throws IOException {
+    private static EmbeddedKafka startOnce(Map<String, String> brokerSettings, Map<String, String> clientSettings)
+            throws IOException {
         ScratchDirectory directory = ScratchDirectory.create("uplift-kafka");
         int[] ports = freePorts();
         KafkaRaftServer server;
         try {
             format(directory.path());
-            server = new KafkaRaftServer(
-                    KafkaConfig.apply(settings(directory.path(), ports[0], ports[1]), false), Time.SYSTEM);
+            Map<String, String> settings = new HashMap<>(settings(directory.path(), ports[0], ports[1]));
+            settings.putAll(brokerSettings);
+            server = new KafkaRaftServer(KafkaConfig.apply(settings, false), Time.SYSTEM);
         } catch (Exception e) {
             directory.close();
             throw new IllegalStateException(e);
@@ -91,7 +111,7 @@ public final class EmbeddedKafka implements AutoCloseable {
             directory.close();
             throw e;
         }
-        return new EmbeddedKafka(server, directory, "127.0.0.1:" + ports[0]);
+        return new EmbeddedKafka(server, directory, "127.0.0.1:" + ports[0], clientSettings);
     }
 
     private static void format(Path directory) throws Exception {
@@ -164,9 +184,16 @@ public final class EmbeddedKafka implements AutoCloseable {
         }
     }
 
+    /** Brokers, and what else a client is to be told. */
+    public Map<String, Object> clientSettings() {
+        Map<String, Object> settings = new HashMap<>(clientSettings);
+        settings.put(CommonClientConfigs.BOOTSTRAP_SERVERS_CONFIG, bootstrapServers);
+        return settings;
+    }
+
     /** A client for everything else; the caller closes it. */
     public Admin admin() {
-        return Admin.create(Map.of(CommonClientConfigs.BOOTSTRAP_SERVERS_CONFIG, bootstrapServers));
+        return Admin.create(clientSettings());
     }
 
     /** Stops the broker and deletes its log. */
