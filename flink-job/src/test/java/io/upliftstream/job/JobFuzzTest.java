@@ -1,0 +1,87 @@
+package io.upliftstream.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.code_intelligence.jazzer.junit.FuzzTest;
+import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.schemas.SingleObject;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Whatever a record's value or an option says, the answer is a frame, settings, or one sentence. Runs the seeds as a test;
+ * docs/reliability.md says how to fuzz.
+ */
+class JobFuzzTest {
+    @TempDir
+    @SuppressWarnings("NullAway.Init")
+    static Path directory;
+
+    static Stream<byte[]> values() {
+        return Stream.of(
+                SingleObject.encode(TestFrames.record("north", 7)), TestFrames.jpeg((byte) 1, (byte) 2), new byte[0]);
+    }
+
+    @MethodSource("values")
+    @FuzzTest
+    void value(byte[] bytes) {
+        try {
+            Frame frame = new FrameParser(InputFormat.AUTO, 1L << 20).parse(TestFrames.raw(1, "camera", bytes));
+            assertThat(frame.cameraId()).isNotBlank();
+        } catch (FrameProblem problem) {
+            assertThat(problem).hasMessageContaining("expected");
+        }
+    }
+
+    static Stream<byte[]> assignments() {
+        return Stream.of(
+                        "uplift.mode=live\nuplift.max-age=500 ms\nuplift.parallelism=2",
+                        "uplift.frame.max-bytes=4 mb\nuplift.kafka.properties.security.protocol=SSL",
+                        "uplift.mode=dead",
+                        "state.backend.type=hashmap")
+                .map(text -> text.getBytes(StandardCharsets.UTF_8));
+    }
+
+    @MethodSource("assignments")
+    @FuzzTest
+    void assignment(byte[] lines) {
+        List<String> assignments =
+                new String(lines, StandardCharsets.UTF_8).lines().toList();
+        settings(() -> JobSettings.load(null, Map.of(), assignments));
+    }
+
+    static Stream<byte[]> files() {
+        return Stream.of(
+                        "uplift.mode: live\nuplift.max-age: 500 ms\n",
+                        "uplift:\n  model:\n    bundle: /models/street\n",
+                        "- a list",
+                        "a: [")
+                .map(text -> text.getBytes(StandardCharsets.UTF_8));
+    }
+
+    @MethodSource("files")
+    @FuzzTest
+    void file(byte[] yaml) throws IOException {
+        Path file = Files.write(directory.resolve("job.yaml"), yaml);
+        settings(() -> JobSettings.load(file, Map.of(), List.of()));
+    }
+
+    private interface Loading {
+        JobSettings load();
+    }
+
+    private static void settings(Loading loading) {
+        try {
+            assertThat(loading.load().get(JobSettings.MODE)).isNotNull();
+        } catch (StartupException e) {
+            assertThat(e.exitCode()).isBetween(2, 3);
+        }
+    }
+}

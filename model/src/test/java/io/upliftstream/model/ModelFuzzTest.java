@@ -1,0 +1,73 @@
+package io.upliftstream.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.code_intelligence.jazzer.junit.FuzzTest;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Whatever a camera sends or a bundle says, the answer is a frame, a bundle, or an exception that says what was expected.
+ * Runs the seeds as a test; docs/reliability.md says how to fuzz.
+ */
+class ModelFuzzTest {
+    private static final long MAX_PIXELS = 4L << 20;
+
+    @TempDir
+    @SuppressWarnings("NullAway.Init")
+    static Path directory;
+
+    @SuppressWarnings("NullAway.Init")
+    private static Path bundle;
+
+    @BeforeAll
+    static void copyBundle() throws IOException {
+        bundle = TestBundles.copyOfTiny(directory);
+    }
+
+    static Stream<byte[]> images() throws IOException {
+        List<byte[]> images = new ArrayList<>();
+        try (Stream<Path> files = Files.list(Path.of("src", "test", "resources", "images"))) {
+            for (Path file : files.filter(file -> !file.toString().endsWith(".rgb"))
+                    .sorted()
+                    .toList()) {
+                images.add(Files.readAllBytes(file));
+            }
+        }
+        return images.stream();
+    }
+
+    @MethodSource("images")
+    @FuzzTest
+    void image(byte[] bytes) {
+        InputSpec input = new InputSpec(48, 32, Fit.LETTERBOX, 1);
+        try {
+            DecodedFrame frame = new FrameDecoder(input, MAX_PIXELS).decode(bytes);
+            assertThat(frame.rgb().remaining()).isEqualTo(input.frameBytes());
+        } catch (FrameException e) {
+            assertThat(e).hasMessageContaining("expected");
+        }
+    }
+
+    static Stream<byte[]> manifests() throws IOException {
+        return Stream.of(Files.readAllBytes(TestBundles.TINY.resolve("manifest.json")));
+    }
+
+    @MethodSource("manifests")
+    @FuzzTest
+    void manifest(byte[] json) throws IOException {
+        Files.write(bundle.resolve("manifest.json"), json);
+        try {
+            assertThat(ModelBundle.load(bundle).heads()).isNotEmpty();
+        } catch (BundleException e) {
+            assertThat(e).hasMessageStartingWith("bundle ");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+package io.upliftstream.schemas;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.code_intelligence.jazzer.junit.FuzzTest;
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Whatever is on a topic, a codec returns what it promises or says that the record is malformed. Runs the seeds as a test;
+ * docs/reliability.md says how to fuzz.
+ */
+class CodecFuzzTest {
+    private static final int MAX_SIDE = 1 << 12;
+
+    static Stream<byte[]> records() {
+        return GoldenRecords.all().values().stream().map(SingleObject::encode);
+    }
+
+    @MethodSource("records")
+    @FuzzTest
+    void record(byte[] bytes) {
+        SingleObject.RECORDS.forEach(type -> {
+            try {
+                assertThat(SingleObject.encode(SingleObject.decode(bytes, type)))
+                        .as("a record that was read can be written")
+                        .isNotEmpty();
+            } catch (MalformedRecordException e) {
+                assertThat(e).hasMessageContaining("expected");
+            }
+        });
+    }
+
+    static Stream<byte[]> masks() {
+        return Stream.of(MaskEncoding.RLE, MaskEncoding.PNG, MaskEncoding.RAW_ZSTD)
+                .map(encoding -> MaskCodec.encode(encoding, GoldenRecords.labels(), 24, 16))
+                .map(mask -> join(mask.getData(), index(MaskEncoding.values(), mask.getEncoding()), 24, 16));
+    }
+
+    /** Encoding, width and height (a byte and two shorts), then the data. */
+    @MethodSource("masks")
+    @FuzzTest
+    void mask(byte[] bytes) {
+        if (bytes.length < 5) {
+            return;
+        }
+        ByteBuffer in = ByteBuffer.wrap(bytes);
+        MaskEncoding encoding = pick(MaskEncoding.values(), in.get());
+        Mask mask = new Mask(encoding, side(in), side(in), in.slice());
+        try {
+            assertThat(MaskCodec.decode(mask)).hasSize(mask.getWidth() * mask.getHeight());
+        } catch (MalformedRecordException e) {
+            assertThat(e).hasMessageContaining("expected");
+        }
+    }
+
+    static Stream<byte[]> tensors() {
+        float[] values = new float[2 * 3 * 4];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = i / 7f - 1;
+        }
+        return Stream.of(TensorType.FLOAT32, TensorType.FLOAT16, TensorType.INT8)
+                .flatMap(dtype -> Stream.of(Compression.NONE, Compression.ZSTD)
+                        .map(compression -> TensorCodec.encode(
+                                values,
+                                new TensorFormat(
+                                        List.of(2, 3, 4), TensorLayout.CHW, 4, null, dtype, true, compression))))
+                .map(tensor -> join(
+                        tensor.getData(),
+                        index(TensorType.values(), tensor.getDtype())
+                                | index(Compression.values(), tensor.getCompression()) << 2,
+                        2,
+                        3,
+                        4,
+                        tensor.getScales().size()));
+    }
+
+    /** Type, compression and layout (a byte), three sizes and the number of scales (shorts), then the data. */
+    @MethodSource("tensors")
+    @FuzzTest
+    void tensor(byte[] bytes) {
+        if (bytes.length < 9) {
+            return;
+        }
+        ByteBuffer in = ByteBuffer.wrap(bytes);
+        int kinds = in.get();
+        List<Integer> shape = List.of(side(in), side(in), side(in));
+        int scales = Math.max(0, side(in));
+        Tensor tensor = new Tensor(
+                shape,
+                pick(TensorLayout.values(), kinds >> 4),
+                pick(TensorType.values(), kinds & 3),
+                IntStream.range(0, scales).mapToObj(i -> 0.5f).toList(),
+                IntStream.range(0, scales).boxed().toList(),
+                4,
+                null,
+                pick(Compression.values(), kinds >> 2 & 3),
+                in.slice());
+        try {
+            assertThat(TensorCodec.toFloats(tensor)).hasSize(shape.get(0) * shape.get(1) * shape.get(2));
+        } catch (MalformedRecordException e) {
+            assertThat(e).hasMessageContaining("expected");
+        }
+    }
+
+    private static <T> T pick(T[] values, int index) {
+        return values[Math.floorMod(index, values.length)];
+    }
+
+    private static <T> int index(T[] values, T value) {
+        return List.of(values).indexOf(value);
+    }
+
+    /** What a schema allows, negative sizes too, but not so large that honest data would not fit the heap. */
+    private static int side(ByteBuffer in) {
+        return in.getShort() % MAX_SIDE;
+    }
+
+    private static byte[] join(ByteBuffer data, int first, int... shorts) {
+        ByteBuffer joined =
+                ByteBuffer.allocate(1 + 2 * shorts.length + data.remaining()).put((byte) first);
+        for (int each : shorts) {
+            joined.putShort((short) each);
+        }
+        return joined.put(data.duplicate()).array();
+    }
+}
