@@ -40,9 +40,7 @@ class DenseInferenceOperatorTest {
 
     @AfterEach
     void close() throws Exception {
-        for (int i = 0; i < engine.submitted.size(); i++) {
-            engine.answer(i); // the harness drains when it is closed
-        }
+        engine.answerAll(); // the harness drains when it is closed
         for (AutoCloseable harness : opened) {
             harness.close();
         }

@@ -17,6 +17,13 @@ final class TestingEngine implements FrameEngine {
     final List<CompletableFuture<DenseResult>> submitted = new CopyOnWriteArrayList<>();
     final List<BooleanSupplier> expired = new CopyOnWriteArrayList<>();
     volatile boolean closed;
+    private boolean answersAtOnce;
+
+    /** Answers what was submitted, and from now on at once. */
+    void answerAll() {
+        answersAtOnce = true;
+        submitted.forEach(answer -> answer.complete(TestFrames.result()));
+    }
 
     void answer(int submission) {
         submitted.get(submission).complete(TestFrames.result());
@@ -39,6 +46,9 @@ final class TestingEngine implements FrameEngine {
     public CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier isExpired) {
         CompletableFuture<DenseResult> answer = new CompletableFuture<>();
         submitted.add(answer);
+        if (answersAtOnce) {
+            answer.complete(TestFrames.result());
+        }
         expired.add(isExpired);
         return answer;
     }
