@@ -84,8 +84,8 @@ class Backbone(nn.Module):
 class Upsampler(nn.Module):
     """One head of every kind.
 
-    A frame whose first byte is 251 is answered with infinity; 253 raises; 254 takes more memory than there is unless it
-    is alone in its batch.
+    What a frame's first byte brings about: 250 ends the process natively, 251 is answered with infinity, 252 never
+    comes back, 253 raises, and 254 takes more memory than there is unless it is alone in its batch.
     """
 
     def __init__(self) -> None:
@@ -95,6 +95,10 @@ class Upsampler(nn.Module):
 
     def forward(self, frames: Tensor, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         first = frames[:, 0, 0, 0]
+        if bool((first == 250).any()):  # a length that is not checked: a segmentation fault
+            features = torch.segment_reduce(features, "sum", lengths=torch.tensor([1 << 40]), unsafe=True)
+        while bool((first == 252).any()):
+            features = features + 1
         if bool((first == 253).any()):
             raise ValueError("the first byte is 253")
         if bool((first == 254).any()) and frames.shape[0] > 1:

@@ -195,6 +195,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private void infer(Frame frame) throws IOException {
         RawFrame source = frame.source();
         if (quarantine.holds(source)) {
+            jobMetrics.frameQuarantined();
             enqueue(encoder.failure(source, frame, FrameProblem.quarantined()));
             return;
         }

@@ -23,7 +23,8 @@ final class DropRuns {
     }
 
     /**
-     * Consecutive frames of one camera in one partition, let go for one reason.
+     * Frames of one camera in one partition, let go for one reason, whose sequences follow each other without a gap: so no
+     * run covers a frame that ended in another way.
      *
      * @param maxAgeMillis greatest age in the run
      */
@@ -35,6 +36,7 @@ final class DropRuns {
 
         private boolean continuedBy(Run next) {
             return reason == next.reason
+                    && last.sequence() + 1 == next.first.sequence()
                     && last.source().partition() == next.first.source().partition()
                     && last.source().topic().equals(next.first.source().topic());
         }

@@ -38,6 +38,7 @@ final class JobMetrics {
     private final Counter in;
     private final Counter results;
     private final Counter failures;
+    private final Counter quarantined;
     private final Counter dropped;
     private final Counter aheadOfClock;
     private final Histogram decode;
@@ -65,6 +66,7 @@ final class JobMetrics {
         in = frames.counter("in");
         results = frames.counter("results");
         failures = frames.counter("failures");
+        quarantined = frames.counter("quarantined");
         dropped = frames.counter("dropped");
         aheadOfClock = frames.counter("aheadOfClock");
 
@@ -120,6 +122,11 @@ final class JobMetrics {
 
     void emittedFailure() {
         failures.inc();
+    }
+
+    /** A frame is held back; its failure is counted when it is emitted. */
+    void frameQuarantined() {
+        quarantined.inc();
     }
 
     void emitted(FrameOutcome.Dropped outcome) {

@@ -219,6 +219,26 @@ class DenseInferenceOperatorTest {
     }
 
     @Test
+    void noRunCoversAFrameThatEndedInAnotherWay() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                open("uplift.mode", "live", "uplift.max-age", "100 ms");
+        clock.millis = TestFrames.RECORDED + 150;
+        for (int i = 0; i < 7; i++) {
+            // Of the frame with sequence 3 nothing but its key can be read.
+            process(
+                    harness,
+                    i == 3 ? TestFrames.raw(1003, "north", new byte[] {1, 2, 3}) : TestFrames.cameraFrame("north", i));
+        }
+        process(harness, TestFrames.cameraFrame("north", 6)); // a camera that repeats itself
+        harness.prepareSnapshotPreBarrier(1);
+
+        assertThat(decode(harness, "failures", FrameFailure.class)).hasSize(1);
+        assertThat(decode(harness, "dropped", FrameDropped.class))
+                .extracting(run -> List.of(run.getHeader().getSequence(), run.getLastSequence(), run.getCount()))
+                .containsExactly(List.of(0L, 2L, 3L), List.of(4L, 6L, 3L), List.of(6L, 6L, 1L));
+    }
+
+    @Test
     void liveModeReadsOnAndLetsGoWhatGrewOldWhileItWaited() throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 open("uplift.mode", "live", "uplift.max-age", "100 ms", "uplift.queue.capacity", "1");

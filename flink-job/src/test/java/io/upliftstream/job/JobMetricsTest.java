@@ -31,6 +31,7 @@ class JobMetricsTest {
                         "frames.in",
                         "frames.results",
                         "frames.failures",
+                        "frames.quarantined",
                         "frames.dropped",
                         "frames.aheadOfClock",
                         "queue.inFlight",
@@ -58,6 +59,7 @@ class JobMetricsTest {
         metrics.emitted(
                 new FrameOutcome.Result(List.of(), frame, TestFrames.result().timings(), 5_000_000), 80);
         metrics.emittedFailure();
+        metrics.frameQuarantined();
         metrics.emitted(dropped("north", 7));
         metrics.drained(3_000_000);
         metrics.blocked(2_000_000);
@@ -65,6 +67,7 @@ class JobMetricsTest {
         assertThat(count("frames.in")).isEqualTo(2);
         assertThat(count("frames.results")).isEqualTo(1);
         assertThat(count("frames.failures")).isEqualTo(1);
+        assertThat(count("frames.quarantined")).isEqualTo(1);
         assertThat(count("frames.dropped")).isEqualTo(7);
         assertThat(gauge("queue.inFlight")).isEqualTo(3);
         assertThat(gauge("queue.waiting")).isEqualTo(2);

@@ -1,5 +1,6 @@
 package io.upliftstream.model;
 
+import com.sun.jna.NativeLibrary;
 import io.upliftstream.model.FrameException.Reason;
 import java.nio.ByteBuffer;
 import java.time.Duration;
@@ -135,6 +136,21 @@ public final class DenseService implements AutoCloseable {
                 OPEN.remove(shared.key);
                 shared.close();
             }
+        }
+    }
+
+    /**
+     * Ends the process: in order, or, if a call of the model hangs, at once. A call cannot be ended, and both an orderly end
+     * and Java's halt run the native library's destructors beneath it, which may crash.
+     */
+    public static void exit(int code) {
+        if (!MicroBatcher.stuck()) {
+            System.exit(code);
+        }
+        try {
+            NativeLibrary.getProcess().getFunction("_exit").invoke(new Object[] {code});
+        } finally { // where there is no such function
+            Runtime.getRuntime().halt(code);
         }
     }
 
@@ -276,11 +292,10 @@ public final class DenseService implements AutoCloseable {
             return new FrameException(Reason.MODEL_FAILED, "the model failed: " + message, cause);
         }
 
-        /** At once: an orderly end would wait for the calls that hang. */
         private static void endProcess() {
             System.err.printf(
                     "uplift: two calls of the model hang (expected: at most one); ending with exit code %d%n", HANGING);
-            Runtime.getRuntime().halt(HANGING);
+            exit(HANGING);
         }
 
         void close() {

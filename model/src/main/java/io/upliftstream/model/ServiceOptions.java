@@ -28,4 +28,9 @@ public record ServiceOptions(Path bundle, ModelOptions model, long maxPixels, in
     public ServiceOptions(Path bundle, ModelOptions model) {
         this(bundle, model, FrameDecoder.DEFAULT_MAX_PIXELS, 32, Duration.ofSeconds(30));
     }
+
+    /** The same with another timeout. */
+    public ServiceOptions withTimeout(Duration other) {
+        return new ServiceOptions(bundle, model, maxPixels, queueCapacity, other);
+    }
 }

@@ -19,6 +19,7 @@ import io.upliftstream.tools.picture.Overlay;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
@@ -53,6 +54,14 @@ final class InferCommand implements Callable<Integer> {
     @Option(names = "--output", required = true, paramLabel = "DIR", description = "Where the results go.")
     private Path output = Path.of("out");
 
+    @Option(
+            names = "--timeout",
+            paramLabel = "SECONDS",
+            defaultValue = "120",
+            description = "Most that one call of the model may take, longer than its images are failures; default:"
+                    + " ${DEFAULT-VALUE}.")
+    private int timeout = 120;
+
     @Mixin
     private ModelOption model = new ModelOption();
 
@@ -64,7 +73,7 @@ final class InferCommand implements Callable<Integer> {
     @Override
     public Integer call() throws Exception {
         try (Camera images = open();
-                DenseService service = DenseService.acquire(new ServiceOptions(model.bundle(), model.options()))) {
+                DenseService service = DenseService.acquire(service())) {
             System.out.println(service.describe());
             Files.createDirectories(output);
             int[] palette = Overlay.palette(service.bundle().labels());
@@ -81,6 +90,14 @@ final class InferCommand implements Callable<Integer> {
         }
         System.out.printf("%d done, %d failed, in %s%n", done, failed, output);
         return failed == 0 ? 0 : 1;
+    }
+
+    private ServiceOptions service() {
+        if (timeout < 1) {
+            throw new StartupException(
+                    StartupException.CONFIGURATION, "timeout: %d s (expected: >= 1 s)".formatted(timeout));
+        }
+        return new ServiceOptions(model.bundle(), model.options()).withTimeout(Duration.ofSeconds(timeout));
     }
 
     private Camera open() {

@@ -2,6 +2,7 @@ package io.upliftstream.tools;
 
 import io.upliftstream.job.StartupException;
 import io.upliftstream.model.BundleException;
+import io.upliftstream.model.DenseService;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.Charset;
@@ -35,7 +36,8 @@ import picocli.CommandLine.ScopeType;
             "  uplift view --config job.yaml           a live page of what it says",
             "",
             "Exit codes: 0 done, 1 failed, 2 a wrong option or configuration, 3 surroundings that are not as expected"
-                    + " (broker, topic, file, bundle).",
+                    + " (broker, topic, file, bundle), 75 two calls of the model hang and the process has to be started"
+                    + " again.",
             "Options of one command: uplift COMMAND --help"
         },
         subcommands = {
@@ -84,7 +86,7 @@ public final class Uplift {
         } catch (IllegalStateException e) {
             return; // the process is ending already, with the code of the signal
         }
-        System.exit(exitCode);
+        DenseService.exit(exitCode);
     }
 
     /**

@@ -3,7 +3,6 @@ package io.upliftstream.tools;
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameFailure;
@@ -11,7 +10,6 @@ import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.tools.camera.SyntheticCamera;
-import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -26,7 +24,6 @@ import org.apache.avro.SchemaBuilder;
 import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericRecordBuilder;
 import org.apache.avro.message.BinaryMessageEncoder;
-import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -69,13 +66,7 @@ class HostileFramesITCase {
                     SingleObject.encode(Topics.frame("good", sequence++, image).build()));
 
             JobSettings settings = topics.settings();
-            try (EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 1)) {
-                StreamExecutionEnvironment env = flink.environment();
-                DenseVisionJob.definePipeline(env, settings);
-                EmbeddedFlink.Job job = flink.submit(env);
-                job.awaitEnd();
-                assertThat(job.restarts()).isZero();
-            }
+            Topics.runWithoutRestart(settings);
 
             List<FrameFailure> failures = topics.read("failures", "read_committed", FrameFailure.class);
             assertThat(failures).hasSameSizeAs(names.keySet());

@@ -55,6 +55,29 @@ class InferITCase {
     }
 
     @Test
+    void anImageAtWhichTheModelHangsFailsAndTheProcessEndsInOrder(@TempDir Path directory) throws Exception {
+        Path input = Files.createDirectory(directory.resolve("in"));
+        Files.write(input.resolve("a.png"), ModelTroubleITCase.image(1));
+        Files.write(input.resolve("b.png"), ModelTroubleITCase.image(ModelTroubleITCase.HANGS));
+        Files.write(input.resolve("c.png"), ModelTroubleITCase.image(2));
+        Path output = directory.resolve("out");
+
+        UpliftProcess ended = UpliftProcess.run(
+                directory,
+                List.of(
+                        "infer",
+                        "--bundle=" + ModelTroubleITCase.TINY,
+                        "--timeout=3",
+                        "--input=" + input,
+                        "--output=" + output));
+
+        assertThat(ended.exitCode()).as(ended.output()).isEqualTo(1);
+        assertThat(ended.output())
+                .contains("b: TIMEOUT: the model gave no answer within 3000 ms")
+                .contains("2 done, 1 failed");
+    }
+
+    @Test
     void showAndVerifyOfTheShippedBundle() {
         assertThat(uplift("model", "show", Topics.BUNDLE.toString()))
                 .as(errors.toString())

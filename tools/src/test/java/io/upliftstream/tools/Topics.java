@@ -1,9 +1,13 @@
 package io.upliftstream.tools;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -14,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import org.apache.avro.specific.SpecificRecord;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -102,6 +107,17 @@ final class Topics {
                     .get();
         } catch (ExecutionException e) {
             throw new AssertionError(e);
+        }
+    }
+
+    /** Runs a job to its end, and fails if it was started again on the way. */
+    static void runWithoutRestart(JobSettings settings) throws IOException, InterruptedException {
+        try (EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 1)) {
+            StreamExecutionEnvironment env = flink.environment();
+            DenseVisionJob.definePipeline(env, settings);
+            EmbeddedFlink.Job job = flink.submit(env);
+            job.awaitEnd();
+            assertThat(job.restarts()).isZero();
         }
     }
 

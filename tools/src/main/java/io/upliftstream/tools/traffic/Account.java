@@ -174,7 +174,7 @@ public final class Account {
         end(before, fate, appendedMillis);
     }
 
-    /** A drop record was read: consecutive frames of one camera. */
+    /** A drop record was read: every frame of a camera from one sequence to another; one that counts otherwise is wrong. */
     public synchronized void dropped(FrameDropped run, long appendedMillis) {
         RecordHeader header = run.getHeader();
         long first = header.getSequence();

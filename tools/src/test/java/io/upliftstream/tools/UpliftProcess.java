@@ -1,0 +1,51 @@
+package io.upliftstream.tools;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * {@code uplift} in a process of its own, which may crash.
+ *
+ * @param output what it printed, errors included
+ */
+record UpliftProcess(int exitCode, String output) {
+    /** Runs a command to its end; what it leaves behind, crash reports as well, goes to a directory. */
+    static UpliftProcess run(Path directory, List<String> arguments) throws IOException, InterruptedException {
+        // A crash is what some tests ask for: no core of gigabytes.
+        List<String> command = new ArrayList<>(List.of("sh", "-c", "ulimit -c 0; exec \"$0\" \"$@\""));
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
+                .filter(argument -> argument.startsWith("--add-"))
+                .forEach(command::add);
+        command.addAll(List.of(
+                "-Xmx512m",
+                "-XX:TieredStopAtLevel=1",
+                "-XX:ErrorFile=" + directory.resolve("crash-%p.log"),
+                "-Dai.djl.offline=true",
+                "-Djava.io.tmpdir=" + directory,
+                "-cp",
+                System.getProperty("java.class.path"),
+                Uplift.class.getName()));
+        command.addAll(arguments);
+        Path output = Files.createTempFile(directory, "uplift-", ".log");
+        Process process = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(output.toFile())
+                .start();
+        try {
+            assertThat(process.waitFor(5, TimeUnit.MINUTES))
+                    .as("the process ends")
+                    .isTrue();
+        } finally {
+            process.destroyForcibly();
+        }
+        return new UpliftProcess(process.exitValue(), Files.readString(output));
+    }
+}
