@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Map;
 import org.apache.avro.specific.SpecificRecord;
 
-/** Small records of every kind, by name. The toolkit's tests/test_record_reader.py states the same values in Python. */
+/** Small records of every kind, by name. python/tests/test_records.py states the same values in Python. */
 final class GoldenRecords {
     private static final int WIDTH = 24;
     private static final int HEIGHT = 16;
