@@ -134,22 +134,24 @@ public final class JobSettings implements Serializable {
         }
     }
 
+    // Options do not hold Avro's enums, they only lead to them: Avro leaves thread locals of its classes behind, and in
+    // a
+    // JobManager, whose threads go on, these would keep the class loader of every job ever started there.
+
     /** How labels are written. */
     public enum MaskFormat {
-        RLE("rle", MaskEncoding.RLE),
-        PNG("png", MaskEncoding.PNG),
-        RAW_ZSTD("raw-zstd", MaskEncoding.RAW_ZSTD);
+        RLE("rle"),
+        PNG("png"),
+        RAW_ZSTD("raw-zstd");
 
         private final String text;
-        private final MaskEncoding encoding;
 
-        MaskFormat(String text, MaskEncoding encoding) {
+        MaskFormat(String text) {
             this.text = text;
-            this.encoding = encoding;
         }
 
         MaskEncoding encoding() {
-            return encoding;
+            return MaskEncoding.valueOf(name());
         }
 
         @Override
@@ -160,34 +162,26 @@ public final class JobSettings implements Serializable {
 
     /** How the numbers of features and regressions are written. */
     public enum TensorDtype {
-        FP32(TensorType.FLOAT32),
-        FP16(TensorType.FLOAT16),
-        INT8(TensorType.INT8);
-
-        private final TensorType type;
-
-        TensorDtype(TensorType type) {
-            this.type = type;
-        }
+        FP32,
+        FP16,
+        INT8;
 
         TensorType type() {
-            return type;
+            return switch (this) {
+                case FP32 -> TensorType.FLOAT32;
+                case FP16 -> TensorType.FLOAT16;
+                case INT8 -> TensorType.INT8;
+            };
         }
     }
 
     /** How a tensor's bytes are compressed. */
     public enum TensorCompression {
-        NONE(Compression.NONE),
-        ZSTD(Compression.ZSTD);
-
-        private final Compression compression;
-
-        TensorCompression(Compression compression) {
-            this.compression = compression;
-        }
+        NONE,
+        ZSTD;
 
         Compression compression() {
-            return compression;
+            return Compression.valueOf(name());
         }
     }
 

@@ -7,10 +7,14 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import io.upliftstream.job.JobSettings.Mode;
 import io.upliftstream.job.JobSettings.StartFrom;
 import io.upliftstream.model.HeadKind;
+import java.io.File;
 import java.io.IOException;
+import java.net.URL;
+import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -235,5 +239,38 @@ class JobSettingsTest {
         JobSettings settings = TestFrames.settings("uplift.mode", "live");
 
         assertThat(InstantiationUtil.clone(settings).get(JobSettings.MODE)).isEqualTo(Mode.LIVE);
+    }
+
+    /** A JobManager's threads outlive the job: what stays in them must not be of the job's class loader. */
+    @Test
+    void settingsAreReadWithoutAvro() throws Exception {
+        try (FreshLoader loader = new FreshLoader()) {
+            loader.loadClass(JobSettings.class.getName())
+                    .getMethod("load", Path.class, Map.class, Collection.class)
+                    .invoke(null, null, Map.of(), List.of("uplift.model.bundle=bundle"));
+            assertThat(loader.hasLoaded("org.apache.avro.NameValidator")).isFalse();
+            Class.forName("io.upliftstream.schemas.MaskEncoding", true, loader);
+            assertThat(loader.hasLoaded("org.apache.avro.NameValidator")).isTrue();
+        }
+    }
+
+    /** Loads all classes anew. */
+    private static final class FreshLoader extends URLClassLoader {
+        FreshLoader() throws IOException {
+            super(classPath(), ClassLoader.getPlatformClassLoader());
+        }
+
+        private static URL[] classPath() throws IOException {
+            String[] entries = System.getProperty("java.class.path").split(File.pathSeparator, -1);
+            URL[] urls = new URL[entries.length];
+            for (int i = 0; i < entries.length; i++) {
+                urls[i] = Path.of(entries[i]).toUri().toURL();
+            }
+            return urls;
+        }
+
+        boolean hasLoaded(String name) {
+            return findLoadedClass(name) != null;
+        }
     }
 }

@@ -47,6 +47,7 @@ import picocli.CommandLine.ScopeType;
             InferCommand.class,
             ModelCommand.class,
             BenchCommand.class,
+            ChaosCommand.class,
             SynthesizeCommand.class
         })
 public final class Uplift {

@@ -6,6 +6,7 @@ import java.io.PrintStream;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
@@ -88,18 +89,41 @@ public final class EmbeddedKafka implements AutoCloseable {
         }
     }
 
+    /**
+     * A broker in a process of its own, until that is killed. It goes on with what it finds in its directory.
+     *
+     * @param args the directory, the broker's port and the controller's port
+     */
+    public static void main(String[] args) throws Exception {
+        Path directory = Files.createDirectories(Path.of(args[0]));
+        startOnce(directory, Integer.parseInt(args[1]), Integer.parseInt(args[2]), Map.of())
+                .awaitShutdown();
+    }
+
     private static EmbeddedKafka startOnce(Map<String, String> brokerSettings, Map<String, String> clientSettings)
             throws IOException {
         ScratchDirectory directory = ScratchDirectory.create("uplift-kafka");
         int[] ports = freePorts();
+        try {
+            KafkaRaftServer server = startOnce(directory.path(), ports[0], ports[1], brokerSettings);
+            return new EmbeddedKafka(server, directory, "127.0.0.1:" + ports[0], clientSettings);
+        } catch (RuntimeException e) {
+            directory.close();
+            throw e;
+        }
+    }
+
+    private static KafkaRaftServer startOnce(
+            Path directory, int brokerPort, int controllerPort, Map<String, String> brokerSettings) {
         KafkaRaftServer server;
         try {
-            format(directory.path());
-            Map<String, String> settings = new HashMap<>(settings(directory.path(), ports[0], ports[1]));
+            if (Files.notExists(directory.resolve("meta.properties"))) {
+                format(directory);
+            }
+            Map<String, String> settings = new HashMap<>(settings(directory, brokerPort, controllerPort));
             settings.putAll(brokerSettings);
             server = new KafkaRaftServer(KafkaConfig.apply(settings, false), Time.SYSTEM);
         } catch (Exception e) {
-            directory.close();
             throw new IllegalStateException(e);
         }
         try {
@@ -108,10 +132,9 @@ public final class EmbeddedKafka implements AutoCloseable {
             // A half-started broker leaves threads that would keep the process alive.
             server.shutdown();
             server.awaitShutdown();
-            directory.close();
             throw e;
         }
-        return new EmbeddedKafka(server, directory, "127.0.0.1:" + ports[0], clientSettings);
+        return server;
     }
 
     private static void format(Path directory) throws Exception {

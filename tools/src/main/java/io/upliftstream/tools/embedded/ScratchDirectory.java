@@ -10,8 +10,8 @@ import java.nio.file.attribute.BasicFileAttributes;
 import org.jspecify.annotations.Nullable;
 
 /** A temporary directory that is deleted, with what is in it, on close. */
-record ScratchDirectory(Path path) implements AutoCloseable {
-    static ScratchDirectory create(String prefix) throws IOException {
+public record ScratchDirectory(Path path) implements AutoCloseable {
+    public static ScratchDirectory create(String prefix) throws IOException {
         return new ScratchDirectory(Files.createTempDirectory(prefix));
     }
 

@@ -1,0 +1,161 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.tools.chaos.Chaos;
+import io.upliftstream.tools.chaos.ChaosOptions;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code uplift chaos}. */
+@Command(
+        name = "chaos",
+        description =
+                "Kills processes at random while frames flow, and checks the account at the end. Starts ZooKeeper, a"
+                        + " Kafka broker, a JobManager (high availability on) and two TaskManagers as processes of their own on this"
+                        + " machine; kills them in random order as kill -9 does, and starts them again at once. The next kill waits"
+                        + " until results of every camera come again.",
+        footer = {
+            "",
+            "Examples:",
+            "  uplift chaos --minutes 5                four TaskManagers, a JobManager and a broker",
+            "  uplift chaos --minutes 15 --taskmanagers 20 --jobmanagers 5 --brokers 3",
+            "  uplift chaos --mode live                at least once: repeats are told by their source offset",
+            "",
+            "The report says of every kill how long there was, at worst, no new result of a camera.",
+            "",
+            "Exit code 0 if lossless: every frame ended exactly once under read_committed, in order per camera; live: at",
+            "least once. Leaves chaos.json and chaos.md, with the silence after every kill, and what the processes said, in",
+            "the output directory."
+        })
+final class ChaosCommand implements Callable<Integer> {
+    @Spec
+    @SuppressWarnings("NullAway.Init")
+    private CommandSpec spec;
+
+    @Option(
+            names = "--minutes",
+            paramLabel = "N",
+            defaultValue = "5",
+            description =
+                    "Over which the kills are spread, longer if recovery takes it; 0: one after the other as soon as"
+                            + " results come again. Default: ${DEFAULT-VALUE}.")
+    private double minutes;
+
+    @Option(
+            names = "--taskmanagers",
+            paramLabel = "N",
+            defaultValue = "4",
+            description = "Kills of a TaskManager; default: ${DEFAULT-VALUE}.")
+    private int taskManagers;
+
+    @Option(
+            names = "--jobmanagers",
+            paramLabel = "N",
+            defaultValue = "1",
+            description = "Kills of the JobManager; default: ${DEFAULT-VALUE}.")
+    private int jobManagers;
+
+    @Option(
+            names = "--brokers",
+            paramLabel = "N",
+            defaultValue = "1",
+            description = "Kills of the broker; default: ${DEFAULT-VALUE}.")
+    private int brokers;
+
+    @Option(
+            names = "--mode",
+            paramLabel = "MODE",
+            defaultValue = "lossless",
+            description = "lossless or live; default: ${DEFAULT-VALUE}.")
+    private JobSettings.Mode mode = JobSettings.Mode.LOSSLESS;
+
+    @Option(
+            names = "--cameras",
+            paramLabel = "N",
+            defaultValue = "4",
+            description = "Cameras that take turns; default: ${DEFAULT-VALUE}.")
+    private int cameras;
+
+    @Option(
+            names = "--fps",
+            paramLabel = "F",
+            defaultValue = "20",
+            description = "Frames per second of all cameras together; default: ${DEFAULT-VALUE}.")
+    private double framesPerSecond;
+
+    @Option(
+            names = "--seed",
+            paramLabel = "S",
+            defaultValue = "1",
+            description = "Of order and times of the kills; default: ${DEFAULT-VALUE}.")
+    private long seed;
+
+    @Option(
+            names = "--bundle",
+            paramLabel = "DIR",
+            description = "Model bundle; default: the tests' tiny one, for it is not the model that is tried.")
+    private @Nullable Path bundle;
+
+    @Option(
+            names = "--output",
+            paramLabel = "DIR",
+            defaultValue = "out/chaos",
+            description = "Where the report goes; default: ${DEFAULT-VALUE}.")
+    private Path output = Path.of("out", "chaos");
+
+    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "An option of the job; repeatable.")
+    private List<String> set = new ArrayList<>();
+
+    @Override
+    public Integer call() throws Exception {
+        require(minutes >= 0, "--minutes", minutes, "0 or more");
+        require(taskManagers >= 0, "--taskmanagers", taskManagers, "0 or more");
+        require(jobManagers >= 0, "--jobmanagers", jobManagers, "0 or more");
+        require(brokers >= 0, "--brokers", brokers, "0 or more");
+        require(cameras >= 2 && cameras <= 64, "--cameras", cameras, "2 to 64");
+        require(framesPerSecond > 0, "--fps", framesPerSecond, "above 0");
+        Path home = Path.of(System.getProperty(ModelOption.HOME, "."));
+        Path model = bundle != null ? bundle : home.resolve(Path.of("model", "src", "test", "resources", "tiny"));
+        List<String> assignments = new ArrayList<>(List.of(
+                JobSettings.MODEL_BUNDLE.key() + "=" + model.toAbsolutePath().normalize(),
+                // Results of a lossless run appear with checkpoints.
+                JobSettings.CHECKPOINT_INTERVAL.key() + "=1 s"));
+        assignments.addAll(set);
+        boolean holds = Chaos.run(
+                new ChaosOptions(
+                        home,
+                        mode,
+                        minutes,
+                        taskManagers,
+                        jobManagers,
+                        brokers,
+                        cameras,
+                        framesPerSecond,
+                        seed,
+                        output,
+                        assignments),
+                System.out::println);
+        System.out.println(
+                holds
+                        ? mode == JobSettings.Mode.LOSSLESS
+                                ? "Every frame ended exactly once, in order per camera."
+                                : "Every frame ended at least once, in order per camera."
+                        : "The account does NOT hold.");
+        return holds ? 0 : 1;
+    }
+
+    private void require(boolean holds, String option, Object found, String expected) {
+        if (!holds) {
+            throw new ParameterException(
+                    spec.commandLine(), "%s: %s (expected: %s)".formatted(option, found, expected));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+package io.upliftstream.tools.chaos;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.tools.camera.SyntheticCamera;
+import io.upliftstream.tools.embedded.EmbeddedKafka;
+import io.upliftstream.tools.traffic.Account;
+import io.upliftstream.tools.traffic.FrameTopics;
+import io.upliftstream.tools.traffic.OpenLoop;
+import io.upliftstream.tools.traffic.Subscriber;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.apache.kafka.clients.admin.Admin;
+import org.junit.jupiter.api.AutoClose;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * The job as deployed: its jar on a cluster of processes, libraries with natives in Flink's {@code lib/}. The tests share the
+ * cluster, each with topics of its own.
+ */
+@Timeout(value = 10, unit = TimeUnit.MINUTES)
+class ProcessClusterITCase {
+    private static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny")
+            .toAbsolutePath()
+            .normalize();
+    private static final Set<String> HEADS = Set.of("classes", "features", "depth");
+    private static final List<String> CAMERAS = List.of("east", "north", "south", "west");
+    private static final double FRAMES_PER_SECOND = 20;
+
+    @AutoClose
+    @SuppressWarnings("NullAway.Init")
+    private static ProcessCluster cluster;
+
+    @SuppressWarnings("NullAway.Init")
+    private static byte[] image;
+
+    @BeforeAll
+    static void start() throws Exception {
+        try (SyntheticCamera street = new SyntheticCamera("street", 20_300, 160, 96, 10, 0.9)) {
+            image = street.next().image();
+        }
+        cluster = ProcessCluster.start(Path.of(".."), 2, Path.of("target", "cluster-log"));
+    }
+
+    /** A job's topics, and those who write and read them. */
+    private static final class Traffic implements AutoCloseable {
+        final FrameTopics topics;
+        final Account account = new Account(HEADS);
+        private final OpenLoop cameras;
+        private final Subscriber subscriber;
+
+        Traffic(String name) throws IOException {
+            topics = new FrameTopics(name + "-", CAMERAS.size());
+            try (Admin admin = Admin.create(Map.of("bootstrap.servers", cluster.bootstrapServers()))) {
+                topics.create(admin, EmbeddedKafka.MAX_RECORD_BYTES);
+            }
+            cameras = new OpenLoop(cluster.bootstrapServers(), topics, CAMERAS, List.of(image), account);
+            subscriber = new Subscriber(topics, JobSettings.load(null, Map.of(), arguments(1, TINY)), account);
+        }
+
+        List<String> arguments(int parallelism, Path bundle) {
+            List<String> arguments = new ArrayList<>(List.of(
+                    "uplift.kafka.bootstrap-servers=" + cluster.bootstrapServers(),
+                    "uplift.model.bundle=" + bundle,
+                    "uplift.parallelism=" + parallelism,
+                    "uplift.checkpoint.interval=500 ms"));
+            arguments.addAll(topics.assignments());
+            return arguments;
+        }
+
+        void publish(int frames) throws IOException {
+            cameras.publish(FRAMES_PER_SECOND, frames);
+        }
+
+        /** Waits until something of every camera taken after a time came out: the job runs. */
+        void awaitResultsSince(long millis) throws Exception {
+            while (!account.hasResultsSince(millis)) {
+                publish(CAMERAS.size());
+                subscriber.throwIfFailed();
+            }
+        }
+
+        void awaitSettled() throws Exception {
+            while (!account.awaitSettled(1000)) {
+                subscriber.throwIfFailed();
+            }
+        }
+
+        @Override
+        public void close() {
+            cameras.close();
+            subscriber.close();
+        }
+    }
+
+    @Test
+    void everyFrameComesOutOnceAndInOrderAfterATaskManagerAndTheJobManagerWereKilled() throws Exception {
+        try (Traffic traffic = new Traffic("kills")) {
+            String job = cluster.flink().run(traffic.arguments(2, TINY), null);
+            traffic.awaitResultsSince(0);
+            for (JvmProcess victim : List.of(cluster.taskManagers().get(0), cluster.jobManager())) {
+                traffic.publish(20);
+                long killed = System.currentTimeMillis();
+                victim.kill();
+                victim.start();
+                traffic.awaitResultsSince(killed);
+            }
+            traffic.awaitSettled();
+            assertThat(traffic.account.balance().exactlyOnce())
+                    .as(traffic.account.balance().toString())
+                    .isTrue();
+            assertThat(traffic.account.balance().failures()).isZero();
+            cluster.awaitTaskManagers();
+            cluster.flink().cancel(job);
+        }
+    }
+
+    @Test
+    void stoppedWithASavepointAndResumedWithOtherParallelismAndANewBundleNothingIsLostOrDoubled(@TempDir Path directory)
+            throws Exception {
+        Path upgraded = upgradedBundle(directory);
+        try (Traffic traffic = new Traffic("rescale")) {
+            String savepoint = null;
+            for (int parallelism : new int[] {1, 2, 1}) {
+                Path bundle = savepoint == null ? TINY : upgraded;
+                long started = System.currentTimeMillis();
+                String job = cluster.flink().run(traffic.arguments(parallelism, bundle), savepoint);
+                traffic.awaitResultsSince(started);
+                traffic.publish(20); // some of these are still on their way when the job stops
+                savepoint = cluster.flink()
+                        .stopWithSavepoint(
+                                job, cluster.directory().resolve("savepoints").toUri());
+            }
+            String last = cluster.flink().run(traffic.arguments(1, upgraded), savepoint);
+            traffic.awaitSettled();
+            cluster.flink().cancel(last);
+            assertThat(traffic.account.balance().exactlyOnce())
+                    .as(traffic.account.balance().toString())
+                    .isTrue();
+            assertThat(traffic.account.balance().failures()).isZero();
+        }
+    }
+
+    /** Native libraries live in one class loader, and every job brings one of its own, which must go with it. */
+    @Test
+    void jobsOneAfterTheOtherRunInTheSameProcesses() throws Exception {
+        int jobs = Integer.getInteger("uplift.jobs", 3);
+        List<Long> before = processes();
+        try (Traffic traffic = new Traffic("restarts")) {
+            traffic.publish(CAMERAS.size());
+            for (int job = 0; job < jobs; job++) {
+                List<String> arguments = traffic.arguments(2, TINY);
+                arguments.add("uplift.input.stop=latest");
+                arguments.add("uplift.transactional-id-prefix=restarts-" + job);
+                cluster.flink().awaitState(cluster.flink().run(arguments, null), "FINISHED");
+            }
+            // Every job read the same frames, from the beginning.
+            while (traffic.account.records() < (long) jobs * CAMERAS.size() * HEADS.size()) {
+                traffic.subscriber.throwIfFailed();
+                Thread.onSpinWait();
+            }
+        }
+        assertThat(processes()).isEqualTo(before);
+        assertThat(cluster.taskManagers()).allMatch(JvmProcess::alive);
+    }
+
+    private static List<Long> processes() {
+        return Stream.concat(Stream.of(cluster.jobManager()), cluster.taskManagers().stream())
+                .map(JvmProcess::pid)
+                .toList();
+    }
+
+    /** The tiny bundle as a later version. */
+    private static Path upgradedBundle(Path directory) throws IOException {
+        try (Stream<Path> files = Files.walk(TINY)) {
+            for (Path file : files.toList()) {
+                Path copy = directory.resolve(TINY.relativize(file).toString());
+                if (Files.isDirectory(file)) {
+                    Files.createDirectories(copy);
+                } else {
+                    Files.copy(file, copy);
+                }
+            }
+        }
+        Path manifest = directory.resolve("manifest.json");
+        Files.writeString(manifest, Files.readString(manifest).replace("\"1.0.0\"", "\"1.0.1\""));
+        return directory;
+    }
+}
