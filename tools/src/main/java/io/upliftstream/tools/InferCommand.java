@@ -11,6 +11,7 @@ import io.upliftstream.model.ServiceOptions;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.camera.ImageDirectory;
 import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.VideoCamera;
 import io.upliftstream.tools.picture.Grid;
@@ -108,7 +109,7 @@ final class InferCommand implements Callable<Integer> {
             }
             return Files.isDirectory(input) || ImageDirectory.isImage(input)
                     ? new ImageDirectory("infer", input)
-                    : new VideoCamera(stem(input), input, 1);
+                    : new VideoCamera(stem(input), input.toString(), JpegFormat.of(1));
         } catch (IOException e) {
             throw new StartupException(StartupException.CONFIGURATION, String.valueOf(e.getMessage()), e);
         }

@@ -33,7 +33,9 @@ import picocli.CommandLine.ScopeType;
             "  uplift demo --input street.mp4          the same with a video of yours",
             "  uplift infer --input photos --output out   pictures and arrays of single images",
             "  uplift run --config job.yaml            the job against a Kafka that you have",
-            "  uplift view --config job.yaml           a live page of what it says",
+            "  uplift publish --config job.yaml --input street.mp4   frames for it: videos, cameras, images",
+            "  uplift consume segmentation --config job.yaml         what it says, as lines, pictures or video",
+            "  uplift view --config job.yaml           the same as a live page",
             "",
             "Exit codes: 0 done, 1 failed, 2 a wrong option or configuration, 3 surroundings that are not as expected"
                     + " (broker, topic, file, bundle), 75 two calls of the model hang and the process has to be started"
@@ -43,6 +45,8 @@ import picocli.CommandLine.ScopeType;
         subcommands = {
             DemoCommand.class,
             RunCommand.class,
+            PublishCommand.class,
+            ConsumeCommand.class,
             ViewCommand.class,
             InferCommand.class,
             ModelCommand.class,

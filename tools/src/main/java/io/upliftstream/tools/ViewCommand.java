@@ -6,13 +6,11 @@ import io.upliftstream.model.ModelBundle;
 import io.upliftstream.tools.view.ViewServer;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** {@code uplift view}. */
@@ -31,14 +29,8 @@ import picocli.CommandLine.Option;
             "there is no such directory, from the records."
         })
 final class ViewCommand implements Callable<Integer> {
-    @Option(names = "--config", paramLabel = "FILE", description = "The job's options: topics, Kafka, bundle.")
-    private @Nullable Path config;
-
-    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "One option; repeatable, wins over the file.")
-    private List<String> set = new ArrayList<>();
-
-    @Option(names = "--bootstrap-servers", paramLabel = "HOST:PORT", description = "The job's Kafka.")
-    private @Nullable String bootstrapServers;
+    @Mixin
+    private KafkaOption kafka = new KafkaOption();
 
     @Option(
             names = "--host",
@@ -60,15 +52,7 @@ final class ViewCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        List<String> assignments = new ArrayList<>(set);
-        if (bootstrapServers != null) {
-            assignments.add(JobSettings.BOOTSTRAP_SERVERS.key() + "=" + bootstrapServers);
-        }
-        if (config == null
-                && !System.getenv().containsKey(JobSettings.environmentName(JobSettings.MODEL_BUNDLE.key()))) {
-            assignments.add(0, JobSettings.MODEL_BUNDLE.key() + "=" + new ModelOption().bundle());
-        }
-        JobSettings settings = JobSettings.load(config, System.getenv(), assignments);
+        JobSettings settings = kafka.settings();
         List<Label> labels = Files.isDirectory(settings.bundle())
                 ? ModelBundle.load(settings.bundle()).labels()
                 : List.of();

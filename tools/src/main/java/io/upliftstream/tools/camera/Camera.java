@@ -11,6 +11,11 @@ public interface Camera extends AutoCloseable {
     /** The pace at which it takes pictures. */
     double framesPerSecond();
 
+    /** Whether pictures are lost when nobody takes them, and taken as they happen. */
+    default boolean live() {
+        return false;
+    }
+
     /** The next picture, or null after the last. */
     @Nullable
     Shot next() throws IOException;

@@ -3,6 +3,7 @@ package io.upliftstream.tools.camera;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
@@ -16,6 +17,9 @@ import org.jspecify.annotations.Nullable;
 public final class ImageDirectory implements Camera {
     private static final Set<String> WIRE = Set.of("jpg", "jpeg", "png");
     private static final Set<String> OTHER = Set.of("bmp", "gif", "pgm", "ppm", "tga", "tif", "tiff", "webp");
+
+    /** From one picture to the next. */
+    private static final int MILLIS = 200;
 
     private final String id;
     private final List<Path> files;
@@ -53,20 +57,21 @@ public final class ImageDirectory implements Camera {
 
     @Override
     public double framesPerSecond() {
-        return 5;
+        return 1000.0 / MILLIS;
     }
 
     @Override
     public @Nullable Shot next() throws IOException {
-        return next == files.size() ? null : read(files.get(next++));
+        return next == files.size() ? null : read(files.get(next), Duration.ofMillis((long) MILLIS * next++));
     }
 
-    private static Shot read(Path file) throws IOException {
+    private static Shot read(Path file, Duration position) throws IOException {
         String name = file.getFileName().toString();
         String stem = name.substring(0, name.lastIndexOf('.'));
         return WIRE.contains(extension(file))
-                ? new Shot(stem, Files.readAllBytes(file), extension(file).equals("png") ? "png" : "jpeg", null)
-                : new Shot(stem, Images.png(VideoCamera.still(file)), "png", null);
+                ? new Shot(
+                        stem, Files.readAllBytes(file), extension(file).equals("png") ? "png" : "jpeg", position, null)
+                : new Shot(stem, Images.png(VideoCamera.still(file)), "png", position, null);
     }
 
     private static String extension(Path file) {

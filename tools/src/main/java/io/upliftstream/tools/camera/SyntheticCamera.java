@@ -2,6 +2,7 @@ package io.upliftstream.tools.camera;
 
 import io.upliftstream.tools.street.StreetCamera;
 import io.upliftstream.tools.street.StreetFrame;
+import java.time.Duration;
 
 /** A synthetic street as a camera: JPEG frames with the true class of every pixel. */
 public final class SyntheticCamera implements Camera {
@@ -32,7 +33,9 @@ public final class SyntheticCamera implements Camera {
     @Override
     public Shot next() {
         StreetFrame frame = street.frame(next);
-        return new Shot("%s_%06d".formatted(id, next++), Images.jpeg(frame.image(), quality), "jpeg", frame.labels());
+        Duration position = Duration.ofNanos(Math.round(next * 1e9 / framesPerSecond));
+        return new Shot(
+                "%s_%06d".formatted(id, next++), Images.jpeg(frame.image(), quality), "jpeg", position, frame.labels());
     }
 
     @Override

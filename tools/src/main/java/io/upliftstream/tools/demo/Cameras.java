@@ -2,11 +2,10 @@ package io.upliftstream.tools.demo;
 
 import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.camera.Camera;
-import io.upliftstream.tools.camera.ImageDirectory;
+import io.upliftstream.tools.camera.CameraSource;
+import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.SyntheticCamera;
-import io.upliftstream.tools.camera.VideoCamera;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -43,21 +42,8 @@ record Cameras(List<Camera> list) implements AutoCloseable {
                     options.framesPerSecond(),
                     DemoOptions.QUALITY);
         }
-        if (!Files.exists(input)) {
-            throw new IOException("input: " + input + " does not exist (expected: a video, or a directory of images)");
-        }
-        String id = name(input) + (options.cameras() == 1 ? "" : "-" + number);
-        return Files.isDirectory(input) || ImageDirectory.isImage(input)
-                ? new ImageDirectory(id, input)
-                : new VideoCamera(id, input, DemoOptions.QUALITY);
-    }
-
-    /** The file's name without its extension, fit for the name of another. */
-    private static String name(Path input) {
-        Path file = input.toAbsolutePath().normalize().getFileName();
-        String name = file == null ? "input" : file.toString();
-        int dot = Files.isDirectory(input) ? -1 : name.lastIndexOf('.');
-        return (dot > 0 ? name.substring(0, dot) : name).replaceAll("[^A-Za-z0-9._-]", "_");
+        String id = CameraSource.name(input) + (options.cameras() == 1 ? "" : "-" + number);
+        return new CameraSource(id, input.toString()).open(JpegFormat.of(DemoOptions.QUALITY));
     }
 
     @Override

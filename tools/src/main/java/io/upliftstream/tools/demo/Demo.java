@@ -22,6 +22,8 @@ import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.picture.Grid;
+import io.upliftstream.tools.stream.CameraPublisher;
+import io.upliftstream.tools.stream.Schedule;
 import io.upliftstream.tools.view.ViewServer;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -165,14 +167,19 @@ public final class Demo {
     }
 
     private CameraPublisher publisher(List<Camera> cameras) {
+        boolean live = options.mode() == JobSettings.Mode.LIVE;
         return new CameraPublisher(
-                settings.get(JobSettings.BOOTSTRAP_SERVERS),
-                settings.get(JobSettings.INPUT_TOPIC),
+                settings,
                 cameras,
-                options.frames(),
-                options.mode() == JobSettings.Mode.LIVE ? CameraPublisher.Pace.REAL_TIME : CameraPublisher.Pace.UNPACED,
+                new Schedule(live ? Schedule.NATIVE : Schedule.UNPACED, options.frames(), null),
+                CameraPublisher.Spread.IN_TURN,
                 EmbeddedKafka.MAX_RECORD_BYTES,
-                ledger);
+                (camera, sequence, shot) -> {
+                    if (!live) {
+                        ledger.awaitRoom();
+                    }
+                    ledger.published(camera, sequence, shot.image().length, shot.labels());
+                });
     }
 
     private KafkaConsumer<byte[], byte[]> consumer(String isolation) {

@@ -1,5 +1,6 @@
 package io.upliftstream.tools.demo;
 
+import io.upliftstream.tools.stream.StatusLine;
 import java.io.PrintStream;
 import java.util.ArrayDeque;
 import java.util.Deque;
@@ -7,49 +8,29 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 
-/** One line that says how the run goes: rewritten in place on a terminal, else printed every few seconds. */
+/** Says how the run goes. */
 public final class Progress {
-    private static final long TERMINAL_NANOS = 200_000_000L;
-    private static final long PLAIN_NANOS = 5_000_000_000L;
     /** Frames per second are those of so many nanoseconds. */
     private static final long WINDOW_NANOS = 10_000_000_000L;
 
     private record Sample(long nanos, long results) {}
 
-    private final PrintStream out;
-    private final boolean terminal;
+    private final StatusLine status;
     private final Deque<Sample> window = new ArrayDeque<>();
-    private long lastShown = System.nanoTime();
-    private int shownLength;
 
     /** @param terminal whether out is one that people watch */
     public Progress(PrintStream out, boolean terminal) {
-        this.out = out;
-        this.terminal = terminal;
+        status = new StatusLine(out, terminal);
     }
 
     /** A line of its own, such as a stage that begins. */
     public void say(String message) {
-        clear();
-        out.println(message);
-        out.flush();
+        status.say(message);
     }
 
     /** Shows the accounts, if it is time. */
     void update(Ledger ledger) {
-        long now = System.nanoTime();
-        if (now - lastShown < (terminal ? TERMINAL_NANOS : PLAIN_NANOS)) {
-            return;
-        }
-        lastShown = now;
-        String line = line(ledger, now);
-        if (terminal) {
-            out.print("\r" + line + " ".repeat(Math.max(0, shownLength - line.length())));
-            shownLength = line.length();
-        } else {
-            out.println(line);
-        }
-        out.flush();
+        status.update(() -> line(ledger, System.nanoTime()));
     }
 
     private String line(Ledger ledger, long now) {
@@ -77,12 +58,5 @@ public final class Progress {
         return "%s %d/%d dropped %d failed %d"
                 .formatted(
                         camera.getKey(), account.results(), account.published(), account.dropped(), account.failed());
-    }
-
-    private void clear() {
-        if (shownLength > 0) {
-            out.print("\r" + " ".repeat(shownLength) + "\r");
-            shownLength = 0;
-        }
     }
 }

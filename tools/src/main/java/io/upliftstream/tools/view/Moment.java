@@ -8,7 +8,7 @@ import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.schemas.TensorCodec;
-import io.upliftstream.schemas.TensorLayout;
+import io.upliftstream.tools.picture.Planes;
 import io.upliftstream.tools.picture.PrincipalColours;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -135,7 +135,7 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, Ma
     }
 
     private static Part colours(FeatureRecord record, PrincipalColours principal) {
-        int[] colours = principal.colours(channelsFirst(record));
+        int[] colours = principal.colours(Planes.of(record.getTensor()));
         byte[] data = new byte[3 * colours.length];
         for (int i = 0; i < colours.length; i++) {
             data[3 * i] = (byte) (colours[i] >> 16);
@@ -147,8 +147,8 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, Ma
 
     /** Every cell's vector at length 127, in bytes, cell by cell: the similarity of two is their product / 127². */
     private static Part unitVectors(FeatureRecord record) {
-        float[] values = channelsFirst(record);
-        int channels = channels(record);
+        float[] values = Planes.of(record.getTensor());
+        int channels = Planes.channels(record.getTensor());
         Map<String, Object> about = about("features", record.getName(), record.getHeader());
         Geometry geometry = record.getHeader().getGeometry().orElseThrow();
         int width = geometry.getOutputWidth();
@@ -180,26 +180,6 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, Ma
         about.put("scaleX", geometry.getScaleX() * thin);
         about.put("scaleY", geometry.getScaleY() * thin);
         return new Part(about, data);
-    }
-
-    static int channels(FeatureRecord record) {
-        int axis = record.getTensor().getLayout() == TensorLayout.HWC ? 2 : 0;
-        return record.getTensor().getShape().get(axis);
-    }
-
-    /** [channels, cells] whatever the record's layout. */
-    static float[] channelsFirst(FeatureRecord record) {
-        float[] values = TensorCodec.toFloats(record.getTensor());
-        if (record.getTensor().getLayout() != TensorLayout.HWC) {
-            return values;
-        }
-        int channels = channels(record);
-        int cells = values.length / channels;
-        float[] first = new float[values.length];
-        for (int i = 0; i < values.length; i++) {
-            first[i % channels * cells + i / channels] = values[i];
-        }
-        return first;
     }
 
     private static Map<String, Object> about(String kind, String name, RecordHeader header) {

@@ -6,6 +6,7 @@ import com.sun.net.httpserver.HttpServer;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.Label;
 import io.upliftstream.schemas.FeatureRecord;
+import io.upliftstream.tools.picture.Planes;
 import io.upliftstream.tools.picture.PrincipalColours;
 import java.awt.Color;
 import java.io.ByteArrayOutputStream;
@@ -242,8 +243,8 @@ public final class ViewServer implements AutoCloseable {
     /** Fitted once for each head, so that a colour keeps its meaning. */
     private PrincipalColours colours(FeatureRecord record) {
         return colours.computeIfAbsent(record.getName(), name -> {
-            float[] values = Moment.channelsFirst(record);
-            int channels = Moment.channels(record);
+            float[] values = Planes.of(record.getTensor());
+            int channels = Planes.channels(record.getTensor());
             int cells = values.length / channels;
             int thin = Math.max(1, cells / COLOUR_SAMPLE);
             int kept = cells / thin;

@@ -37,12 +37,15 @@ class CamerasTest {
                 recorder.record(converter.convert(grey(64, 48, 40 * i)));
             }
         }
-        try (VideoCamera camera = new VideoCamera("yard", video, 0.9)) {
+        try (VideoCamera camera = new VideoCamera("yard", video.toString(), JpegFormat.of(0.9))) {
             assertThat(camera.framesPerSecond()).isEqualTo(8);
             List<Shot> shots = all(camera);
             assertThat(shots)
                     .extracting(Shot::name)
                     .containsExactly("yard_000000", "yard_000001", "yard_000002", "yard_000003", "yard_000004");
+            assertThat(shots)
+                    .extracting(shot -> shot.position().toMillis())
+                    .containsExactly(0L, 125L, 250L, 375L, 500L);
             for (int i = 0; i < shots.size(); i++) {
                 BufferedImage image = Images.decode(shots.get(i).image());
                 assertThat(List.of(image.getWidth(), image.getHeight())).containsExactly(64, 48);
@@ -52,9 +55,73 @@ class CamerasTest {
     }
 
     @Test
+    void sidewaysVideoIsTurnedUprightAndScaled() throws Exception {
+        Path video = directory.resolve("phone.mp4");
+        try (FFmpegFrameRecorder recorder = new FFmpegFrameRecorder(video.toFile(), 64, 48);
+                Java2DFrameConverter converter = new Java2DFrameConverter()) {
+            recorder.setVideoCodec(avcodec.AV_CODEC_ID_MPEG4);
+            recorder.setPixelFormat(avutil.AV_PIX_FMT_YUV420P);
+            recorder.setDisplayRotation(-90); // clockwise
+            recorder.start();
+            BufferedImage picture = grey(64, 48, 0);
+            Graphics2D pen = picture.createGraphics();
+            pen.setColor(Color.WHITE);
+            pen.fillRect(0, 0, 32, 24);
+            pen.dispose();
+            recorder.record(converter.convert(picture));
+        }
+        for (int scale = 1; scale <= 2; scale++) {
+            try (VideoCamera camera = new VideoCamera("x", video.toString(), new JpegFormat(0.95, 48 / scale, 0))) {
+                BufferedImage image =
+                        Images.decode(Objects.requireNonNull(camera.next()).image());
+                assertThat(List.of(image.getWidth(), image.getHeight())).containsExactly(48 / scale, 64 / scale);
+                assertThat(image.getRGB(40 / scale, 8 / scale) & 0xff).isGreaterThan(200);
+                assertThat(image.getRGB(8 / scale, 8 / scale) & 0xff).isLessThan(50);
+                assertThat(image.getRGB(40 / scale, 56 / scale) & 0xff).isLessThan(50);
+            }
+        }
+    }
+
+    @Test
+    void loopGoesOnWithItsTimes() throws Exception {
+        Files.write(directory.resolve("a.jpg"), new byte[] {1});
+        Files.write(directory.resolve("b.jpg"), new byte[] {2});
+        try (LoopingCamera camera =
+                new LoopingCamera(new CameraSource("photos", directory.toString()), JpegFormat.of(0.9))) {
+            for (int i = 0; i < 5; i++) {
+                Shot shot = camera.next();
+                assertThat(shot.image()).containsExactly(i % 2 + 1);
+                assertThat(shot.position()).hasMillis(200L * i);
+            }
+        }
+    }
+
+    @Test
+    void sourcesAreNamed() {
+        assertThat(CameraSource.parse("gate=rtsp://user:secret@10.0.0.7:554/main?a=b"))
+                .isEqualTo(new CameraSource("gate", "rtsp://user:secret@10.0.0.7:554/main?a=b"));
+        assertThat(CameraSource.parse("rtsp://user:secret@10.0.0.7:554/main?a=b")
+                        .id())
+                .isEqualTo("10.0.0.7");
+        assertThat(CameraSource.parse("films/my street.mp4").id()).isEqualTo("my_street");
+        assertThat(CameraSource.parse("/dev/video0").id()).isEqualTo("video0");
+        assertThat(CameraSource.parse("synthetic:7").id()).isEqualTo("street-7");
+    }
+
+    @Test
+    void passwordsAreNotRepeated() {
+        CameraSource nobody = CameraSource.parse("http://user:secret@127.0.0.1:1/stream");
+        assertThatThrownBy(() -> nobody.open(JpegFormat.of(0.9)))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("http://***@127.0.0.1:1/stream")
+                .hasMessageContaining("Connection refused")
+                .hasMessageNotContaining("secret");
+    }
+
+    @Test
     void noVideoIsSaidInOneSentence() throws IOException {
         Path text = Files.writeString(directory.resolve("text.mp4"), "no video");
-        assertThatThrownBy(() -> new VideoCamera("x", text, 0.9))
+        assertThatThrownBy(() -> new VideoCamera("x", text.toString(), JpegFormat.of(0.9)))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("text.mp4")
                 .hasMessageContaining("expected");

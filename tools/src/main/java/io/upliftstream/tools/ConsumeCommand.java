@@ -1,0 +1,235 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.StartupException;
+import io.upliftstream.model.Label;
+import io.upliftstream.model.ModelBundle;
+import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.tools.stream.Broker;
+import io.upliftstream.tools.stream.FrameImages;
+import io.upliftstream.tools.stream.RecordFiles;
+import io.upliftstream.tools.stream.RecordKind;
+import io.upliftstream.tools.stream.RecordPainter;
+import io.upliftstream.tools.stream.RecordReader;
+import io.upliftstream.tools.stream.StatusLine;
+import java.io.IOException;
+import java.nio.channels.ClosedByInterruptException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import org.apache.avro.specific.SpecificRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
+import org.apache.kafka.common.errors.InterruptException;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** {@code uplift consume}. */
+@Command(
+        name = "consume",
+        description =
+                "Reads one of the job's output topics into files or lines. Ends with the last record that is on the"
+                        + " topic when it begins, unless told to follow. Reads what is committed, and leaves no trace on Kafka.",
+        footer = {
+            "",
+            "Formats:",
+            "  json  one line per record on standard output: the fields of docs/schemas.md, bytes as their length, and",
+            "        the share of every class, or the range of the values",
+            "  png   <camera>_<sequence>.<head>.png: classes over the frame, features and depth as colours",
+            "  npy   <camera>_<sequence>.<head>.npy on the model's grid: labels u8 [height, width], else f32 [channels,",
+            "        height, width]",
+            "  mp4   <camera>.<head>.mp4, the same pictures as png as a video (H.264), at the times of their capture",
+            "",
+            "Examples:",
+            "  uplift consume segmentation --format mp4 --output seen",
+            "  uplift consume depth --format npy --camera gate --limit 100 --output arrays",
+            "  uplift consume segmentation --follow | jq -r '[.header.cameraId, .shares.person] | @tsv'",
+            "  uplift consume failures --config job.yaml",
+            "",
+            "Frames behind the classes come from the input topic; where it no longer has them, the classes stand alone."
+        })
+final class ConsumeCommand implements Callable<Integer> {
+    /** What records become. */
+    enum Format {
+        JSON,
+        PNG,
+        NPY,
+        MP4
+    }
+
+    /** Where reading begins. */
+    enum From {
+        EARLIEST,
+        LATEST
+    }
+
+    @Spec
+    @SuppressWarnings("NullAway.Init")
+    private CommandSpec spec;
+
+    @Parameters(
+            paramLabel = "RECORDS",
+            description =
+                    "segmentation, features, depth, failures or dropped: from the topic that the job's options name.")
+    private RecordKind kind = RecordKind.SEGMENTATION;
+
+    @Option(
+            names = "--format",
+            paramLabel = "FORMAT",
+            defaultValue = "json",
+            description = "json, png, npy or mp4. Default: ${DEFAULT-VALUE}.")
+    private Format format = Format.JSON;
+
+    @Option(
+            names = "--output",
+            paramLabel = "DIR",
+            defaultValue = "out",
+            description = "Where files go; default: ${DEFAULT-VALUE}.")
+    private Path output = Path.of("out");
+
+    @Option(names = "--camera", paramLabel = "NAME", description = "Only this camera; repeatable. Default: all.")
+    private Set<String> cameras = new HashSet<>();
+
+    @Option(
+            names = "--from",
+            paramLabel = "WHERE",
+            defaultValue = "earliest",
+            description = "earliest: what is on the topic; latest: only what comes from now on, which means --follow."
+                    + " Default: ${DEFAULT-VALUE}.")
+    private From from = From.EARLIEST;
+
+    @Option(names = "--limit", paramLabel = "N", description = "End after so many records.")
+    private @Nullable Long limit;
+
+    @Option(names = "--follow", description = "Go on with what comes, until --limit or Ctrl-C.")
+    private boolean follow;
+
+    @Mixin
+    private KafkaOption kafka = new KafkaOption();
+
+    private long count;
+    private long unreadable;
+
+    @Override
+    public Integer call() throws Exception {
+        if (limit != null && limit < 1) {
+            throw new ParameterException(spec.commandLine(), "--limit: %d (expected: >= 1)".formatted(limit));
+        }
+        if (format != Format.JSON && !kind.dense()) {
+            throw new ParameterException(
+                    spec.commandLine(),
+                    "--format: %s of %s (expected: json, these records have no pixels)"
+                            .formatted(lower(format), lower(kind)));
+        }
+        JobSettings settings = kafka.settings();
+        String topic = settings.get(kind.topic());
+        if (topic.equals(JobSettings.NO_TOPIC)) {
+            throw new StartupException(
+                    StartupException.CONFIGURATION,
+                    "%s: none (expected: a topic; the job does not write these records)"
+                            .formatted(kind.topic().key()));
+        }
+        try (Broker broker = new Broker(settings)) {
+            broker.requireTopic(topic, ", named by " + kind.topic().key());
+        }
+        if (format != Format.JSON) {
+            Files.createDirectories(output);
+        }
+        StatusLine status = new StatusLine(System.err, Boolean.getBoolean("uplift.terminal"));
+        try (FrameImages images = new FrameImages(settings)) {
+            RecordPainter painter = new RecordPainter(images, labels(settings));
+            RecordFiles files = files(painter);
+            try (files) {
+                read(settings, topic, files, status);
+            } catch (InterruptException | InterruptedException | ClosedByInterruptException e) {
+                boolean unused = Thread.interrupted(); // Ctrl-C; what was read is kept
+            }
+            report(status, topic, painter, files);
+        }
+        return unreadable == 0 ? 0 : 1;
+    }
+
+    private static List<Label> labels(JobSettings settings) throws Exception {
+        return Files.isDirectory(settings.bundle())
+                ? ModelBundle.load(settings.bundle()).labels()
+                : List.of();
+    }
+
+    private RecordFiles files(RecordPainter painter) {
+        return switch (format) {
+            case JSON -> RecordFiles.lines(System.out);
+            case PNG -> RecordFiles.pictures(output, painter);
+            case NPY -> RecordFiles.arrays(output);
+            case MP4 -> RecordFiles.videos(output, painter);
+        };
+    }
+
+    private void read(JobSettings settings, String topic, RecordFiles files, StatusLine status)
+            throws IOException, InterruptedException {
+        boolean fromEnd = from == From.LATEST;
+        try (RecordReader reader = new RecordReader(settings, topic, fromEnd, follow || fromEnd)) {
+            for (ConsumerRecords<byte[], byte[]> some = reader.next(); some != null; some = reader.next()) {
+                for (ConsumerRecord<byte[], byte[]> record : some) {
+                    if (limit != null && count == limit) {
+                        return;
+                    }
+                    if (Thread.interrupted()) {
+                        throw new InterruptedException();
+                    }
+                    write(record, files, status);
+                }
+                if (limit != null && count == limit) {
+                    return;
+                }
+            }
+        }
+    }
+
+    private void write(ConsumerRecord<byte[], byte[]> record, RecordFiles files, StatusLine status) throws IOException {
+        try {
+            SpecificRecord decoded = kind.decode(record.value());
+            if (cameras.isEmpty() || cameras.contains(RecordKind.header(decoded).getCameraId())) {
+                files.write(decoded);
+                count++;
+            }
+        } catch (MalformedRecordException e) {
+            unreadable++;
+            status.say("%s, partition %d, offset %d: %s"
+                    .formatted(record.topic(), record.partition(), record.offset(), e.getMessage()));
+        }
+        if (format != Format.JSON) {
+            status.update(() -> count + " records");
+        }
+    }
+
+    private void report(StatusLine status, String topic, RecordPainter painter, RecordFiles files) {
+        StringBuilder report = new StringBuilder("%d %s records from topic %s".formatted(count, lower(kind), topic));
+        if (format != Format.JSON) {
+            report.append(" in ").append(output);
+        }
+        if (painter.missing() > 0) {
+            report.append("; of %d the frame is no longer on its topic".formatted(painter.missing()));
+        }
+        if (files instanceof RecordFiles.Videos videos && videos.repeated() > 0) {
+            report.append("; %d left out that came again or out of order".formatted(videos.repeated()));
+        }
+        if (unreadable > 0) {
+            report.append("; %d values that are no such record".formatted(unreadable));
+        }
+        status.say(report.toString());
+    }
+
+    private static String lower(Enum<?> constant) {
+        return constant.name().toLowerCase(Locale.ROOT);
+    }
+}

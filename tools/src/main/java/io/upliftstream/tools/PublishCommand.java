@@ -1,0 +1,236 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.StartupException;
+import io.upliftstream.tools.camera.Camera;
+import io.upliftstream.tools.camera.CameraSource;
+import io.upliftstream.tools.camera.JpegFormat;
+import io.upliftstream.tools.camera.LoopingCamera;
+import io.upliftstream.tools.stream.Broker;
+import io.upliftstream.tools.stream.CameraPublisher;
+import io.upliftstream.tools.stream.Schedule;
+import io.upliftstream.tools.stream.StatusLine;
+import java.io.IOException;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code uplift publish}. */
+@Command(
+        name = "publish",
+        description = "Sends cameras to the job's input topic, as CameraFrame records with a JPEG each: video files,"
+                + " network streams, webcams, directories of images, synthetic streets. Ends with the last frame, or with"
+                + " Ctrl-C, after the broker has all that was sent.",
+        footer = {
+            "",
+            "Sources:",
+            "  street.mp4                any video that FFmpeg reads",
+            "  photos/                   images by name, five a second; JPEG and PNG go out as they are",
+            "  rtsp://host/stream        a network camera; http:// and others that FFmpeg knows, too",
+            "  /dev/video0               a webcam (V4L2)",
+            "  synthetic, synthetic:7    a street that never ends, and another",
+            "NAME= before a source names its camera, which is the key of its records; else the file, host or device does.",
+            "",
+            "Examples:",
+            "  uplift publish --input street.mp4 --bootstrap-servers broker:9092",
+            "  uplift publish --config job.yaml --input gate=rtsp://10.0.0.7/main --input yard=rtsp://10.0.0.8/main --loop",
+            "  uplift publish --input street.mp4 --rate max --partitions 4     all of it at once; make the topic if need be",
+            "  uplift publish --input /dev/video0 --size 640 --rate 5",
+            "",
+            "Capture times: of files, the time of --start (default: now) plus the frame's own time in the video, at any",
+            "--rate; of live sources, the time at which the frame came."
+        })
+final class PublishCommand implements Callable<Integer> {
+    private static final int MILLIS_BETWEEN_LOOKS = 100;
+
+    @Spec
+    @SuppressWarnings("NullAway.Init")
+    private CommandSpec spec;
+
+    @Option(
+            names = "--input",
+            required = true,
+            paramLabel = "[NAME=]SOURCE",
+            description = "A camera; repeatable, all send at once.")
+    private List<String> inputs = new ArrayList<>();
+
+    @Mixin
+    private KafkaOption kafka = new KafkaOption();
+
+    @Option(
+            names = "--rate",
+            paramLabel = "RATE",
+            defaultValue = "native",
+            description = "native: as filmed; max: as fast as the broker takes them; a number: so many frames per"
+                    + " second, of files every frame, of live sources at most so many. Default: ${DEFAULT-VALUE}.")
+    private String rate = "native";
+
+    @Option(
+            names = "--loop",
+            description = "Begin again at the end, for ever; open a live source again that broke off.")
+    private boolean loop;
+
+    @Option(names = "--limit", paramLabel = "N", description = "At most so many frames of each camera.")
+    private @Nullable Long limit;
+
+    @Option(
+            names = "--size",
+            paramLabel = "W[xH]",
+            description = "Scale frames to this width, in proportion unless a height is given; default: as filmed,"
+                    + " synthetic 640x360.")
+    private @Nullable String size;
+
+    @Option(
+            names = "--quality",
+            paramLabel = "Q",
+            defaultValue = "92",
+            description = "Of the JPEGs, 1 to 100. Default: ${DEFAULT-VALUE}.")
+    private int quality = 92;
+
+    @Option(
+            names = "--start",
+            paramLabel = "TIME",
+            description = "Capture time of a file's first frame, such as 2026-03-01T12:00:00Z; default: now.")
+    private @Nullable Instant start;
+
+    @Option(
+            names = "--partitions",
+            paramLabel = "N",
+            description = "Create the topic with so many partitions if it is not there.")
+    private @Nullable Integer partitions;
+
+    @Override
+    public Integer call() throws Exception {
+        require(quality >= 1 && quality <= 100, "--quality", quality, "1 to 100");
+        require(limit == null || limit >= 1, "--limit", limit, ">= 1");
+        require(partitions == null || partitions >= 1, "--partitions", partitions, ">= 1");
+        JpegFormat format = format();
+        double framesPerSecond = framesPerSecond();
+        JobSettings settings = kafka.settings();
+        String topic = settings.get(JobSettings.INPUT_TOPIC);
+        List<Camera> cameras = new ArrayList<>();
+        try {
+            open(cameras, format);
+            int maxRecordBytes = prepare(settings, topic);
+            Schedule schedule = new Schedule(
+                    framesPerSecond, limit == null ? Long.MAX_VALUE : limit, start == null ? Instant.now() : start);
+            publish(settings, cameras, schedule, maxRecordBytes);
+        } finally {
+            for (Camera camera : cameras) {
+                camera.close();
+            }
+        }
+        return 0;
+    }
+
+    private void open(List<Camera> cameras, JpegFormat format) {
+        Set<String> names = new HashSet<>();
+        try {
+            for (String input : inputs) {
+                CameraSource source = CameraSource.parse(input);
+                require(
+                        names.add(source.id()),
+                        "--input",
+                        input,
+                        "a name of its own, %s is taken: --input NAME=SOURCE".formatted(source.id()));
+                cameras.add(loop ? new LoopingCamera(source, format) : source.open(format));
+            }
+        } catch (IOException e) {
+            throw new StartupException(StartupException.CONFIGURATION, String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    /** Sees to the topic. */
+    private int prepare(JobSettings settings, String topic) {
+        try (Broker broker = new Broker(settings)) {
+            if (partitions != null && !broker.hasTopic(topic)) {
+                int bytes = (int) settings.get(JobSettings.FRAME_MAX_BYTES).getBytes();
+                broker.createTopic(topic, partitions, bytes);
+                return bytes;
+            }
+            broker.requireTopic(topic, ", or --partitions N to create it");
+            return broker.maxRecordBytes(topic);
+        }
+    }
+
+    private void publish(JobSettings settings, List<Camera> cameras, Schedule schedule, int maxRecordBytes)
+            throws IOException {
+        StatusLine status = new StatusLine(System.out, Boolean.getBoolean("uplift.terminal"));
+        status.say("Publishing %s to topic %s on %s (Ctrl-C ends)"
+                .formatted(
+                        cameras.stream().map(Camera::id).collect(Collectors.joining(", ")),
+                        settings.get(JobSettings.INPUT_TOPIC),
+                        settings.get(JobSettings.BOOTSTRAP_SERVERS)));
+        long begin = System.nanoTime();
+        CameraPublisher publisher = new CameraPublisher(
+                settings,
+                cameras,
+                schedule,
+                CameraPublisher.Spread.BY_NAME,
+                maxRecordBytes,
+                (camera, sequence, shot) -> {});
+        try (publisher) {
+            publisher.begin();
+            while (!publisher.finished()) {
+                status.update(() -> describe(publisher, begin));
+                Thread.sleep(MILLIS_BETWEEN_LOOKS);
+            }
+        } catch (InterruptedException e) { // Ctrl-C; what was sent arrives still
+            status.say("Stopped.");
+        }
+        status.say(describe(publisher, begin));
+    }
+
+    private static String describe(CameraPublisher publisher, long begin) {
+        double seconds = (System.nanoTime() - begin) / 1e9;
+        return publisher.progress().stream()
+                .map(camera -> String.format(
+                        Locale.ROOT,
+                        "%s: %d frames, %.1f/s, %.1f MB",
+                        camera.camera(),
+                        camera.frames(),
+                        camera.frames() / seconds,
+                        camera.bytes() / 1e6))
+                .collect(Collectors.joining(" | "));
+    }
+
+    private double framesPerSecond() {
+        if (rate.equals("native")) {
+            return Schedule.NATIVE;
+        } else if (rate.equals("max")) {
+            return Schedule.UNPACED;
+        }
+        boolean number = rate.matches("\\d{1,4}(\\.\\d{1,6})?") && Double.parseDouble(rate) > 0;
+        require(number, "--rate", rate, "native, max, or frames per second");
+        return Double.parseDouble(rate);
+    }
+
+    private JpegFormat format() {
+        if (size == null) {
+            return JpegFormat.of(quality / 100.0);
+        }
+        require(size.matches("[1-9]\\d{1,4}(x[1-9]\\d{1,4})?"), "--size", size, "such as 640 or 640x360");
+        String[] sides = size.split("x", 2);
+        return new JpegFormat(
+                quality / 100.0, Integer.parseInt(sides[0]), sides.length == 1 ? 0 : Integer.parseInt(sides[1]));
+    }
+
+    private void require(boolean holds, String option, @Nullable Object found, String expected) {
+        if (!holds) {
+            throw new ParameterException(
+                    spec.commandLine(), "%s: %s (expected: %s)".formatted(option, found, expected));
+        }
+    }
+}

@@ -1,0 +1,261 @@
+package io.upliftstream.tools.stream;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.schemas.CameraFrame;
+import io.upliftstream.schemas.CaptureClock;
+import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.camera.Camera;
+import io.upliftstream.tools.camera.Shot;
+import java.io.IOException;
+import java.io.InterruptedIOException;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.Properties;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerConfig;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.errors.InterruptException;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.apache.kafka.common.serialization.StringSerializer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Sends the frames of cameras to the job's input topic as {@link CameraFrame} in single-object encoding, a thread for
+ * each camera.
+ *
+ * <p>Until {@link #begin()} recorded cameras take pictures ahead, so that a job on the same processor is not measured by
+ * what it costs to draw or decode the first {@value #MAX_AHEAD} of each.
+ */
+public final class CameraPublisher implements AutoCloseable {
+    /** Which partition a camera's frames are on. */
+    public enum Spread {
+        /** By the hash of the camera's name: always the same, whoever sends. */
+        BY_NAME,
+        /** Camera i on partition i, modulo their number: evenly. */
+        IN_TURN
+    }
+
+    /** Told of every frame before it is sent; may keep the camera waiting. */
+    public interface Listener {
+        void sending(String camera, long sequence, Shot shot) throws InterruptedException;
+    }
+
+    /** What has arrived at the broker. */
+    public record Progress(String camera, long frames, long bytes) {}
+
+    private static final int MAX_AHEAD = 128;
+    private static final long MAX_AHEAD_BYTES = 32L << 20;
+    /** What a record has around its value at the broker. */
+    private static final int OVERHEAD_BYTES = 512;
+    /** A camera that is inside FFmpeg does not hear that it is to stop. */
+    private static final Duration PATIENCE = Duration.ofSeconds(15);
+
+    private final KafkaProducer<String, byte[]> producer;
+    private final String topic;
+    private final int maxRecordBytes;
+    private final Schedule schedule;
+    private final Listener listener;
+    private final CountDownLatch begun = new CountDownLatch(1);
+    private final List<Run> runs = new ArrayList<>();
+
+    private static final class Run {
+        final Camera camera;
+        final @Nullable Integer partition;
+        final CompletableFuture<Void> end = new CompletableFuture<>();
+        final AtomicLong frames = new AtomicLong();
+        final AtomicLong bytes = new AtomicLong();
+
+        @Nullable
+        Thread thread;
+
+        Run(Camera camera, @Nullable Integer partition) {
+            this.camera = camera;
+            this.partition = partition;
+        }
+    }
+
+    /**
+     * Prepares cameras.
+     *
+     * @param settings of the job that reads the topic
+     * @param maxRecordBytes that the topic takes
+     */
+    public CameraPublisher(
+            JobSettings settings,
+            List<Camera> cameras,
+            Schedule schedule,
+            Spread spread,
+            int maxRecordBytes,
+            Listener listener) {
+        this.topic = settings.get(JobSettings.INPUT_TOPIC);
+        this.schedule = schedule;
+        this.maxRecordBytes = maxRecordBytes;
+        this.listener = listener;
+        Properties properties = settings.kafkaProperties();
+        properties.put(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, maxRecordBytes);
+        producer = new KafkaProducer<>(properties, new StringSerializer(), new ByteArraySerializer());
+        int partitions =
+                spread == Spread.IN_TURN ? producer.partitionsFor(topic).size() : 0;
+        for (int i = 0; i < cameras.size(); i++) {
+            runs.add(new Run(cameras.get(i), partitions == 0 ? null : i % partitions));
+        }
+        for (Run run : runs) {
+            Thread thread = new Thread(() -> publish(run), "camera " + run.camera.id());
+            thread.setDaemon(true);
+            run.thread = thread;
+            thread.start();
+        }
+    }
+
+    private void publish(Run run) {
+        try {
+            sendAll(run);
+            run.end.complete(null);
+        } catch (InterruptedException | InterruptException | InterruptedIOException e) {
+            run.end.cancel(false);
+        } catch (IOException | RuntimeException e) {
+            run.end.completeExceptionally(e);
+        }
+    }
+
+    private void sendAll(Run run) throws IOException, InterruptedException {
+        Camera camera = run.camera;
+        Deque<Shot> ahead = camera.live() ? new ArrayDeque<>() : takeAhead(camera);
+        begun.await();
+        long start = System.nanoTime();
+        Instant firstCapture = camera.live() ? null : schedule.firstCapture();
+        long sequence = 0;
+        while (sequence < schedule.frames() && !run.end.isDone()) {
+            Shot shot = ahead.isEmpty() ? camera.next() : ahead.remove();
+            if (shot == null) {
+                break;
+            }
+            long due = start + due(shot, sequence);
+            if (!camera.live()) {
+                TimeUnit.NANOSECONDS.sleep(due - System.nanoTime());
+            } else if (schedule.framesPerSecond() != Schedule.NATIVE && System.nanoTime() < due) {
+                continue;
+            }
+            listener.sending(camera.id(), sequence, shot);
+            Instant capture = firstCapture == null ? Instant.now() : firstCapture.plus(shot.position());
+            send(run, sequence++, shot, capture);
+        }
+        producer.flush();
+    }
+
+    /** Nanoseconds after the start. */
+    private long due(Shot shot, long sequence) {
+        double rate = schedule.framesPerSecond();
+        return rate == Schedule.NATIVE ? shot.position().toNanos() : (long) (sequence * 1e9 / rate);
+    }
+
+    private void send(Run run, long sequence, Shot shot, Instant capture) throws IOException {
+        String camera = run.camera.id();
+        byte[] value = SingleObject.encode(CameraFrame.newBuilder()
+                .setCameraId(camera)
+                .setSequence(sequence)
+                .setCaptureTimeMicros(ChronoUnit.MICROS.between(Instant.EPOCH, capture))
+                .setCaptureClock(CaptureClock.PUBLISHER)
+                .setImage(ByteBuffer.wrap(shot.image()))
+                .setImageFormat(shot.format())
+                .build());
+        if (value.length + OVERHEAD_BYTES > maxRecordBytes) {
+            throw new IOException(
+                    "frame %d of %s: %d bytes (expected: at most %d, max.message.bytes of topic %s; a lower quality or a smaller size makes frames smaller)"
+                            .formatted(sequence, camera, value.length, maxRecordBytes - OVERHEAD_BYTES, topic));
+        }
+        Future<?> unused =
+                producer.send(new ProducerRecord<>(topic, run.partition, camera, value), (metadata, failed) -> {
+                    if (failed == null) {
+                        run.frames.incrementAndGet();
+                        run.bytes.addAndGet(value.length);
+                    } else {
+                        run.end.completeExceptionally(new IOException(
+                                "frame %d of %s could not be sent: %s".formatted(sequence, camera, failed.getMessage()),
+                                failed));
+                    }
+                });
+    }
+
+    private Deque<Shot> takeAhead(Camera camera) throws IOException {
+        Deque<Shot> ahead = new ArrayDeque<>();
+        long bytes = 0;
+        while (begun.getCount() > 0
+                && ahead.size() < Math.min(MAX_AHEAD, schedule.frames())
+                && bytes < MAX_AHEAD_BYTES) {
+            Shot shot = camera.next();
+            if (shot == null) {
+                break;
+            }
+            ahead.add(shot);
+            bytes += shot.image().length;
+        }
+        return ahead;
+    }
+
+    /** Begins to publish. */
+    public void begin() {
+        begun.countDown();
+    }
+
+    /** How far every camera is. */
+    public List<Progress> progress() {
+        return runs.stream()
+                .map(run -> new Progress(run.camera.id(), run.frames.get(), run.bytes.get()))
+                .toList();
+    }
+
+    /**
+     * Whether every camera has sent its last frame.
+     *
+     * @throws IOException if one could not go on
+     */
+    public boolean finished() throws IOException {
+        for (Run run : runs) {
+            if (run.end.isCompletedExceptionally()) {
+                try {
+                    run.end.join();
+                } catch (RuntimeException e) {
+                    Throwable cause = e.getCause() == null ? e : e.getCause();
+                    throw new IOException(cause.getMessage(), cause);
+                }
+            }
+        }
+        return runs.stream().allMatch(run -> run.end.isDone());
+    }
+
+    /** Stops publishing; frames on their way still arrive. */
+    @Override
+    public void close() {
+        boolean interrupted = Thread.interrupted();
+        List<Thread> threads = new ArrayList<>();
+        runs.forEach(run -> {
+            if (run.thread != null) {
+                threads.add(run.thread);
+            }
+        });
+        threads.forEach(Thread::interrupt);
+        for (Thread thread : threads) {
+            try {
+                thread.join(PATIENCE.toMillis());
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        producer.close(PATIENCE);
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

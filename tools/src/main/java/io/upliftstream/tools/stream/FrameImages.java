@@ -1,0 +1,73 @@
+package io.upliftstream.tools.stream;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.schemas.CameraFrame;
+import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.schemas.SourcePosition;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.TopicPartition;
+import org.jspecify.annotations.Nullable;
+
+/** Finds the images of frames by their place in the input topic; quickly, if they are asked for in order. */
+public final class FrameImages implements AutoCloseable {
+    private static final Duration PATIENCE = Duration.ofSeconds(5);
+    private static final Duration POLL = Duration.ofMillis(200);
+
+    private final KafkaConsumer<byte[], byte[]> consumer;
+    /** What came along with the last frame that was asked for, by partition and offset. */
+    private final Map<TopicPartition, Map<Long, byte[]>> fetched = new HashMap<>();
+
+    public FrameImages(JobSettings settings) {
+        consumer = RecordReader.consumer(settings);
+    }
+
+    /** The image of a frame as it was sent, JPEG or PNG; empty if the topic no longer has it. */
+    public Optional<byte[]> image(SourcePosition source) {
+        TopicPartition partition = new TopicPartition(source.getTopic(), source.getPartition());
+        Map<Long, byte[]> values = fetched.computeIfAbsent(partition, none -> new HashMap<>());
+        byte[] value = values.get(source.getOffset());
+        if (value == null) {
+            value = fetch(partition, source.getOffset(), values);
+        }
+        return Optional.ofNullable(value).map(FrameImages::image);
+    }
+
+    private byte @Nullable [] fetch(TopicPartition partition, long offset, Map<Long, byte[]> values) {
+        values.clear();
+        consumer.assign(List.of(partition));
+        consumer.seek(partition, offset);
+        long end = System.nanoTime() + PATIENCE.toNanos();
+        while (values.isEmpty() && System.nanoTime() < end) {
+            for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
+                if (record.value() != null) {
+                    values.put(record.offset(), record.value());
+                }
+            }
+        }
+        return values.get(offset);
+    }
+
+    private static byte[] image(byte[] value) {
+        try {
+            ByteBuffer image = SingleObject.decode(value, CameraFrame.class).getImage();
+            byte[] bytes = new byte[image.remaining()];
+            image.get(bytes);
+            return bytes;
+        } catch (MalformedRecordException e) {
+            return value; // a bare image
+        }
+    }
+
+    @Override
+    public void close() {
+        consumer.close();
+    }
+}

@@ -1,0 +1,137 @@
+package io.upliftstream.tools.stream;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.upliftstream.model.DType;
+import io.upliftstream.schemas.FeatureRecord;
+import io.upliftstream.schemas.MaskCodec;
+import io.upliftstream.schemas.RecordHeader;
+import io.upliftstream.schemas.SegmentationRecord;
+import io.upliftstream.schemas.TensorCodec;
+import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.picture.Npy;
+import io.upliftstream.tools.picture.VideoFile;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.apache.avro.specific.SpecificRecord;
+
+/** What becomes of records that are read. */
+public interface RecordFiles extends AutoCloseable {
+    /** Writes one record. */
+    void write(SpecificRecord record) throws IOException;
+
+    @Override
+    default void close() throws IOException {}
+
+    /** A line of JSON for each, as {@link RecordJson} has it. */
+    static RecordFiles lines(PrintStream out) {
+        ObjectMapper mapper = new ObjectMapper();
+        return record -> {
+            out.println(mapper.writeValueAsString(RecordJson.of(record)));
+            if (out.checkError()) {
+                throw new IOException("the output is closed");
+            }
+        };
+    }
+
+    /** A picture for each, {@code <camera>_<sequence>.<head>.png}. */
+    static RecordFiles pictures(Path directory, RecordPainter painter) {
+        return record -> Files.write(directory.resolve(stem(record) + ".png"), Images.png(painter.paint(record)));
+    }
+
+    /** An array for each, {@code <camera>_<sequence>.<head>.npy}, on the model's grid. */
+    static RecordFiles arrays(Path directory) {
+        return record -> {
+            Path file = directory.resolve(stem(record) + ".npy");
+            if (record instanceof SegmentationRecord segmentation) {
+                Npy.write(
+                        file,
+                        DType.UINT8,
+                        List.of(
+                                segmentation.getMask().getHeight(),
+                                segmentation.getMask().getWidth()),
+                        ByteBuffer.wrap(MaskCodec.decode(segmentation.getMask())));
+            } else {
+                FeatureRecord features = (FeatureRecord) record;
+                float[] values = TensorCodec.toFloats(features.getTensor());
+                ByteBuffer bytes =
+                        ByteBuffer.allocate(values.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+                bytes.asFloatBuffer().put(values);
+                Npy.write(file, DType.FLOAT32, features.getTensor().getShape(), bytes);
+            }
+        };
+    }
+
+    /** A video for each camera and head, {@code <camera>.<head>.mp4}; frames are as far apart as they were taken. */
+    static RecordFiles videos(Path directory, RecordPainter painter) {
+        return new Videos(directory, painter);
+    }
+
+    /** A file name without its extension that says which record it is. */
+    private static String stem(SpecificRecord record) {
+        RecordHeader header = RecordKind.header(record);
+        return String.format(Locale.ROOT, "%s_%06d.%s", safe(header.getCameraId()), header.getSequence(), name(record));
+    }
+
+    private static String name(SpecificRecord record) {
+        return safe(
+                record instanceof SegmentationRecord labels ? labels.getName() : ((FeatureRecord) record).getName());
+    }
+
+    /** Whoever writes to the topic chooses the names in it. */
+    private static String safe(String name) {
+        String safe = name.replaceAll("[^A-Za-z0-9._-]", "_");
+        return safe.startsWith(".") ? "_" + safe : safe;
+    }
+
+    /** Videos that are being written. */
+    final class Videos implements RecordFiles {
+        private record Video(VideoFile file, long firstMicros) {}
+
+        private final Path directory;
+        private final RecordPainter painter;
+        private final Map<String, Video> videos = new LinkedHashMap<>();
+        private int repeated;
+
+        private Videos(Path directory, RecordPainter painter) {
+            this.directory = directory;
+            this.painter = painter;
+        }
+
+        @Override
+        public void write(SpecificRecord record) throws IOException {
+            RecordHeader header = RecordKind.header(record);
+            String name = safe(header.getCameraId()) + "." + name(record) + ".mp4";
+            BufferedImage picture = painter.paint(record);
+            Video video = videos.get(name);
+            if (video == null) {
+                VideoFile file = new VideoFile(directory.resolve(name), picture.getWidth(), picture.getHeight());
+                video = new Video(file, header.getCaptureTimeMicros());
+                videos.put(name, video);
+            }
+            if (!video.file.add(picture, header.getCaptureTimeMicros() - video.firstMicros)) {
+                repeated++;
+            }
+        }
+
+        /** Frames that were left out because their time was not after that of the frame before. */
+        public int repeated() {
+            return repeated;
+        }
+
+        @Override
+        public void close() throws IOException {
+            for (Video video : videos.values()) {
+                video.file.close();
+            }
+        }
+    }
+}

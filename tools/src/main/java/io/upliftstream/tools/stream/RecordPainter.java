@@ -1,0 +1,92 @@
+package io.upliftstream.tools.stream;
+
+import io.upliftstream.model.Label;
+import io.upliftstream.schemas.FeatureRecord;
+import io.upliftstream.schemas.Geometry;
+import io.upliftstream.schemas.MaskCodec;
+import io.upliftstream.schemas.SegmentationRecord;
+import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.picture.DepthColours;
+import io.upliftstream.tools.picture.Grid;
+import io.upliftstream.tools.picture.Overlay;
+import io.upliftstream.tools.picture.Planes;
+import io.upliftstream.tools.picture.PrincipalColours;
+import java.awt.Color;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.apache.avro.specific.SpecificRecord;
+
+/**
+ * Draws dense records in the size of their frames: classes over the frame, features by their principal components,
+ * measures such as depth from near to far.
+ */
+public final class RecordPainter {
+    /** Of a hue's circle, so that neighbouring labels differ much: the golden section. */
+    private static final float HUE_STEP = 0.618034f;
+
+    private final FrameImages images;
+    private final int[] palette;
+    /** By the name of the head: fitted on its first record, so that colours stay. */
+    private final Map<String, PrincipalColours> principal = new HashMap<>();
+
+    private int missing;
+
+    /** @param labels with their colours; empty for colours of no meaning */
+    public RecordPainter(FrameImages images, List<Label> labels) {
+        this.images = images;
+        this.palette = labels.isEmpty() ? hues() : Overlay.palette(labels);
+    }
+
+    private static int[] hues() {
+        int[] palette = new int[256];
+        for (int label = 0; label < palette.length; label++) {
+            palette[label] = Color.HSBtoRGB(label * HUE_STEP, 0.75f, 0.9f) & 0xffffff;
+        }
+        return palette;
+    }
+
+    /** The picture of a {@link SegmentationRecord} or {@link FeatureRecord}. */
+    public BufferedImage paint(SpecificRecord record) throws IOException {
+        Geometry geometry = RecordKind.header(record).getGeometry().orElseThrow();
+        Grid grid = Grid.of(geometry);
+        if (record instanceof SegmentationRecord segmentation) {
+            return segmentation(segmentation, geometry, grid);
+        }
+        FeatureRecord features = (FeatureRecord) record;
+        return Overlay.colours(geometry.getFrameWidth(), geometry.getFrameHeight(), colours(features), grid);
+    }
+
+    private BufferedImage segmentation(SegmentationRecord record, Geometry geometry, Grid grid) throws IOException {
+        byte[] labels = MaskCodec.decode(record.getMask());
+        Optional<byte[]> image = images.image(record.getHeader().getSource());
+        if (image.isPresent()) {
+            return Overlay.segmentation(Images.decode(image.get()), labels, grid, palette);
+        }
+        missing++;
+        int[] colours = new int[labels.length];
+        for (int i = 0; i < labels.length; i++) {
+            int label = labels[i] & 0xff;
+            colours[i] = label == record.getIgnoreLabel() ? 0 : palette[label];
+        }
+        return Overlay.colours(geometry.getFrameWidth(), geometry.getFrameHeight(), colours, grid);
+    }
+
+    private int[] colours(FeatureRecord record) {
+        float[] planes = Planes.of(record.getTensor());
+        int channels = Planes.channels(record.getTensor());
+        return channels == 1
+                ? DepthColours.colours(planes)
+                : principal
+                        .computeIfAbsent(record.getName(), name -> new PrincipalColours(List.of(planes), channels))
+                        .colours(planes);
+    }
+
+    /** Classes that were drawn without their frame, which was no longer on its topic. */
+    public int missing() {
+        return missing;
+    }
+}

@@ -1,0 +1,149 @@
+package io.upliftstream.tools;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.upliftstream.model.ModelBundle;
+import io.upliftstream.schemas.MaskCodec;
+import io.upliftstream.schemas.SegmentationRecord;
+import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.camera.JpegFormat;
+import io.upliftstream.tools.camera.Shot;
+import io.upliftstream.tools.camera.SyntheticCamera;
+import io.upliftstream.tools.camera.VideoCamera;
+import io.upliftstream.tools.embedded.EmbeddedKafka;
+import io.upliftstream.tools.picture.Grid;
+import io.upliftstream.tools.picture.Overlay;
+import io.upliftstream.tools.picture.VideoFile;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A video through {@code uplift publish}, {@code run} and {@code consume}, and back a video. */
+class VideoITCase {
+    private static final int WIDTH = 160;
+    private static final int HEIGHT = 96;
+
+    @TempDir
+    private Path directory = Path.of(".");
+
+    private static final long START = Instant.parse("2026-03-01T12:00:00Z").getEpochSecond() * 1_000_000;
+
+    private final StringWriter errors = new StringWriter();
+
+    /** Times of a camera that is not quite regular, in microseconds. */
+    private static final List<Long> TIMES = List.of(0L, 100_000L, 200_000L, 350_000L, 400_000L, 600_000L);
+
+    @Test
+    @Timeout(value = 10, unit = TimeUnit.MINUTES)
+    void everyFrameComesBackAtItsTime() throws Exception {
+        Path source = directory.resolve("street.mp4");
+        film(source);
+        assertThat(times(source)).isEqualTo(TIMES);
+        try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+            Topics topics = Topics.create(kafka, "video", 2, 1 << 20);
+            List<String> settings = topics.assignments();
+            assertThat(uplift(
+                            settings,
+                            "publish",
+                            "--rate=max",
+                            "--start=2026-03-01T12:00:00Z",
+                            "--input=yard=" + source,
+                            "--input=gate=" + source))
+                    .as(errors.toString())
+                    .isZero();
+            assertThat(uplift(settings, "run")).as(errors.toString()).isZero();
+            assertThat(uplift(settings, "consume", "segmentation", "--format=mp4", "--output=" + directory))
+                    .as(errors.toString())
+                    .isZero();
+            List<SegmentationRecord> records =
+                    topics.read("segmentation", "read_committed", SegmentationRecord.class).stream()
+                            .filter(record -> record.getHeader().getCameraId().equals("yard"))
+                            .toList();
+            assertThat(records)
+                    .extracting(record -> record.getHeader().getCaptureTimeMicros())
+                    .containsExactlyElementsOf(
+                            TIMES.stream().map(time -> START + time).toList());
+            assertShows(directory.resolve("yard.segmentation.mp4"), source, records);
+        }
+        for (String camera : List.of("yard", "gate")) {
+            assertThat(times(directory.resolve(camera + ".segmentation.mp4"))).isEqualTo(TIMES);
+        }
+    }
+
+    /** That every picture is the source's frame under its own record's classes. */
+    private static void assertShows(Path overlays, Path source, List<SegmentationRecord> records) throws Exception {
+        int[] palette = Overlay.palette(ModelBundle.load(Topics.BUNDLE).labels());
+        List<BufferedImage> shown = pictures(overlays);
+        List<BufferedImage> frames = pictures(source);
+        for (int i = 0; i < records.size(); i++) {
+            SegmentationRecord record = records.get(i);
+            Grid grid = Grid.of(record.getHeader().getGeometry().orElseThrow());
+            BufferedImage expected =
+                    Overlay.segmentation(frames.get(i), MaskCodec.decode(record.getMask()), grid, palette);
+            assertThat(difference(shown.get(i), expected)).as("frame %d", i).isLessThan(12);
+            assertThat(difference(shown.get(i), frames.get(i)))
+                    .as("tint of frame %d", i)
+                    .isGreaterThan(20);
+        }
+    }
+
+    /** Mean over all pixels and colours, of 255. */
+    private static double difference(BufferedImage one, BufferedImage other) {
+        long sum = 0;
+        for (int y = 0; y < HEIGHT; y++) {
+            for (int x = 0; x < WIDTH; x++) {
+                for (int shift = 0; shift <= 16; shift += 8) {
+                    sum += Math.abs((one.getRGB(x, y) >> shift & 0xff) - (other.getRGB(x, y) >> shift & 0xff));
+                }
+            }
+        }
+        return sum / (3.0 * WIDTH * HEIGHT);
+    }
+
+    private static List<BufferedImage> pictures(Path video) throws IOException {
+        List<BufferedImage> pictures = new ArrayList<>();
+        try (VideoCamera camera = new VideoCamera("read", video.toString(), JpegFormat.of(0.95))) {
+            for (Shot shot = camera.next(); shot != null; shot = camera.next()) {
+                pictures.add(Images.decode(shot.image()));
+            }
+        }
+        return pictures;
+    }
+
+    /** When each frame is shown, in microseconds. */
+    private static List<Long> times(Path video) throws IOException {
+        List<Long> times = new ArrayList<>();
+        try (VideoCamera camera = new VideoCamera("read", video.toString(), JpegFormat.of(0.95))) {
+            for (Shot shot = camera.next(); shot != null; shot = camera.next()) {
+                times.add(shot.position().toNanos() / 1000);
+            }
+        }
+        return times;
+    }
+
+    private int uplift(List<String> settings, String... command) {
+        String[] arguments = Stream.concat(
+                        Stream.of(command), settings.stream().flatMap(setting -> Stream.of("--set", setting)))
+                .toArray(String[]::new);
+        return Uplift.run(arguments, new PrintWriter(errors, true));
+    }
+
+    private static void film(Path file) throws IOException {
+        try (SyntheticCamera street = new SyntheticCamera("street", 20_500, WIDTH, HEIGHT, 10, 0.9);
+                VideoFile video = new VideoFile(file, WIDTH, HEIGHT)) {
+            for (long micros : TIMES) {
+                video.add(Images.decode(street.next().image()), micros);
+            }
+        }
+    }
+}
