@@ -13,6 +13,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.stream.Collectors;
+import org.apache.flink.configuration.MemorySize;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AdminClientConfig;
 import org.apache.kafka.clients.admin.Config;
@@ -24,9 +25,18 @@ import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.TopicConfig;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Looks at Kafka before the job starts, so that what cannot work is said in one sentence instead of a restart loop. */
 final class KafkaPreflight {
+    private static final Logger LOG = LoggerFactory.getLogger(KafkaPreflight.class);
+
+    /** Measured in checkpoints of 1 to 64 partitions: the subtask's operators, and a partition beside its topic's name. */
+    private static final int CHECKPOINT_BYTES_PER_SUBTASK = 830;
+
+    private static final int CHECKPOINT_BYTES_PER_PARTITION = 34;
+
     private final JobSettings settings;
     private final String servers;
 
@@ -65,6 +75,10 @@ final class KafkaPreflight {
                                         partitions,
                                         settings.get(JobSettings.INPUT_TOPIC)));
             }
+            LOG.info(
+                    "a checkpoint takes about {}: the offsets of {} partitions; frames at work are finished before it",
+                    new MemorySize(checkpointBytes(partitions)).toHumanReadableString(),
+                    partitions);
             Set<String> outputs = outputs(heads);
             for (String topic : outputs) {
                 if (partitions(admin, topic).isEmpty()) {
@@ -78,6 +92,13 @@ final class KafkaPreflight {
         } catch (KafkaException e) { // of the client itself, such as brokers whose names nobody knows
             throw unusable(e);
         }
+    }
+
+    /** Of exactly-once delivery; a transaction whose commit is under way takes 76 bytes more. */
+    private long checkpointBytes(int partitions) {
+        int topic = settings.get(JobSettings.INPUT_TOPIC).length();
+        return (long) settings.get(JobSettings.PARALLELISM) * CHECKPOINT_BYTES_PER_SUBTASK
+                + (long) partitions * (CHECKPOINT_BYTES_PER_PARTITION + topic);
     }
 
     private Set<String> outputs(List<HeadSpec> heads) {

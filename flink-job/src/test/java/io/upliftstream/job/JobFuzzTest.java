@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -26,7 +27,11 @@ class JobFuzzTest {
 
     static Stream<byte[]> values() {
         return Stream.of(
-                SingleObject.encode(TestFrames.record("north", 7)), TestFrames.jpeg((byte) 1, (byte) 2), new byte[0]);
+                SingleObject.encode(TestFrames.record("north", 7)),
+                TestFrames.jpeg((byte) 1, (byte) 2),
+                new byte[0],
+                // A finding: a union branch that there is not.
+                HexFormat.of().parseHex("c3013f1d316c82ae7fd10a6e6f7274680ef0b1f122000000060008ffd8ff07000000"));
     }
 
     @MethodSource("values")

@@ -139,7 +139,10 @@ public final class FrameDecoder {
                 | PngProcessingException
                 | MetadataException
                 | RuntimeException e) {
-            throw new FrameException(Reason.CORRUPT_IMAGE, "the image's header cannot be read: " + e.getMessage(), e);
+            throw new FrameException(
+                    Reason.CORRUPT_IMAGE,
+                    "the image's header cannot be read: %s (expected: a whole JPEG or PNG)".formatted(e.getMessage()),
+                    e);
         }
         if (header.width() < 1 || header.height() < 1) {
             throw new FrameException(
@@ -237,7 +240,8 @@ public final class FrameDecoder {
             int expectedWidth = (header.width() + reduction - 1) / reduction;
             int expectedHeight = (header.height() + reduction - 1) / reduction;
             if (bgr == null || bgr.empty()) {
-                throw new FrameException(Reason.CORRUPT_IMAGE, "the image's pixels cannot be decoded");
+                throw new FrameException(
+                        Reason.CORRUPT_IMAGE, "the image's pixels cannot be decoded (expected: a whole JPEG or PNG)");
             }
             if (bgr.cols() != expectedWidth || bgr.rows() != expectedHeight || bgr.type() != opencv_core.CV_8UC3) {
                 throw new FrameException(
@@ -263,7 +267,10 @@ public final class FrameDecoder {
             return opencv_imgcodecs.imdecode(encoded, flags);
         } catch (RuntimeException e) {
             throw new FrameException(
-                    Reason.CORRUPT_IMAGE, "the image's pixels cannot be decoded: " + e.getMessage(), e);
+                    Reason.CORRUPT_IMAGE,
+                    "the image's pixels cannot be decoded: %s (expected: a whole JPEG or PNG)"
+                            .formatted(e.getMessage()),
+                    e);
         }
     }
 

@@ -63,7 +63,7 @@ final class GreyPng {
     static byte[] decode(ByteBuffer data, int width, int height) {
         ByteBuffer png = data.slice();
         if (png.remaining() < Long.BYTES || png.getLong() != SIGNATURE) {
-            throw malformed("without a PNG signature");
+            throw malformed("without its signature (expected: 89504e470d0a1a0a)");
         }
         byte[] rows = new byte[(width + 1) * height];
         int filled = 0;
@@ -72,25 +72,25 @@ final class GreyPng {
         try {
             while (true) {
                 if (png.remaining() < CHUNK) {
-                    throw malformed("that ends before its IEND chunk");
+                    throw malformed("that ends early (expected: an IEND chunk)");
                 }
                 int length = png.getInt();
                 int type = png.getInt();
                 if (length < 0 || length > png.remaining() - Integer.BYTES) {
-                    throw malformed("with a chunk beyond its end");
+                    throw malformed("with a chunk beyond its end (expected: whole chunks)");
                 }
                 ByteBuffer chunk = png.slice(png.position(), length);
                 CRC32 crc = new CRC32();
                 crc.update(png.slice(png.position() - Integer.BYTES, Integer.BYTES + length));
                 png.position(png.position() + length);
                 if (png.getInt() != (int) crc.getValue()) {
-                    throw malformed("with a wrong CRC-32");
+                    throw malformed("with a damaged chunk (expected: its CRC-32)");
                 }
                 if (type == IHDR) {
                     checkHeader(chunk, width, height);
                     headed = true;
                 } else if (!headed) {
-                    throw malformed("that does not start with IHDR");
+                    throw malformed("without a header (expected: an IHDR chunk before all others)");
                 } else if (type == IDAT) {
                     inflater.setInput(chunk);
                     filled += inflater.inflate(rows, filled, rows.length - filled);
@@ -99,7 +99,7 @@ final class GreyPng {
                 }
             }
         } catch (DataFormatException e) {
-            throw malformed("with damaged pixels");
+            throw malformed("with damaged pixels (expected: a zlib stream)");
         } finally {
             inflater.end();
         }

@@ -98,7 +98,7 @@ public final class SingleObject {
         } catch (IOException | RuntimeException e) {
             // Damaged bytes make Avro throw nearly anything.
             throw new MalformedRecordException(
-                    "%s: %d bytes that do not hold what its schema says (%s)"
+                    "%s: %d bytes that are no such record: %s (expected: what its schema says)"
                             .formatted(
                                     type.getSimpleName(),
                                     bytes.length,

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.code_intelligence.jazzer.junit.FuzzTest;
 import java.nio.ByteBuffer;
+import java.util.Base64;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -17,7 +19,11 @@ class CodecFuzzTest {
     private static final int MAX_SIDE = 1 << 12;
 
     static Stream<byte[]> records() {
-        return GoldenRecords.all().values().stream().map(SingleObject::encode);
+        // The last is a finding: a CameraFrame with a union branch that there is not.
+        return Stream.concat(
+                GoldenRecords.all().values().stream().map(SingleObject::encode),
+                Stream.of(HexFormat.of()
+                        .parseHex("c3013f1d316c82ae7fd10a6e6f7274680ef0b1f122000000060008ffd8ff07000000")));
     }
 
     @MethodSource("records")
@@ -35,9 +41,15 @@ class CodecFuzzTest {
     }
 
     static Stream<byte[]> masks() {
-        return Stream.of(MaskEncoding.RLE, MaskEncoding.PNG, MaskEncoding.RAW_ZSTD)
+        Stream<byte[]> whole = Stream.of(MaskEncoding.RLE, MaskEncoding.PNG, MaskEncoding.RAW_ZSTD)
                 .map(encoding -> MaskCodec.encode(encoding, GoldenRecords.labels(), 24, 16))
                 .map(mask -> join(mask.getData(), index(MaskEncoding.values(), mask.getEncoding()), 24, 16));
+        // A finding: a PNG with a chunk of another CRC-32.
+        byte[] damaged = Base64.getDecoder()
+                .decode(
+                        "AQAYABCJUE5HDQoaCgAAAA1JSERSAAAAGABSAAAAGAAAABAIAAAAAClP4EkAAABSSURBVHhelY9BDsAwCMO6jab0/w9mAVXtpJ3i"
+                                + "I5as0FpyJXfyJGYRddfEr2JmvTOli++WqhCAKV2sj04FwBhM6YKNvaUqxJ0pXayPTsXd54x4AcjFJUPYNv16AACuQmCC");
+        return Stream.concat(whole, Stream.of(damaged));
     }
 
     /** Encoding, width and height (a byte and two shorts), then the data. */
