@@ -159,8 +159,9 @@ final class ConsumeCommand implements Callable<Integer> {
         return unreadable == 0 ? 0 : 1;
     }
 
-    private static List<Label> labels(JobSettings settings) throws Exception {
-        return Files.isDirectory(settings.bundle())
+    private List<Label> labels(JobSettings settings) throws Exception {
+        boolean painted = format == Format.PNG || format == Format.MP4;
+        return painted && Files.isDirectory(settings.bundle())
                 ? ModelBundle.load(settings.bundle()).labels()
                 : List.of();
     }

@@ -189,8 +189,9 @@ final class PublishCommand implements Callable<Integer> {
             }
         } catch (InterruptedException e) { // Ctrl-C; what was sent arrives still
             status.say("Stopped.");
+        } finally {
+            status.say(describe(publisher, begin));
         }
-        status.say(describe(publisher, begin));
     }
 
     private static String describe(CameraPublisher publisher, long begin) {

@@ -111,6 +111,43 @@ class StartupITCase {
     }
 
     @Test
+    void wrongSourcesAndRates() {
+        assertSentence(uplift("publish", "--input", "no-such.mp4"), 2, "no-such.mp4", "rtsp://");
+        assertSentence(uplift("publish", "--input", "pom.xml"), 2, "pom.xml", "FFmpeg");
+        assertSentence(
+                uplift("publish", "--input", "synthetic", "--input", "street=pom.xml"), 2, "street", "NAME=SOURCE");
+        assertSentence(uplift("publish", "--input", "synthetic", "--rate", "fast"), 2, "--rate: fast", "native, max");
+        assertSentence(uplift("publish", "--input", "synthetic", "--size", "huge"), 2, "--size: huge");
+        assertSentence(uplift("consume", "failures", "--format", "png"), 2, "png of failures", "json");
+    }
+
+    @Test
+    void publishAndConsumeWithoutTheirTopic() {
+        String servers = kafka.bootstrapServers();
+        assertSentence(
+                uplift("publish", "--input", "synthetic", "--bootstrap-servers", servers),
+                3,
+                "camera-frames is not on " + servers,
+                "--partitions");
+        assertSentence(
+                uplift("consume", "depth", "--bootstrap-servers", servers),
+                3,
+                "depth is not on " + servers,
+                "uplift.output.regression.topic");
+    }
+
+    @Test
+    void frameThatItsTopicDoesNotTake() throws IOException {
+        kafka.createTopic("narrow", 1, Map.of("max.message.bytes", "2000"));
+        assertSentence(
+                uplift("publish", "--input", "synthetic", "--set", broker(), "--set", "uplift.input.topic=narrow"),
+                1,
+                "frame 0 of street",
+                "max.message.bytes of topic narrow",
+                "quality");
+    }
+
+    @Test
     void missingInputTopic() throws IOException {
         assertDocumented(
                 run(broker(), bundle(Topics.BUNDLE), "uplift.input.topic=nowhere"),

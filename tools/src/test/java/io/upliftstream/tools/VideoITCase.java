@@ -3,6 +3,7 @@ package io.upliftstream.tools;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.model.ModelBundle;
+import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.tools.camera.Images;
@@ -23,6 +24,8 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -78,6 +81,33 @@ class VideoITCase {
         for (String camera : List.of("yard", "gate")) {
             assertThat(times(directory.resolve(camera + ".segmentation.mp4"))).isEqualTo(TIMES);
         }
+    }
+
+    @Test
+    @Timeout(value = 2, unit = TimeUnit.MINUTES)
+    void stoppingKeepsWhatWasSent() throws Exception {
+        try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+            Topics topics = Topics.create(kafka, "stop", 1, 1 << 20);
+            AtomicInteger exitCode = new AtomicInteger(-1);
+            Thread publish = new Thread(() -> exitCode.set(
+                    uplift(topics.assignments(), "publish", "--input=synthetic", "--size=80", "--rate=200")));
+            publish.start();
+            while (frames(topics).size() < 3 && publish.isAlive()) {
+                Thread.onSpinWait();
+            }
+            publish.interrupt();
+            publish.join();
+            assertThat(exitCode).as(errors.toString()).hasValue(0);
+            List<Long> sequences = frames(topics);
+            assertThat(sequences)
+                    .isEqualTo(LongStream.range(0, sequences.size()).boxed().toList());
+        }
+    }
+
+    private static List<Long> frames(Topics topics) {
+        return topics.read("camera-frames", "read_uncommitted", CameraFrame.class).stream()
+                .map(CameraFrame::getSequence)
+                .toList();
     }
 
     /** That every picture is the source's frame under its own record's classes. */
