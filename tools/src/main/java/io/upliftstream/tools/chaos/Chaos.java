@@ -43,14 +43,16 @@ public final class Chaos {
 
     private final ChaosOptions options;
     private final ProcessCluster cluster;
+    private final String job;
     private final Account account;
     private final Consumer<String> say;
     private final Random random;
     private final long startMillis = System.currentTimeMillis();
 
-    private Chaos(ChaosOptions options, ProcessCluster cluster, Account account, Consumer<String> say) {
+    private Chaos(ChaosOptions options, ProcessCluster cluster, String job, Account account, Consumer<String> say) {
         this.options = options;
         this.cluster = cluster;
+        this.job = job;
         this.account = account;
         this.say = say;
         random = new Random(options.seed());
@@ -80,14 +82,14 @@ public final class Chaos {
             try (Admin admin = Admin.create(settings.kafkaProperties())) {
                 topics.create(admin, EmbeddedKafka.MAX_RECORD_BYTES);
             }
-            cluster.flink().run(arguments, null);
+            String job = cluster.flink().run(arguments, null);
             Account account = new Account(heads);
             List<String> cameras = IntStream.range(0, options.cameras())
                     .mapToObj(camera -> "camera-" + camera)
                     .toList();
             try (Subscriber subscriber = new Subscriber(topics, settings, account);
                     OpenLoop publisher = new OpenLoop(cluster.bootstrapServers(), topics, cameras, images(), account)) {
-                ChaosReport report = new Chaos(options, cluster, account, say)
+                ChaosReport report = new Chaos(options, cluster, job, account, say)
                         .run(publisher, subscriber, settings.get(JobSettings.CHECKPOINT_INTERVAL));
                 report.write(options.output());
                 say.accept(report.table() + report.balance());
@@ -159,7 +161,8 @@ public final class Chaos {
             victim.kill();
             victim.start();
             long next = at + (long) (meanPauseMillis * (0.5 + random.nextDouble()));
-            awaitResultsSince(at, published, subscriber);
+            awaitRunning(published, subscriber);
+            awaitResultsSince(System.currentTimeMillis(), published, subscriber);
             while (System.currentTimeMillis() < next) {
                 check(published, subscriber);
             }
@@ -180,6 +183,18 @@ public final class Chaos {
 
     private double seconds(long millis) {
         return (millis - startMillis) / 1e3;
+    }
+
+    /** Waits for the JobManager: without one tasks go on for a while. */
+    private void awaitRunning(CompletableFuture<Void> published, Subscriber subscriber)
+            throws IOException, InterruptedException {
+        long patience = System.nanoTime() + PATIENCE.toNanos();
+        while (!cluster.flink().running(job)) {
+            check(published, subscriber);
+            if (System.nanoTime() > patience) {
+                throw new IOException("the job does not run for " + PATIENCE.toMinutes() + " minutes");
+            }
+        }
     }
 
     /** Waits until of every camera a result of a frame taken after the given time has been read. */

@@ -91,6 +91,16 @@ public final class FlinkRest {
         }
     }
 
+    /** Whether all tasks of a job run; false while no JobManager answers. */
+    boolean running(String job) throws InterruptedException {
+        try {
+            List<String> states = get("/jobs/" + job).path("vertices").findValuesAsText("status");
+            return !states.isEmpty() && states.stream().allMatch("RUNNING"::equals);
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
     /** How many TaskManagers have registered; 0 while no JobManager answers. */
     int taskManagers() throws InterruptedException {
         try {
