@@ -19,6 +19,7 @@ import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -68,6 +69,19 @@ class VideoITCase {
             assertThat(uplift(settings, "consume", "segmentation", "--format=mp4", "--output=" + directory))
                     .as(errors.toString())
                     .isZero();
+            assertThat(uplift(settings, "consume", "features", "--format=png", "--output=" + directory))
+                    .as(errors.toString())
+                    .isZero();
+            assertThat(uplift(
+                            settings,
+                            "consume",
+                            "depth",
+                            "--format=npy",
+                            "--camera=gate",
+                            "--limit=2",
+                            "--output=" + directory))
+                    .as(errors.toString())
+                    .isZero();
             List<SegmentationRecord> records =
                     topics.read("segmentation", "read_committed", SegmentationRecord.class).stream()
                             .filter(record -> record.getHeader().getCameraId().equals("yard"))
@@ -78,7 +92,13 @@ class VideoITCase {
                             TIMES.stream().map(time -> START + time).toList());
             assertShows(directory.resolve("yard.segmentation.mp4"), source, records);
         }
+        assertThat(directory)
+                .isDirectoryContaining("glob:**/gate_000001.depth.npy")
+                .isDirectoryNotContaining("glob:**/gate_000002.depth.npy")
+                .isDirectoryNotContaining("glob:**/yard_*.npy");
         for (String camera : List.of("yard", "gate")) {
+            byte[] last = Files.readAllBytes(directory.resolve(camera + "_000005.features.png"));
+            assertThat(Images.decode(last).getWidth()).isEqualTo(WIDTH);
             assertThat(times(directory.resolve(camera + ".segmentation.mp4"))).isEqualTo(TIMES);
         }
     }
