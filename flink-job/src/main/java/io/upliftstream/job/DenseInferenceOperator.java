@@ -148,6 +148,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 waiting::size,
                 () -> waiting.bytes() + inFlightBytes,
                 engine::health);
+        jobMetrics.serves(engine.model().getSha256(), engine.model().getVariant());
         LOG.info(
                 "{}: at most {} frames at work, and {} of encoded frames waiting or at work",
                 engine.model().getVariant(),
@@ -168,7 +169,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             awaitRoom();
             return;
         }
-        noteClock(frame, gate.ageMillis(frame));
+        long ageMillis = gate.ageMillis(frame);
+        jobMetrics.arrived(Math.max(0, ageMillis));
+        noteClock(frame, ageMillis);
         if (latestOnly) {
             waiting.clear(frame.cameraId(), older -> letGo(Reason.SUPERSEDED, older));
         }

@@ -27,13 +27,14 @@ final class JobMetrics {
     static final String MODEL = "model";
     private static final int WINDOW = 1000;
 
-    /** Cameras with counters of their own; the drops of further ones are counted under {@value #OTHER_CAMERAS}. */
+    /** Cameras with counters of their own; further ones are counted under {@value #OTHER_CAMERAS}. */
     static final int MAX_CAMERAS = 100;
 
     static final String OTHER_CAMERAS = "other";
 
     private final MetricGroup frames;
-    private final Map<String, Map<Reason, Counter>> droppedByCamera = new HashMap<>();
+    private final Map<String, CameraCounters> cameras = new HashMap<>();
+    private final MetricGroup model;
     private final Histogram drain;
     private final Counter in;
     private final Counter results;
@@ -46,11 +47,16 @@ final class JobMetrics {
     private final Histogram backbone;
     private final Histogram upsample;
     private final Histogram encode;
+    private final Histogram arrivalAge;
     private final Histogram age;
+    private final Histogram batchFrames;
     private long blockedNanos;
 
+    /** Results of a camera, and its drops by reason, from the first one on. */
+    private record CameraCounters(MetricGroup group, Counter results, Map<Reason, Counter> dropped) {}
+
     /**
-     * Registers everything but the counters of drops by camera.
+     * Registers everything but the counters of cameras and the served model.
      *
      * @param capacity most frames at work
      * @param bytes of the encoded frames that wait or are at work
@@ -78,10 +84,11 @@ final class JobMetrics {
         inFlightQueue.<Long, Gauge<Long>>gauge("blockedMillis", () -> TimeUnit.NANOSECONDS.toMillis(blockedNanos));
         drain = histogram(inFlightQueue, "drainMicros");
 
-        MetricGroup model = operator.addGroup(MODEL);
+        model = operator.addGroup(MODEL);
         model.<Long, Gauge<Long>>gauge("hangs", () -> health.get().hangs());
         model.<Long, Gauge<Long>>gauge("retries", () -> health.get().retries());
         model.<Integer, Gauge<Integer>>gauge("batchLimit", () -> health.get().batchLimit());
+        batchFrames = histogram(model, "batchFrames");
 
         MetricGroup latency = operator.addGroup(LATENCY);
         decode = histogram(latency, "decodeMicros");
@@ -89,6 +96,7 @@ final class JobMetrics {
         backbone = histogram(latency, "backboneMicros");
         upsample = histogram(latency, "upsampleMicros");
         encode = histogram(latency, "encodeMicros");
+        arrivalAge = histogram(latency, "arrivalAgeMicros");
         age = histogram(latency, "ageMicros");
     }
 
@@ -96,8 +104,18 @@ final class JobMetrics {
         return group.histogram(name, new DescriptiveStatisticsHistogram(WINDOW));
     }
 
+    /** A gauge that is always 1, for its labels: what is being served. */
+    void serves(String sha256, String variant) {
+        model.addGroup("sha256", sha256).addGroup("variant", variant).<Integer, Gauge<Integer>>gauge("info", () -> 1);
+    }
+
     void frameIn() {
         in.inc();
+    }
+
+    /** @param ageMillis of a frame when the job reads it */
+    void arrived(long ageMillis) {
+        arrivalAge.update(TimeUnit.MILLISECONDS.toMicros(ageMillis));
     }
 
     /** A frame from the future: the clock that its age is counted from is ahead of this machine's. */
@@ -112,6 +130,8 @@ final class JobMetrics {
     /** @param ageMillis of a result when it is handed to the sink */
     void emitted(FrameOutcome.Result result, long ageMillis) {
         results.inc();
+        camera(result.frame().cameraId()).results().inc();
+        batchFrames.update(result.timings().batchSize());
         decode.update(TimeUnit.NANOSECONDS.toMicros(result.timings().decodeNanos()));
         queue.update(TimeUnit.NANOSECONDS.toMicros(result.timings().queueNanos()));
         backbone.update(TimeUnit.NANOSECONDS.toMicros(result.timings().backboneNanos()));
@@ -132,15 +152,20 @@ final class JobMetrics {
     void emitted(FrameOutcome.Dropped outcome) {
         Run run = outcome.run();
         dropped.inc(run.count());
-        String camera = run.first().cameraId();
-        boolean known = droppedByCamera.containsKey(camera);
-        String counted = known || droppedByCamera.size() < MAX_CAMERAS ? camera : OTHER_CAMERAS;
-        droppedByCamera
-                .computeIfAbsent(counted, unused -> new EnumMap<>(Reason.class))
-                .computeIfAbsent(run.reason(), reason -> frames.addGroup("camera", counted)
+        CameraCounters camera = camera(run.first().cameraId());
+        camera.dropped()
+                .computeIfAbsent(run.reason(), reason -> camera.group()
                         .addGroup("reason", reason.name())
                         .counter("dropped"))
                 .inc(run.count());
+    }
+
+    private CameraCounters camera(String id) {
+        String counted = cameras.containsKey(id) || cameras.size() < MAX_CAMERAS ? id : OTHER_CAMERAS;
+        return cameras.computeIfAbsent(counted, camera -> {
+            MetricGroup group = frames.addGroup("camera", camera);
+            return new CameraCounters(group, group.counter("results"), new EnumMap<>(Reason.class));
+        });
     }
 
     /** @param nanos that a checkpoint waited for the frames before it */

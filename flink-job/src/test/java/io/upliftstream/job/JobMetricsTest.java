@@ -43,19 +43,23 @@ class JobMetricsTest {
                         "model.hangs",
                         "model.retries",
                         "model.batchLimit",
+                        "model.batchFrames",
                         "latency.decodeMicros",
                         "latency.queueMicros",
                         "latency.backboneMicros",
                         "latency.upsampleMicros",
                         "latency.encodeMicros",
+                        "latency.arrivalAgeMicros",
                         "latency.ageMicros");
     }
 
     @Test
     void countsFramesAndTheirTimes() throws FrameProblem {
         Frame frame = new FrameParser(InputFormat.AUTO, 1000).parse(TestFrames.cameraFrame("north", 1));
+        metrics.serves("c0ffee", "cpu-fp32");
         metrics.frameIn();
         metrics.frameIn();
+        metrics.arrived(20);
         metrics.emitted(
                 new FrameOutcome.Result(List.of(), frame, TestFrames.result().timings(), 5_000_000), 80);
         metrics.emittedFailure();
@@ -66,6 +70,7 @@ class JobMetricsTest {
 
         assertThat(count("frames.in")).isEqualTo(2);
         assertThat(count("frames.results")).isEqualTo(1);
+        assertThat(count("frames.camera.north.results")).isEqualTo(1);
         assertThat(count("frames.failures")).isEqualTo(1);
         assertThat(count("frames.quarantined")).isEqualTo(1);
         assertThat(count("frames.dropped")).isEqualTo(7);
@@ -83,11 +88,15 @@ class JobMetricsTest {
         assertThat(median("latency.backboneMicros")).isEqualTo(3000);
         assertThat(median("latency.upsampleMicros")).isEqualTo(4000);
         assertThat(median("latency.encodeMicros")).isEqualTo(5000);
+        assertThat(median("latency.arrivalAgeMicros")).isEqualTo(20_000);
         assertThat(median("latency.ageMicros")).isEqualTo(80_000);
+        assertThat(median("model.batchFrames"))
+                .isEqualTo(TestFrames.result().timings().batchSize());
+        assertThat(gauge("model.sha256.c0ffee.variant.cpu-fp32.info")).isEqualTo(1);
     }
 
     @Test
-    void countsDropsByCameraAndReasonForABoundedNumberOfCameras() throws FrameProblem {
+    void countsByCameraAndReasonForABoundedNumberOfCameras() throws FrameProblem {
         for (int camera = 0; camera < 2 * JobMetrics.MAX_CAMERAS; camera++) {
             metrics.emitted(dropped("camera-" + camera, 1));
             metrics.emitted(dropped("camera-" + camera, 2));
@@ -95,7 +104,7 @@ class JobMetricsTest {
         assertThat(count("frames.dropped")).isEqualTo(6 * JobMetrics.MAX_CAMERAS);
         assertThat(count("frames.camera.camera-7.reason.MAX_AGE.dropped")).isEqualTo(3);
         assertThat(count("frames.camera.other.reason.MAX_AGE.dropped")).isEqualTo(3 * JobMetrics.MAX_CAMERAS);
-        assertThat(registered.keySet().stream().filter(name -> name.startsWith("frames.camera.")))
+        assertThat(registered.keySet().stream().filter(name -> name.endsWith("MAX_AGE.dropped")))
                 .hasSize(JobMetrics.MAX_CAMERAS + 1);
     }
 

@@ -9,6 +9,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
+import org.apache.flink.configuration.Configuration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -25,6 +26,7 @@ import picocli.CommandLine.Option;
             "Examples:",
             "  uplift run --config job.yaml",
             "  uplift run --set uplift.kafka.bootstrap-servers=broker:9092 --set uplift.model.bundle=model/bundles/street",
+            "  uplift run --config job.yaml --metrics-port 9249        # curl localhost:9249/metrics",
             "",
             "job.yaml, for example:",
             "  uplift.kafka.bootstrap-servers: broker:9092",
@@ -46,11 +48,21 @@ final class RunCommand implements Callable<Integer> {
     @Option(names = "--set", paramLabel = "KEY=VALUE", description = "One option; repeatable, wins over the file.")
     private List<String> set = new ArrayList<>();
 
+    @Option(
+            names = "--metrics-port",
+            paramLabel = "PORT",
+            description = "Metrics for Prometheus on this port, for every machine that reaches this one;"
+                    + " docs/operations.md names them. Default: none.")
+    private @Nullable Integer metricsPort;
+
     @Override
     public Integer call() throws IOException {
         JobSettings settings = JobSettings.load(config, System.getenv(), set);
-        try (EmbeddedFlink flink =
-                new EmbeddedFlink(settings.flinkConfiguration(), settings.get(JobSettings.PARALLELISM))) {
+        Configuration flinkConfiguration = settings.flinkConfiguration();
+        if (metricsPort != null) {
+            EmbeddedFlink.reportMetrics(flinkConfiguration, metricsPort);
+        }
+        try (EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(JobSettings.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             EmbeddedFlink.Job job = flink.submit(env);

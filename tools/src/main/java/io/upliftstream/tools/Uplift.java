@@ -64,7 +64,7 @@ public final class Uplift {
             description = "Print the log, and the stack trace of an error.")
     private boolean debug;
 
-    private Uplift() {}
+    Uplift() {}
 
     public static void main(String[] args) {
         if (List.of(args).contains("--debug")) {

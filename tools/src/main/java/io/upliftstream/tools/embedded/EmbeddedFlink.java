@@ -77,6 +77,13 @@ public final class EmbeddedFlink implements AutoCloseable {
                 .build());
     }
 
+    /** Has a cluster of this configuration serve its metrics to Prometheus, on every address of this machine. */
+    public static void reportMetrics(Configuration configuration, int port) {
+        configuration.setString(
+                "metrics.reporter.prom.factory.class", "org.apache.flink.metrics.prometheus.PrometheusReporterFactory");
+        configuration.setString("metrics.reporter.prom.port", Integer.toString(port));
+    }
+
     /** An environment that builds a graph for {@link #submit}; its {@code execute} methods are of no use here. */
     public StreamExecutionEnvironment environment() {
         return new StreamExecutionEnvironment(configuration);

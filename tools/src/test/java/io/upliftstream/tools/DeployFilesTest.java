@@ -1,0 +1,161 @@
+package io.upliftstream.tools;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.MappingIterator;
+import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import io.upliftstream.job.JobSettings;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.MatchResult;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import picocli.CommandLine;
+
+/** No container runs here: what can be checked of {@code docker-compose.yml} and {@code deploy} as text. */
+class DeployFilesTest {
+    private static final Path ROOT = Path.of("..");
+    private static final Path KUBERNETES = ROOT.resolve("deploy/kubernetes");
+    private static final YAMLMapper YAML = new YAMLMapper();
+
+    @Test
+    void everyYamlFileCanBeRead() throws IOException {
+        try (Stream<Path> files = Files.walk(ROOT.resolve("deploy"))) {
+            List<Path> yaml = files.filter(file ->
+                            file.toString().endsWith(".yaml") || file.toString().endsWith(".yml"))
+                    .toList();
+            assertThat(yaml).hasSizeGreaterThan(10);
+            for (Path file : yaml) {
+                assertThat(documents(file)).as(file.toString()).isNotEmpty();
+            }
+        }
+    }
+
+    @Test
+    void composeNamesWhatExists() throws IOException {
+        JsonNode compose = documents(ROOT.resolve("docker-compose.yml")).get(0);
+        Set<String> stages = matches(dockerfile(), "(?m)^FROM \\S+ AS (\\w+)$");
+        for (Map.Entry<String, JsonNode> service : compose.path("services").properties()) {
+            String name = service.getKey();
+            JsonNode build = service.getValue().path("build");
+            if (!build.isMissingNode()) {
+                assertThat(ROOT.resolve(build.path("dockerfile").asText()))
+                        .as(name)
+                        .exists();
+                assertThat(stages).as(name).contains(build.path("target").asText());
+            }
+            for (JsonNode volume : service.getValue().path("volumes")) {
+                String source = volume.asText().split(":", 2)[0];
+                if (source.startsWith("./")) {
+                    assertThat(ROOT.resolve(source)).as(name).exists();
+                } else {
+                    assertThat(compose.path("volumes").has(source)).as(source).isTrue();
+                }
+            }
+            for (JsonNode before : service.getValue().path("depends_on")) {
+                assertThat(compose.path("services").has(before.asText()) || before.isObject())
+                        .as(name)
+                        .isTrue();
+            }
+            if (service.getValue().path("image").asText().equals("uplift-stream:tools")) {
+                // Throws where the command line would not take it.
+                new CommandLine(new Uplift())
+                        .parseArgs(service.getValue().path("command").asText().split(" ", -1));
+            }
+        }
+        assertThat(compose.at("/services/topics/command").asText())
+                .contains("--topic " + JobSettings.INPUT_TOPIC.defaultValue() + " ");
+        assertThat(compose.at("/services/jobmanager/command").asText())
+                .contains("--job-classname io.upliftstream.job.DenseVisionJob ");
+    }
+
+    @Test
+    void jobFilesHaveOptionsThatExistAndPathsOfTheImage() throws IOException {
+        for (Path file : List.of(ROOT.resolve("deploy/job.yaml"), KUBERNETES.resolve("base/job.yaml"))) {
+            JobSettings settings = JobSettings.load(file, Map.of(), List.of());
+            String bundle = settings.get(JobSettings.MODEL_BUNDLE);
+            assertThat(bundle).isEqualTo("/opt/uplift/bundles/street");
+            assertThat(dockerfile()).contains("model/bundles/ /opt/uplift/bundles/\n");
+        }
+    }
+
+    @Test
+    void kubernetesNamesWhatExists() throws IOException {
+        for (String folder : List.of("base", "cpu", "gpu")) {
+            JsonNode kustomization = documents(KUBERNETES.resolve(folder + "/kustomization.yaml"))
+                    .get(0);
+            List<String> files = new ArrayList<>();
+            kustomization.path("resources").forEach(resource -> files.add(resource.asText()));
+            kustomization
+                    .path("patches")
+                    .forEach(patch -> files.add(patch.path("path").asText()));
+            kustomization.at("/configMapGenerator/0/files").forEach(file -> files.add(file.asText()));
+            assertThat(files).isNotEmpty().allSatisfy(file -> assertThat(
+                            KUBERNETES.resolve(folder).resolve(file))
+                    .exists());
+        }
+        JsonNode base = documents(KUBERNETES.resolve("base/deployment.yaml")).get(0);
+        String jar = base.at("/spec/job/jarURI").asText();
+        assertThat(dockerfile()).contains(jar.replace("local://", "") + "\n");
+        assertThat(base.at("/spec/job/entryClass").asText()).isEqualTo("io.upliftstream.job.DenseVisionJob");
+        JsonNode gpu = documents(KUBERNETES.resolve("gpu/gpu.yaml")).get(0);
+        assertThat(gpu.at("/metadata/name")).isEqualTo(base.at("/metadata/name"));
+        String container = "/podTemplate/spec/containers/0/name";
+        assertThat(gpu.at("/spec/taskManager" + container)).isEqualTo(base.at("/spec" + container));
+        for (JsonNode deployment : List.of(base, gpu)) {
+            List<String> arguments = new ArrayList<>();
+            deployment.at("/spec/job/args").forEach(argument -> arguments.add(argument.asText()));
+            assertThat(arguments.subList(0, 2)).containsExactly("--config", "/opt/uplift/job/job.yaml");
+            JobSettings.load(KUBERNETES.resolve("base/job.yaml"), Map.of(), arguments.subList(2, arguments.size()));
+        }
+        JobSettings defaults = JobSettings.load(KUBERNETES.resolve("base/job.yaml"), Map.of(), List.of());
+        assertThat(documents(KUBERNETES.resolve("base/topics.yaml")))
+                .extracting(topic -> topic.at("/metadata/name").asText())
+                .containsExactlyInAnyOrder(
+                        defaults.get(JobSettings.INPUT_TOPIC),
+                        defaults.get(JobSettings.SEGMENTATION_TOPIC),
+                        defaults.get(JobSettings.FEATURES_TOPIC),
+                        defaults.get(JobSettings.REGRESSION_TOPIC),
+                        defaults.get(JobSettings.FAILURES_TOPIC),
+                        defaults.get(JobSettings.DROPPED_TOPIC));
+    }
+
+    @Test
+    void dockerfileCopiesWhatExists() throws IOException {
+        Set<String> copied = matches(dockerfile(), "(?m)^COPY (?:--chown=\\S+ )?([^-\\s]\\S*) \\S+$");
+        assertThat(copied).contains("model/bundles/").allSatisfy(path -> assertThat(ROOT.resolve(path))
+                .exists());
+        Set<String> built = matches(dockerfile(), "--from=build (?:--chown=\\S+ )?/src/(\\w[\\w-]*)/target/");
+        assertThat(built).isNotEmpty().allSatisfy(module -> assertThat(
+                        ROOT.resolve(module).resolve("pom.xml"))
+                .exists());
+    }
+
+    private static List<JsonNode> documents(Path file) throws IOException {
+        try (MappingIterator<JsonNode> documents =
+                YAML.readerFor(JsonNode.class).readValues(file.toFile())) {
+            return documents.readAll();
+        }
+    }
+
+    private static String dockerfile() throws IOException {
+        return Files.readString(ROOT.resolve("deploy/Dockerfile"));
+    }
+
+    private static Set<String> matches(String text, String pattern) {
+        return Pattern.compile(pattern)
+                .matcher(text)
+                .results()
+                .map((MatchResult match) -> match.group(1))
+                .collect(Collectors.toCollection(TreeSet::new));
+    }
+}
