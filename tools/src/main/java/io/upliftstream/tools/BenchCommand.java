@@ -73,8 +73,16 @@ final class BenchCommand {
                             names = "--cameras",
                             paramLabel = "N",
                             defaultValue = "4",
-                            description = "Cameras that take turns; default: ${DEFAULT-VALUE}.")
+                            description = "Cameras that send; default: ${DEFAULT-VALUE}.")
                     int cameras,
+            @Option(
+                            names = "--loud",
+                            paramLabel = "N",
+                            defaultValue = "1",
+                            description =
+                                    "The first camera sends N times as many frames as each of the others; default:"
+                                            + " ${DEFAULT-VALUE}.")
+                    int loud,
             @Option(
                             names = "--size",
                             paramLabel = "WxH",
@@ -99,6 +107,7 @@ final class BenchCommand {
         require(seconds > 0, "--seconds", seconds, "above 0");
         require(sampleSeconds > 0, "--sample-seconds", sampleSeconds, "above 0");
         require(cameras >= 1 && cameras <= 64, "--cameras", cameras, "1 to 64");
+        require(loud >= 1 && loud <= 100, "--loud", loud, "1 to 100");
         require(size.matches("\\d{2,4}x\\d{2,4}"), "--size", size, "such as 640x360");
         int x = size.indexOf('x');
         List<String> assignments = new ArrayList<>(model.assignments());
@@ -112,6 +121,7 @@ final class BenchCommand {
                 quick ? 2 : 20,
                 quick ? Math.min(sampleSeconds, 1) : sampleSeconds,
                 cameras,
+                loud,
                 Integer.parseInt(size.substring(0, x)),
                 Integer.parseInt(size.substring(x + 1)),
                 output,

@@ -29,7 +29,6 @@ import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.admin.Admin;
 import org.jspecify.annotations.Nullable;
@@ -170,7 +169,7 @@ public final class LoadBench {
         return String.format(
                 Locale.ROOT,
                 "%-8s load %5.2f: %d published = %d results + %d drops + %d failures%s; %.2f results/s,"
-                        + " latency p50 %.0f p99 %.0f ms%s",
+                        + " latency p50 %.0f p99 %.0f ms%s%s",
                 run.mode(),
                 run.load(),
                 balance.published(),
@@ -181,7 +180,10 @@ public final class LoadBench {
                 run.throughput(),
                 run.latency().p50(),
                 run.latency().p99(),
-                run.boundMillis() == null ? "" : String.format(Locale.ROOT, " (bound %.0f ms)", run.boundMillis()));
+                run.boundMillis() == null ? "" : String.format(Locale.ROOT, " (bound %.0f ms)", run.boundMillis()),
+                run.served().entrySet().stream()
+                        .map(camera -> String.format(Locale.ROOT, " %s %.3f", camera.getKey(), camera.getValue()))
+                        .collect(Collectors.joining(",", "; served:", "")));
     }
 
     /** A job between topics of its own, and those who write and read them. */
@@ -204,7 +206,7 @@ public final class LoadBench {
             Account first = account();
             subscriber = new Subscriber(topics, settings, first);
             try (OpenLoop cameras = cameras(first)) {
-                cameras.publish(Double.POSITIVE_INFINITY, options.cameras());
+                cameras.publish(Double.POSITIVE_INFINITY, turns().size());
                 await(first, () -> {});
             }
         }
@@ -214,10 +216,19 @@ public final class LoadBench {
         }
 
         private OpenLoop cameras(Account account) {
-            List<String> names = IntStream.range(0, options.cameras())
-                    .mapToObj(camera -> "camera-" + camera)
-                    .toList();
-            return new OpenLoop(bootstrapServers, topics, names, images, account);
+            return new OpenLoop(bootstrapServers, topics, turns(), images, account);
+        }
+
+        /** The cameras one after the other, the loud one's further frames spread between them. */
+        private List<String> turns() {
+            List<String> turns = new ArrayList<>();
+            for (int camera = 1; camera < options.cameras(); camera++) {
+                turns.add("camera-" + camera);
+            }
+            for (int i = 0; i < options.loud(); i++) {
+                turns.add(i * (turns.size() + 1) / options.loud(), "camera-0");
+            }
+            return turns;
         }
 
         private void await(Account account, Runnable meanwhile) throws IOException, InterruptedException {
@@ -270,7 +281,7 @@ public final class LoadBench {
                 throws IOException, InterruptedException {
             Account account = account();
             subscriber.follow(account);
-            long frames = Math.max(options.cameras(), Math.round(rate * options.seconds()));
+            long frames = Math.max(turns().size(), Math.round(rate * options.seconds()));
             List<ProcessSample> samples = new ArrayList<>();
             long startMillis = System.currentTimeMillis();
             Runnable sampling = () -> sample(samples, startMillis, account.open());
@@ -294,6 +305,7 @@ public final class LoadBench {
                     LoadReport.round(balance.results() * 1e3 / Math.max(1, account.completedMillis(100) - startMillis)),
                     LoadReport.Latency.of(account),
                     boundMillis,
+                    account.served(),
                     Math.max(
                             sentOpen,
                             samples.stream()

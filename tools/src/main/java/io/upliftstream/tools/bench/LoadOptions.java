@@ -15,7 +15,8 @@ import org.jspecify.annotations.Nullable;
  * @param serviceFrames that are sent alone, one after the other, to measure the service time
  * @param capacitySeconds for which the job is kept busy to measure the capacity
  * @param sampleSeconds between two looks at the process
- * @param cameras that take turns
+ * @param cameras that send
+ * @param loud how many times as many frames the first camera sends as each of the others
  * @param width of the synthetic frames, pixels
  * @param height of the synthetic frames, pixels
  * @param set options of the job, {@code key=value}, model and device included
@@ -29,6 +30,7 @@ public record LoadOptions(
         double capacitySeconds,
         double sampleSeconds,
         int cameras,
+        int loud,
         int width,
         int height,
         Path output,

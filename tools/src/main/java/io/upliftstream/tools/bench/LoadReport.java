@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -56,6 +57,7 @@ record LoadReport(
      * @param throughput results per second, from when the first frame was due to the last end of a frame
      * @param boundMillis live: max-age and three times the p99 service time, below which p99 should be; else null
      * @param exactlyOnce whether every frame ended, once and in order
+     * @param served share of its frames that have results, by camera
      * @param maxOpen the most frames that were published and had not ended
      * @param residentSlope growth of the resident memory in MB per minute, after the first sixth of the run; null if unknown
      * @param threadsSlope growth of the number of threads per minute, likewise
@@ -70,6 +72,7 @@ record LoadReport(
             double throughput,
             Latency latency,
             @Nullable Double boundMillis,
+            Map<String, Double> served,
             long maxOpen,
             @Nullable Double residentSlope,
             @Nullable Double threadsSlope,

@@ -8,6 +8,7 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
@@ -299,6 +300,15 @@ public final class Account {
         double[] sorted = Arrays.copyOf(latencies, complete);
         Arrays.sort(sorted);
         return sorted[(int) Math.min(complete - 1L, Math.max(0, (long) Math.ceil(percentile / 100 * complete) - 1))];
+    }
+
+    /** The share of every camera's frames that have results, by camera. */
+    public synchronized Map<String, Double> served() {
+        Map<String, Double> served = new TreeMap<>();
+        cameras.forEach((id, camera) -> served.put(
+                id,
+                (double) camera.frames.stream().filter(Fate::complete).count() / Math.max(1, camera.frames.size())));
+        return served;
     }
 
     /** What the account comes to now. */

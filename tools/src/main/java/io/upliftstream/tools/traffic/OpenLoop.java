@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Future;
@@ -23,8 +24,7 @@ import org.apache.kafka.common.serialization.StringSerializer;
  * publisher costs next to nothing. A frame's capture time and its Kafka timestamp are the time at which it was due: a
  * frame that is sent late has aged by as much.
  *
- * <p>Camera i sends to partition i, modulo their number; the cameras take turns. For one thread, except
- * {@link #stop}.
+ * <p>Camera i sends to partition i, modulo their number. For one thread, except {@link #stop}.
  */
 public final class OpenLoop implements AutoCloseable {
     /** A broker that is away for less costs frames nothing but time. */
@@ -32,18 +32,24 @@ public final class OpenLoop implements AutoCloseable {
 
     private final KafkaProducer<String, byte[]> producer;
     private final FrameTopics topics;
+    private final List<String> turns;
     private final List<String> cameras;
+    private final Map<String, Long> sequences = new HashMap<>();
     private final List<byte[]> images;
     private final Account account;
     private final AtomicReference<Exception> failure = new AtomicReference<>();
     private volatile boolean stopped;
     private long sent;
 
-    /** @param images JPEG or PNG, sent one after the other and from the beginning again */
+    /**
+     * @param turns cameras in the order in which they send; one that is named twice sends twice as much
+     * @param images JPEG or PNG, sent one after the other and from the beginning again
+     */
     public OpenLoop(
-            String bootstrapServers, FrameTopics topics, List<String> cameras, List<byte[]> images, Account account) {
+            String bootstrapServers, FrameTopics topics, List<String> turns, List<byte[]> images, Account account) {
         this.topics = topics;
-        this.cameras = List.copyOf(cameras);
+        this.turns = List.copyOf(turns);
+        cameras = turns.stream().distinct().toList();
         this.images = List.copyOf(images);
         this.account = account;
         producer = new KafkaProducer<>(
@@ -88,20 +94,20 @@ public final class OpenLoop implements AutoCloseable {
     }
 
     private void send(Instant due) {
-        int camera = (int) (sent % cameras.size());
-        long sequence = sent / cameras.size();
+        String camera = turns.get((int) (sent % turns.size()));
+        long sequence = sequences.merge(camera, 1L, Long::sum) - 1;
+        int partition = cameras.indexOf(camera) % topics.partitions();
         byte[] value = SingleObject.encode(CameraFrame.newBuilder()
-                .setCameraId(cameras.get(camera))
+                .setCameraId(camera)
                 .setSequence(sequence)
                 .setCaptureTimeMicros(ChronoUnit.MICROS.between(Instant.EPOCH, due))
                 .setCaptureClock(CaptureClock.PUBLISHER)
                 .setImage(ByteBuffer.wrap(images.get((int) (sent % images.size()))))
                 .build());
-        account.published(cameras.get(camera), sequence);
+        account.published(camera, sequence);
         sent++;
         Future<?> unused = producer.send(
-                new ProducerRecord<>(
-                        topics.input(), camera % topics.partitions(), due.toEpochMilli(), cameras.get(camera), value),
+                new ProducerRecord<>(topics.input(), partition, due.toEpochMilli(), camera, value),
                 (metadata, failed) -> {
                     if (failed != null) {
                         failure.compareAndSet(null, failed);

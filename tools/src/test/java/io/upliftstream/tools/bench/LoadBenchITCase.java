@@ -27,7 +27,8 @@ class LoadBenchITCase {
                 5,
                 1,
                 0.5,
-                2,
+                3,
+                8,
                 160,
                 96,
                 output,
@@ -56,6 +57,10 @@ class LoadBenchITCase {
             assertThat(run.path("exactlyOnce").asBoolean()).isTrue();
             assertThat(run.path("samples")).isNotEmpty();
         }
+        JsonNode served = report.at("/runs/1/served");
+        assertThat(served.path("camera-1").asDouble())
+                .as("cameras take turns, however much one of them sends: %s", served)
+                .isGreaterThan(2 * served.path("camera-0").asDouble());
         assertThat(report.at("/runs/1/balance/drops").asLong())
                 .as("live, eight times the capacity")
                 .isPositive();

@@ -6,6 +6,7 @@ import io.upliftstream.tools.traffic.Account;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import javax.imageio.ImageIO;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -55,6 +56,7 @@ class LoadReportTest {
                 4,
                 new LoadReport.Latency(200 * load, 400 * load, 500 * load, 600 * load),
                 bound,
+                Map.of("camera-0", 0.5),
                 published,
                 0.1,
                 0.0,

@@ -6,6 +6,7 @@ import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SourcePosition;
+import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 
@@ -27,6 +28,7 @@ class AccountTest {
         assertThat(account.open()).isZero();
         assertThat(account.balance()).isEqualTo(new Account.Balance(7, 3, 1, 3, 0, 0, 0, 0, 0));
         assertThat(account.balance().exactlyOnce()).isTrue();
+        assertThat(account.served()).isEqualTo(Map.of("north", 2 / 3., "south", 1 / 4.));
         assertThat(account.latencyMillis(99)).isEqualTo(150);
     }
 
