@@ -306,6 +306,7 @@ public final class LoadBench {
                     LoadReport.Latency.of(account),
                     boundMillis,
                     account.served(),
+                    account.drops(),
                     Math.max(
                             sentOpen,
                             samples.stream()

@@ -58,6 +58,7 @@ record LoadReport(
      * @param boundMillis live: max-age and three times the p99 service time, below which p99 should be; else null
      * @param exactlyOnce whether every frame ended, once and in order
      * @param served share of its frames that have results, by camera
+     * @param drops frames that were let go, by reason
      * @param maxOpen the most frames that were published and had not ended
      * @param residentSlope growth of the resident memory in MB per minute, after the first sixth of the run; null if unknown
      * @param threadsSlope growth of the number of threads per minute, likewise
@@ -73,6 +74,7 @@ record LoadReport(
             Latency latency,
             @Nullable Double boundMillis,
             Map<String, Double> served,
+            Map<String, Long> drops,
             long maxOpen,
             @Nullable Double residentSlope,
             @Nullable Double threadsSlope,

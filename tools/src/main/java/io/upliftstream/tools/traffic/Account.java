@@ -104,6 +104,7 @@ public final class Account {
 
     private final List<String> heads;
     private final Map<String, CameraFrames> cameras = new HashMap<>();
+    private final Map<String, Long> drops = new TreeMap<>();
     private double[] latencies = new double[256];
     private int complete;
     private long records;
@@ -183,6 +184,7 @@ public final class Account {
         if (run.getCount() != last - first + 1) {
             strangers += Math.abs(run.getCount() - (last - first + 1));
         }
+        drops.merge(run.getReason(), (long) run.getCount(), Long::sum);
         for (long sequence = first; sequence <= last; sequence++) {
             Fate fate = find(header.getCameraId(), sequence);
             if (fate == null) {
@@ -300,6 +302,11 @@ public final class Account {
         double[] sorted = Arrays.copyOf(latencies, complete);
         Arrays.sort(sorted);
         return sorted[(int) Math.min(complete - 1L, Math.max(0, (long) Math.ceil(percentile / 100 * complete) - 1))];
+    }
+
+    /** Frames in drop records, repeats included, by reason. */
+    public synchronized Map<String, Long> drops() {
+        return Map.copyOf(drops);
     }
 
     /** The share of every camera's frames that have results, by camera. */

@@ -57,6 +57,7 @@ class LoadReportTest {
                 new LoadReport.Latency(200 * load, 400 * load, 500 * load, 600 * load),
                 bound,
                 Map.of("camera-0", 0.5),
+                Map.of("MAX_AGE", drops),
                 published,
                 0.1,
                 0.0,

@@ -29,6 +29,7 @@ class AccountTest {
         assertThat(account.balance()).isEqualTo(new Account.Balance(7, 3, 1, 3, 0, 0, 0, 0, 0));
         assertThat(account.balance().exactlyOnce()).isTrue();
         assertThat(account.served()).isEqualTo(Map.of("north", 2 / 3., "south", 1 / 4.));
+        assertThat(account.drops()).isEqualTo(Map.of("MAX_AGE", 3L));
         assertThat(account.latencyMillis(99)).isEqualTo(150);
     }
 
