@@ -14,7 +14,7 @@ from PIL import Image
 from test_model import save_weights, write
 
 from uplift_toolkit.__main__ import main
-from uplift_toolkit.bundle import VARIANTS, Bundle, BundleError, cosine
+from uplift_toolkit.bundle import TOLERANCE, VARIANTS, Bundle, BundleError, cosine
 from uplift_toolkit.export import export_bundle, export_variant, trace
 from uplift_toolkit.graph import MEAN, STD, Normalise
 from uplift_toolkit.model import DenseModel, ModelConfig
@@ -208,6 +208,18 @@ def test_golden_case_that_does_not_agree(bundle, tmp_path):
     np.random.default_rng(0).standard_normal(2 * 12 * 20).astype(np.float16).tofile(golden)
     with pytest.raises(BundleError, match=r"cpu-fp32, head depth: agreement .* \(expected: >= 0.999\)"):
         copy.verify("cpu-fp32")
+
+
+def test_a_reduced_precision_that_is_not_exact_enough_is_left_out(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(TOLERANCE, "bf16", {"labelAgreement": 1.1, "cosine": 0.999})
+    output = tmp_path / "bundle"
+    assert main(["export", "--config", str(write(tmp_path)), "--random", "0", "--output", str(output)]) == 0
+    assert "cpu-bf16   left out: cpu-bf16, head classes: agreement" in capsys.readouterr().out
+    bundle = Bundle.load(output)
+    assert [variant["name"] for variant in bundle.manifest["variants"]] == ["cpu-fp32", "cuda-fp16"]
+    assert not (output / "cpu-bf16").exists()
+    assert not any(name.startswith("cpu-bf16") for name in bundle.manifest["files"])
+    bundle.verify("cpu-fp32")
 
 
 def test_changed_and_missing_files_are_found(bundle, tmp_path):

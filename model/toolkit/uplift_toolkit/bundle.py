@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,13 @@ class Bundle:
                     f"{variant}, head {name}: agreement {report[name]:.6f} (expected: >= {least})"
                 )
         return report
+
+    def without(self, variant: str) -> Bundle:
+        """The bundle less one variant, on disk too."""
+        shutil.rmtree(self.directory / variant)
+        kept = [entry for entry in self.manifest["variants"] if entry["name"] != variant]
+        write_manifest(self.directory, {**self.manifest, "variants": kept})
+        return Bundle.load(self.directory)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
