@@ -378,7 +378,7 @@ class DenseInferenceOperatorTest {
             while (engine.submitted.size() < 2) {
                 Thread.onSpinWait();
             }
-            clock.millis = TestFrames.RECORDED + 600;
+            clock.millis = TestFrames.RECORDED + 900; // half of max-age later, whichever clock the drain began at
             engine.answer(1);
         });
         harness.prepareSnapshotPreBarrier(1);
