@@ -18,19 +18,12 @@ from uplift_toolkit.uplift import Uplift, uplift_config
 from uplift_toolkit.vit import MODELS, ViT
 
 DINOV3_TIMM, DINOV2_AUTHORS = DIALECTS[1], DIALECTS[4]
-# Backbone and its file; the upsampler's file, where its authors published one; the head's classes. The more
-# random logits there are, the nearer they are: of 150, bf16's rounding may swap a hundredth of the best.
+# Backbone and its file; the upsampler's file, where its authors published one.
 PUBLISHED = {
-    "dinov2-s14": ("vit_small_patch14_dinov2", "dinov2_vits14_pretrain.pth", "uplift_dinov2-s14", "ade20k"),
-    "dinov3-splus16": (
-        "vit_small_plus_patch16_dinov3",
-        "model.safetensors",
-        "uplift_dinov3-splus16",
-        "voc2012",
-    ),
-    "dinov2-b14": ("vit_base_patch14_dinov2", "dinov2_vitb14_pretrain.pth", None, "voc2012"),
+    "dinov2-s14": ("vit_small_patch14_dinov2", "dinov2_vits14_pretrain.pth", "uplift_dinov2-s14"),
+    "dinov3-splus16": ("vit_small_plus_patch16_dinov3", "model.safetensors", "uplift_dinov3-splus16"),
+    "dinov2-b14": ("vit_base_patch14_dinov2", "dinov2_vitb14_pretrain.pth", None),
 }
-CLASSES = {"ade20k": 150, "voc2012": 21}
 
 
 def random_weights(module: nn.Module) -> nn.Module:
@@ -51,7 +44,7 @@ def write(model: str, directory: Path, size: tuple[int, int]) -> Path:
     """Writes the checkpoint files, model.yaml and an image of `size` (width, height); returns model.yaml."""
     torch.manual_seed(0)
     (directory / "images").mkdir(parents=True, exist_ok=True)
-    backbone, file, uplift, labels = PUBLISHED[model]
+    backbone, file, uplift = PUBLISHED[model]
     config = MODELS[backbone]
     own = random_weights(ViT(config)).state_dict()
     if "dinov2" in backbone:
@@ -62,13 +55,13 @@ def write(model: str, directory: Path, size: tuple[int, int]) -> Path:
         save_file({name: value.contiguous() for name, value in state.items()}, directory / file)
     upsampler = random_weights(Uplift(uplift_config(config.dim, config.patch)))
     save_file(upsampler.state_dict(), directory / f"{uplift or 'upsampler'}.safetensors")
-    parts = {"bn": nn.BatchNorm2d(config.dim), "conv_seg": nn.Conv2d(config.dim, CLASSES[labels], 1)}
+    parts = {"bn": nn.BatchNorm2d(config.dim), "conv_seg": nn.Conv2d(config.dim, 150, 1)}
     head = random_weights(nn.ModuleDict({"decode_head": nn.ModuleDict(parts)})).state_dict()
-    torch.save({"meta": {}, "state_dict": head}, directory / f"{labels}_linear_head.pth")
+    torch.save({"meta": {}, "state_dict": head}, directory / "ade20k_linear_head.pth")
     weights = {"weights": f"{uplift or 'upsampler'}.safetensors"}
     if uplift is None:
         weights["uplift"] = {"neighbours": 17}
-    same = {"channels": CLASSES[labels], "weights": f"{labels}_linear_head.pth"}
+    same = {"channels": 150, "weights": "ade20k_linear_head.pth"}
     description = {
         "name": model,
         "version": "0.0.0",
@@ -81,7 +74,7 @@ def write(model: str, directory: Path, size: tuple[int, int]) -> Path:
             {"name": "segmentation", "kind": "segmentation", **same},
             {"name": "logits", "kind": "features", "dtype": "float32", **same},
         ],
-        "labels": labels,
+        "labels": "ade20k",
     }
     (directory / "model.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
     small = np.random.default_rng(0).integers(0, 256, (size[1] // 14, size[0] // 14, 3), np.uint8)
