@@ -184,7 +184,7 @@ public final class Account {
         if (run.getCount() != last - first + 1) {
             strangers += Math.abs(run.getCount() - (last - first + 1));
         }
-        drops.merge(run.getReason(), (long) run.getCount(), Long::sum);
+        drops.merge(run.getReason(), run.getCount(), Long::sum);
         for (long sequence = first; sequence <= last; sequence++) {
             Fate fate = find(header.getCameraId(), sequence);
             if (fate == null) {
