@@ -381,7 +381,7 @@ window.addEventListener('hashchange', openLink);
 
 // ---- Strips ----
 
-const axes = [{ show: false }, { stroke: '#a8a8a8', grid: { stroke: '#2a2a2a' }, size: 46 }];
+const axes = [{ show: false }, { stroke: '#a8a8a8', grid: { stroke: '#2a2a2a' }, size: 64 }];
 
 function plot(id, series) {
   const width = () => Math.max(200, $(id).clientWidth);

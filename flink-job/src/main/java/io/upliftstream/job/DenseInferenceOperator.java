@@ -86,7 +86,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient Queue<InFlight> inFlight = new ArrayDeque<>();
     private final transient Set<String> camerasAheadOfClock = new HashSet<>();
 
-    /** Of the frames in {@link #inFlight}, those that the model has not answered. */
+    /** How many of {@link #inFlight} went to the model: a place is free again when the outcome has been emitted. */
     private transient int working;
 
     private transient long inFlightBytes;
