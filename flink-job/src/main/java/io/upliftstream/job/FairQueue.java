@@ -3,23 +3,28 @@ package io.upliftstream.job;
 import java.util.ArrayDeque;
 import java.util.Comparator;
 import java.util.Deque;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /**
- * Frames that wait for their turn at the model. Cameras take turns, one frame each; a camera's frames keep their order.
- * What has to go goes from the front of a camera's frames, so that an account of it is a run.
+ * Frames that wait for their turn at the model, by start-time fair queueing (Goyal, Vin and Cheng, 1996) with cameras as
+ * flows and frames as units: a camera that takes less than an even share goes before those that take more, and what it
+ * leaves is shared among these. A camera's frames keep their order. What has to go goes from the front of a camera's
+ * frames, so that an account of it is a run.
  */
 final class FairQueue {
     /** What a frame takes beside its bytes: objects, collections, its place in them. */
     private static final int OVERHEAD = 512;
 
-    /** The camera whose turn it is first. */
+    /** Those with frames here, and those that had a turn not long ago; whose last turn is longest past comes first. */
     private final Map<String, Waiting> cameras = new LinkedHashMap<>();
+
+    /** Virtual time: the turn of the frame that was taken last. */
+    private long now;
 
     private long bytes;
     private int size;
@@ -27,6 +32,9 @@ final class FairQueue {
     private static final class Waiting {
         private final Deque<Frame> frames = new ArrayDeque<>();
         private long bytes;
+
+        /** Virtual time at which its next frame is due: one after its last, but never before it came. */
+        private long turn;
     }
 
     /** What a frame takes in memory before it is decoded: the record, and the image where that is a copy. */
@@ -38,6 +46,9 @@ final class FairQueue {
 
     void add(Frame frame) {
         Waiting waiting = cameras.computeIfAbsent(frame.cameraId(), unused -> new Waiting());
+        if (waiting.frames.isEmpty()) {
+            waiting.turn = Math.max(waiting.turn, now);
+        }
         waiting.frames.add(frame);
         long added = bytes(frame);
         waiting.bytes += added;
@@ -51,17 +62,18 @@ final class FairQueue {
      * @param young frames that are not are passed to {@code letGo} instead and cost their camera no turn
      */
     Optional<Frame> next(Predicate<Frame> young, Consumer<Frame> letGo) {
-        Iterator<Map.Entry<String, Waiting>> turns = cameras.entrySet().iterator();
-        while (turns.hasNext()) {
-            Map.Entry<String, Waiting> turn = turns.next();
-            turns.remove();
-            Waiting waiting = turn.getValue();
+        while (size > 0) {
+            Map.Entry<String, Waiting> first = withFrames()
+                    .min(Comparator.comparingLong(entry -> entry.getValue().turn)) // of equals the first
+                    .orElseThrow();
+            Waiting waiting = first.getValue();
             while (!waiting.frames.isEmpty()) {
                 Frame frame = remove(waiting);
                 if (young.test(frame)) {
-                    if (!waiting.frames.isEmpty()) {
-                        cameras.put(turn.getKey(), waiting); // at the end
-                    }
+                    now = waiting.turn++;
+                    cameras.values().removeIf(camera -> camera.frames.isEmpty() && camera.turn <= now);
+                    cameras.remove(first.getKey());
+                    cameras.put(first.getKey(), waiting); // at the end
                     return Optional.of(frame);
                 }
                 letGo.accept(frame);
@@ -72,15 +84,9 @@ final class FairQueue {
 
     /** Takes the oldest frame of the camera that has the most bytes here: who sends more than others makes room first. */
     Optional<Frame> oldestOfLargest() {
-        Optional<Map.Entry<String, Waiting>> largest =
-                cameras.entrySet().stream().max(Comparator.comparingLong(entry -> entry.getValue().bytes));
-        return largest.map(entry -> {
-            Frame frame = remove(entry.getValue());
-            if (entry.getValue().frames.isEmpty()) {
-                cameras.remove(entry.getKey());
-            }
-            return frame;
-        });
+        return withFrames()
+                .max(Comparator.comparingLong(entry -> entry.getValue().bytes))
+                .map(entry -> remove(entry.getValue()));
     }
 
     /** Takes all frames of a camera, the oldest first; it keeps its turn for the next one. */
@@ -89,6 +95,11 @@ final class FairQueue {
         while (waiting != null && !waiting.frames.isEmpty()) {
             letGo.accept(remove(waiting));
         }
+    }
+
+    private Stream<Map.Entry<String, Waiting>> withFrames() {
+        return cameras.entrySet().stream()
+                .filter(entry -> !entry.getValue().frames.isEmpty());
     }
 
     private Frame remove(Waiting waiting) {
