@@ -21,6 +21,7 @@ import io.upliftstream.model.FrameException.Reason;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -48,6 +49,14 @@ public final class FrameDecoder {
     static final int MAX_SIDE = 32_768;
     /** What a letterbox is filled with: mid-grey, near the mean of the images that backbones are trained on. */
     static final byte PADDING = 114;
+
+    private static final int PNG_SIGNATURE = 8;
+    /** Bytes of a chunk beside its content: length, type, checksum. */
+    private static final int PNG_CHUNK = 12;
+    /** Set in the type of a chunk that a decoder may skip. */
+    private static final int PNG_ANCILLARY = 0x20000000;
+
+    private static final int PNG_IEND = 0x49454e44;
 
     static {
         // Otherwise JavaCPP takes all native memory of the process, PyTorch's too, for its own and stops at 4 x -Xmx.
@@ -219,6 +228,34 @@ public final class FrameDecoder {
         return false;
     }
 
+    /**
+     * A PNG up to its IEND, without its ancillary chunks (those whose type begins with a lower-case letter; PNG
+     * specification, 5.4). OpenCV reads on behind an IEND without pixels, reserves what a chunk claims to hold before it
+     * looks whether the chunk is there, and takes animations apart: from 500 bytes that made seconds and gigabytes.
+     */
+    private static byte[] criticalChunks(byte[] png) throws FrameException {
+        ByteBuffer chunks = ByteBuffer.wrap(png);
+        ByteBuffer critical = ByteBuffer.allocate(png.length).put(png, 0, PNG_SIGNATURE);
+        int at = PNG_SIGNATURE;
+        while (at <= png.length - PNG_CHUNK) {
+            int length = chunks.getInt(at);
+            int type = chunks.getInt(at + 4);
+            if (length < 0 || length > png.length - PNG_CHUNK - at) {
+                break;
+            }
+            if ((type & PNG_ANCILLARY) == 0) {
+                critical.put(png, at, PNG_CHUNK + length);
+            }
+            if (type == PNG_IEND) {
+                return Arrays.copyOf(critical.array(), critical.position());
+            }
+            at += PNG_CHUNK + length;
+        }
+        throw new FrameException(
+                Reason.CORRUPT_IMAGE,
+                "the PNG is truncated after %d bytes (expected: an IEND chunk)".formatted(png.length));
+    }
+
     /** The image as stored, not turned, at {@code width} x {@code height}: u8[height, width, 3] in RGB. */
     private static byte[] decodeTo(byte[] image, Header header, int width, int height) throws FrameException {
         if (header.jpeg() && !endsAsItShould(image)) {
@@ -234,8 +271,9 @@ public final class FrameDecoder {
                     case 2 -> opencv_imgcodecs.IMREAD_REDUCED_COLOR_2;
                     default -> opencv_imgcodecs.IMREAD_COLOR;
                 };
-        try (BytePointer bytes = new BytePointer(image);
-                Mat encoded = new Mat(1, image.length, opencv_core.CV_8UC1, bytes);
+        byte[] pixelsOnly = header.jpeg() ? image : criticalChunks(image);
+        try (BytePointer bytes = new BytePointer(pixelsOnly);
+                Mat encoded = new Mat(1, pixelsOnly.length, opencv_core.CV_8UC1, bytes);
                 Mat bgr = imdecode(encoded, flags | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION)) {
             int expectedWidth = (header.width() + reduction - 1) / reduction;
             int expectedHeight = (header.height() + reduction - 1) / reduction;
