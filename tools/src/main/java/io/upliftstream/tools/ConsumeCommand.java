@@ -16,11 +16,13 @@ import java.io.IOException;
 import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.EnumSet;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import org.apache.avro.specific.SpecificRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
@@ -38,7 +40,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "consume",
         description =
-                "Reads one of the job's output topics into files or lines. Ends with the last record that is on the"
+                "Reads one of the job's topics into files or lines. Ends with the last record that is on the"
                         + " topic when it begins, unless told to follow. Reads what is committed, and leaves no trace on Kafka.",
         footer = {
             "",
@@ -49,12 +51,14 @@ import picocli.CommandLine.Spec;
             "  npy   <camera>_<sequence>.<head>.npy on the model's grid: labels u8 [height, width], else f32 [channels,",
             "        height, width]",
             "  mp4   <camera>.<head>.mp4, the same pictures as png as a video (H.264), at the times of their capture",
+            "  image <camera>_<sequence>.jpg or .png: frames, byte for byte as they were sent",
             "",
             "Examples:",
             "  uplift consume segmentation --format mp4 --output seen",
             "  uplift consume depth --format npy --camera gate --limit 100 --output arrays",
             "  uplift consume segmentation --follow | jq -r '[.header.cameraId, .shares.person] | @tsv'",
             "  uplift consume failures --config job.yaml",
+            "  uplift consume frames --format image --limit 1000 --output mine/images",
             "",
             "Frames behind the classes come from the input topic; where it no longer has them, the classes stand alone."
         })
@@ -64,7 +68,8 @@ final class ConsumeCommand implements Callable<Integer> {
         JSON,
         PNG,
         NPY,
-        MP4
+        MP4,
+        IMAGE
     }
 
     /** Where reading begins. */
@@ -80,14 +85,14 @@ final class ConsumeCommand implements Callable<Integer> {
     @Parameters(
             paramLabel = "RECORDS",
             description =
-                    "segmentation, features, depth, failures or dropped: from the topic that the job's options name.")
+                    "segmentation, features, depth, failures, dropped or frames: from the topic that the job's options name.")
     private RecordKind kind = RecordKind.SEGMENTATION;
 
     @Option(
             names = "--format",
             paramLabel = "FORMAT",
             defaultValue = "json",
-            description = "json, png, npy or mp4. Default: ${DEFAULT-VALUE}.")
+            description = "json, png, npy, mp4 or image. Default: ${DEFAULT-VALUE}.")
     private Format format = Format.JSON;
 
     @Option(
@@ -125,11 +130,16 @@ final class ConsumeCommand implements Callable<Integer> {
         if (limit != null && limit < 1) {
             throw new ParameterException(spec.commandLine(), "--limit: %d (expected: >= 1)".formatted(limit));
         }
-        if (format != Format.JSON && !kind.dense()) {
+        if (!formats().contains(format)) {
             throw new ParameterException(
                     spec.commandLine(),
-                    "--format: %s of %s (expected: json, these records have no pixels)"
-                            .formatted(lower(format), lower(kind)));
+                    "--format: %s of %s (expected: %s)"
+                            .formatted(
+                                    lower(format),
+                                    lower(kind),
+                                    formats().stream()
+                                            .map(ConsumeCommand::lower)
+                                            .collect(Collectors.joining(" or "))));
         }
         JobSettings settings = kafka.settings();
         String topic = settings.get(kind.topic());
@@ -159,6 +169,14 @@ final class ConsumeCommand implements Callable<Integer> {
         return unreadable == 0 ? 0 : 1;
     }
 
+    /** What these records can become. */
+    private Set<Format> formats() {
+        if (kind == RecordKind.FRAMES) {
+            return EnumSet.of(Format.JSON, Format.IMAGE);
+        }
+        return kind.dense() ? EnumSet.complementOf(EnumSet.of(Format.IMAGE)) : EnumSet.of(Format.JSON);
+    }
+
     private List<Label> labels(JobSettings settings) throws Exception {
         boolean painted = format == Format.PNG || format == Format.MP4;
         return painted && Files.isDirectory(settings.bundle())
@@ -172,6 +190,7 @@ final class ConsumeCommand implements Callable<Integer> {
             case PNG -> RecordFiles.pictures(output, painter);
             case NPY -> RecordFiles.arrays(output);
             case MP4 -> RecordFiles.videos(output, painter);
+            case IMAGE -> RecordFiles.images(output);
         };
     }
 
@@ -198,8 +217,8 @@ final class ConsumeCommand implements Callable<Integer> {
 
     private void write(ConsumerRecord<byte[], byte[]> record, RecordFiles files, StatusLine status) throws IOException {
         try {
-            SpecificRecord decoded = kind.decode(record.value());
-            if (cameras.isEmpty() || cameras.contains(RecordKind.header(decoded).getCameraId())) {
+            SpecificRecord decoded = kind.decode(record);
+            if (cameras.isEmpty() || cameras.contains(RecordKind.cameraId(decoded))) {
                 files.write(decoded);
                 count++;
             }

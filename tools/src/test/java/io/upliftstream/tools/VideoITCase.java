@@ -6,6 +6,7 @@ import io.upliftstream.model.ModelBundle;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.SegmentationRecord;
+import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.Shot;
@@ -101,6 +102,44 @@ class VideoITCase {
             assertThat(Images.decode(last).getWidth()).isEqualTo(WIDTH);
             assertThat(times(directory.resolve(camera + ".segmentation.mp4"))).isEqualTo(TIMES);
         }
+    }
+
+    @Test
+    @Timeout(value = 2, unit = TimeUnit.MINUTES)
+    void framesOfATopicBecomeFilesByteForByte() throws Exception {
+        byte[] jpeg = Images.jpeg(new BufferedImage(WIDTH, HEIGHT, BufferedImage.TYPE_INT_RGB), 0.8);
+        byte[] png = Images.png(new BufferedImage(WIDTH, HEIGHT, BufferedImage.TYPE_BYTE_GRAY));
+        try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+            Topics topics = Topics.create(kafka, "frames", 1, 1 << 20);
+            topics.send(
+                    0,
+                    "yard",
+                    SingleObject.encode(Topics.frame("gate/2", 7, png).build()));
+            topics.send(0, "yard", jpeg);
+            topics.send(0, null, png);
+            topics.send(0, "other", jpeg);
+            assertThat(uplift(
+                            topics.assignments(),
+                            "consume",
+                            "frames",
+                            "--format=image",
+                            "--camera=gate/2",
+                            "--camera=yard",
+                            "--camera=partition-0",
+                            "--output=" + directory))
+                    .as(errors.toString())
+                    .isZero();
+            topics.send(0, "yard", new byte[] {1, 2, 3});
+            assertThat(uplift(topics.assignments(), "consume", "frames", "--format=image", "--output=" + directory))
+                    .as("one value is no frame")
+                    .isOne();
+        }
+        assertThat(directory.resolve("gate_2_000007.png")).hasBinaryContent(png);
+        assertThat(directory.resolve("yard_000001.jpg")).hasBinaryContent(jpeg);
+        assertThat(directory.resolve("partition-0_000002.png")).hasBinaryContent(png);
+        assertThat(directory.resolve("other_000003.jpg")).hasBinaryContent(jpeg);
+        assertThat(uplift(List.of(), "consume", "frames", "--format=png")).isEqualTo(2);
+        assertThat(errors.toString()).contains("--format: png of frames (expected: json or image)");
     }
 
     @Test

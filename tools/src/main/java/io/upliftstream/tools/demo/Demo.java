@@ -8,7 +8,6 @@ import io.upliftstream.model.HeadKind;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.Label;
 import io.upliftstream.model.ModelBundle;
-import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
@@ -22,13 +21,13 @@ import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.picture.Grid;
+import io.upliftstream.tools.stream.CameraFrames;
 import io.upliftstream.tools.stream.CameraPublisher;
 import io.upliftstream.tools.stream.Schedule;
 import io.upliftstream.tools.view.ViewServer;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
-import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -323,11 +322,7 @@ public final class Demo {
         consumer.assign(List.of(partition));
         consumer.seek(partition, position.getOffset());
         for (ConsumerRecord<byte[], byte[]> record : consumer.poll(READ_TIMEOUT).records(partition)) {
-            ByteBuffer image =
-                    SingleObject.decode(record.value(), CameraFrame.class).getImage();
-            byte[] bytes = new byte[image.remaining()];
-            image.get(bytes);
-            return bytes;
+            return CameraFrames.image(CameraFrames.of(record));
         }
         throw new IOException("frame at %s cannot be read back".formatted(position));
     }

@@ -1,11 +1,7 @@
 package io.upliftstream.tools.stream;
 
 import io.upliftstream.job.JobSettings;
-import io.upliftstream.schemas.CameraFrame;
-import io.upliftstream.schemas.MalformedRecordException;
-import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
-import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
@@ -23,7 +19,7 @@ public final class FrameImages implements AutoCloseable {
 
     private final KafkaConsumer<byte[], byte[]> consumer;
     /** What came along with the last frame that was asked for, by partition and offset. */
-    private final Map<TopicPartition, Map<Long, byte[]>> fetched = new HashMap<>();
+    private final Map<TopicPartition, Map<Long, ConsumerRecord<byte[], byte[]>>> fetched = new HashMap<>();
 
     public FrameImages(JobSettings settings) {
         consumer = RecordReader.consumer(settings);
@@ -32,38 +28,26 @@ public final class FrameImages implements AutoCloseable {
     /** The image of a frame as it was sent, JPEG or PNG; empty if the topic no longer has it. */
     public Optional<byte[]> image(SourcePosition source) {
         TopicPartition partition = new TopicPartition(source.getTopic(), source.getPartition());
-        Map<Long, byte[]> values = fetched.computeIfAbsent(partition, none -> new HashMap<>());
-        byte[] value = values.get(source.getOffset());
-        if (value == null) {
-            value = fetch(partition, source.getOffset(), values);
+        Map<Long, ConsumerRecord<byte[], byte[]>> values = fetched.computeIfAbsent(partition, none -> new HashMap<>());
+        ConsumerRecord<byte[], byte[]> record = values.get(source.getOffset());
+        if (record == null) {
+            record = fetch(partition, source.getOffset(), values);
         }
-        return Optional.ofNullable(value).map(FrameImages::image);
+        return Optional.ofNullable(record).map(found -> CameraFrames.image(CameraFrames.of(found)));
     }
 
-    private byte @Nullable [] fetch(TopicPartition partition, long offset, Map<Long, byte[]> values) {
+    private @Nullable ConsumerRecord<byte[], byte[]> fetch(
+            TopicPartition partition, long offset, Map<Long, ConsumerRecord<byte[], byte[]>> values) {
         values.clear();
         consumer.assign(List.of(partition));
         consumer.seek(partition, offset);
         long end = System.nanoTime() + PATIENCE.toNanos();
         while (values.isEmpty() && System.nanoTime() < end) {
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
-                if (record.value() != null) {
-                    values.put(record.offset(), record.value());
-                }
+                values.put(record.offset(), record);
             }
         }
         return values.get(offset);
-    }
-
-    private static byte[] image(byte[] value) {
-        try {
-            ByteBuffer image = SingleObject.decode(value, CameraFrame.class).getImage();
-            byte[] bytes = new byte[image.remaining()];
-            image.get(bytes);
-            return bytes;
-        } catch (MalformedRecordException e) {
-            return value; // a bare image
-        }
     }
 
     @Override

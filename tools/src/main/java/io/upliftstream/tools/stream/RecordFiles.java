@@ -2,6 +2,7 @@ package io.upliftstream.tools.stream;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.upliftstream.model.DType;
+import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.RecordHeader;
@@ -70,6 +71,16 @@ public interface RecordFiles extends AutoCloseable {
         };
     }
 
+    /** The image of each frame as it was sent, {@code <camera>_<sequence>.jpg} or {@code .png}. */
+    static RecordFiles images(Path directory) {
+        return record -> {
+            CameraFrame frame = (CameraFrame) record;
+            String extension = CameraFrames.isPng(frame.getImage()) ? ".png" : ".jpg";
+            Path file = directory.resolve(stem(frame.getCameraId(), frame.getSequence()) + extension);
+            Files.write(file, CameraFrames.image(frame));
+        };
+    }
+
     /** A video for each camera and head, {@code <camera>.<head>.mp4}; frames are as far apart as they were taken. */
     static RecordFiles videos(Path directory, RecordPainter painter) {
         return new Videos(directory, painter);
@@ -78,7 +89,11 @@ public interface RecordFiles extends AutoCloseable {
     /** A file name without its extension that says which record it is. */
     private static String stem(SpecificRecord record) {
         RecordHeader header = RecordKind.header(record);
-        return String.format(Locale.ROOT, "%s_%06d.%s", safe(header.getCameraId()), header.getSequence(), name(record));
+        return stem(header.getCameraId(), header.getSequence()) + "." + name(record);
+    }
+
+    private static String stem(String cameraId, long sequence) {
+        return String.format(Locale.ROOT, "%s_%06d", safe(cameraId), sequence);
     }
 
     private static String name(SpecificRecord record) {

@@ -1,17 +1,21 @@
 package io.upliftstream.tools.stream;
 
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
+import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import org.apache.avro.specific.SpecificRecord;
 import org.apache.flink.configuration.ConfigOption;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 
-/** What the job writes, each kind to a topic of its own. */
+/** What is on the job's topics: the frames that it reads, and what it writes, each kind to a topic of its own. */
 public enum RecordKind {
+    FRAMES(CameraFrame.class),
     SEGMENTATION(SegmentationRecord.class),
     FEATURES(FeatureRecord.class),
     DEPTH(FeatureRecord.class),
@@ -27,6 +31,7 @@ public enum RecordKind {
     /** The option that names the topic. */
     public ConfigOption<String> topic() {
         return switch (this) {
+            case FRAMES -> JobSettings.INPUT_TOPIC;
             case SEGMENTATION -> JobSettings.SEGMENTATION_TOPIC;
             case FEATURES -> JobSettings.FEATURES_TOPIC;
             case DEPTH -> JobSettings.REGRESSION_TOPIC;
@@ -40,12 +45,23 @@ public enum RecordKind {
         return type == SegmentationRecord.class || type == FeatureRecord.class;
     }
 
-    /** The record in a value. */
-    public SpecificRecord decode(byte[] value) {
-        return SingleObject.decode(value, type);
+    /**
+     * What is in a record of the topic.
+     *
+     * @throws MalformedRecordException if it is of no such kind
+     */
+    public SpecificRecord decode(ConsumerRecord<byte[], byte[]> record) {
+        return this == FRAMES ? CameraFrames.of(record) : SingleObject.decode(record.value(), type);
     }
 
-    /** The header of a record of any kind. */
+    /** The camera that a record of any kind is about. */
+    public static String cameraId(SpecificRecord record) {
+        return record instanceof CameraFrame frame
+                ? frame.getCameraId()
+                : header(record).getCameraId();
+    }
+
+    /** The header of a record of any kind but frames. */
     public static RecordHeader header(SpecificRecord record) {
         if (record instanceof SegmentationRecord labels) {
             return labels.getHeader();

@@ -2,13 +2,12 @@ package io.upliftstream.tools.view;
 
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.HeadKind;
-import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.FeatureRecord;
-import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
+import io.upliftstream.tools.stream.CameraFrames;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -39,7 +38,7 @@ final class Archive implements AutoCloseable {
     /** The image of a frame as it was sent, JPEG or PNG; empty if the topic no longer has it. */
     synchronized Optional<byte[]> image(SourcePosition position) {
         return frame(position.getTopic(), position.getPartition(), position.getOffset())
-                .map(Archive::image);
+                .map(found -> CameraFrames.image(CameraFrames.of(found)));
     }
 
     private Optional<ConsumerRecord<byte[], byte[]>> frame(String topic, int partition, long offset) {
@@ -55,18 +54,6 @@ final class Archive implements AutoCloseable {
             }
         }
         return Optional.empty();
-    }
-
-    private static byte[] image(ConsumerRecord<byte[], byte[]> record) {
-        byte[] value = record.value();
-        try {
-            var image = SingleObject.decode(value, CameraFrame.class).getImage();
-            byte[] bytes = new byte[image.remaining()];
-            image.get(bytes);
-            return bytes;
-        } catch (MalformedRecordException e) {
-            return value; // a bare image
-        }
     }
 
     /** The records about the frame at a place of the input topic; empty if there are none. */
