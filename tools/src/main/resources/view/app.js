@@ -75,7 +75,7 @@ async function show(moment) {
   try {
     camera.image = await image(moment);
   } catch {
-    camera.image = null; // no longer in the topic: the records are shown on black
+    camera.image = null; // no longer in the topic, or no broker: the records are shown on black
   }
   camera.moment = moment;
   for (const part of moment.parts) decode(part);

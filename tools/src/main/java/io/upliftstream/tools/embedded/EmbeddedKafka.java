@@ -44,20 +44,23 @@ public final class EmbeddedKafka implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(EmbeddedKafka.class);
     private static final int ATTEMPTS = 3;
 
-    private final KafkaRaftServer server;
     private final ScratchDirectory directory;
-    private final String bootstrapServers;
+    private final int[] ports;
+    private final Map<String, String> brokerSettings;
     private final Map<String, String> clientSettings;
+    private KafkaRaftServer server;
 
     private EmbeddedKafka(
             KafkaRaftServer server,
             ScratchDirectory directory,
-            String bootstrapServers,
+            int[] ports,
+            Map<String, String> brokerSettings,
             Map<String, String> clientSettings) {
-        this.clientSettings = clientSettings;
         this.server = server;
         this.directory = directory;
-        this.bootstrapServers = bootstrapServers;
+        this.ports = ports;
+        this.brokerSettings = brokerSettings;
+        this.clientSettings = clientSettings;
     }
 
     /** Starts a broker; two seconds or so. */
@@ -106,7 +109,7 @@ public final class EmbeddedKafka implements AutoCloseable {
         int[] ports = freePorts();
         try {
             KafkaRaftServer server = startOnce(directory.path(), ports[0], ports[1], brokerSettings);
-            return new EmbeddedKafka(server, directory, "127.0.0.1:" + ports[0], clientSettings);
+            return new EmbeddedKafka(server, directory, ports, brokerSettings, clientSettings);
         } catch (RuntimeException e) {
             directory.close();
             throw e;
@@ -191,7 +194,7 @@ public final class EmbeddedKafka implements AutoCloseable {
 
     /** Host and port that clients connect to. */
     public String bootstrapServers() {
-        return bootstrapServers;
+        return "127.0.0.1:" + ports[0];
     }
 
     /** Creates a topic and returns when it exists. */
@@ -210,7 +213,7 @@ public final class EmbeddedKafka implements AutoCloseable {
     /** Brokers, and what else a client is to be told. */
     public Map<String, Object> clientSettings() {
         Map<String, Object> settings = new HashMap<>(clientSettings);
-        settings.put(CommonClientConfigs.BOOTSTRAP_SERVERS_CONFIG, bootstrapServers);
+        settings.put(CommonClientConfigs.BOOTSTRAP_SERVERS_CONFIG, bootstrapServers());
         return settings;
     }
 
@@ -219,13 +222,23 @@ public final class EmbeddedKafka implements AutoCloseable {
         return Admin.create(clientSettings());
     }
 
+    /** Stops the broker; what it holds stays for {@link #restart()}. */
+    public void stop() {
+        server.shutdown();
+        server.awaitShutdown();
+    }
+
+    /** Starts a stopped broker again, on the same ports and with all that it held. */
+    public void restart() {
+        server = startOnce(directory.path(), ports[0], ports[1], brokerSettings);
+    }
+
     /** Stops the broker and deletes its log. */
     @Override
     public void close() {
         // A thread that was interrupted still has to stop the broker in order.
         boolean interrupted = Thread.interrupted();
-        server.shutdown();
-        server.awaitShutdown();
+        stop();
         directory.close();
         if (interrupted) {
             Thread.currentThread().interrupt();

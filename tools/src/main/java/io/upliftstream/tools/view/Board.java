@@ -4,6 +4,8 @@ import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import java.time.Duration;
 import java.util.ArrayDeque;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
@@ -19,15 +21,29 @@ final class Board {
     /** Moments that stay, so that a link to a frame works for a while without a search. */
     private static final int KEPT = 64;
 
+    /** Cameras that are shown: whoever writes to the topics may invent one for every frame. */
+    static final int MAX_CAMERAS = 100;
+
+    private final long maxBytes;
     private final Map<String, Moment> latest = new TreeMap<>();
     private final Deque<Moment> kept = new ArrayDeque<>();
     private long number;
 
+    /** @param maxBytes that kept moments may take together; the newest stays whatever it takes */
+    Board(long maxBytes) {
+        this.maxBytes = maxBytes;
+    }
+
     synchronized void show(RecordHeader header, List<SpecificRecord> records) {
         Moment moment = new Moment(++number, header, records);
         latest.put(moment.camera(), moment);
+        if (latest.size() > MAX_CAMERAS) {
+            latest.remove(Collections.min(latest.values(), Comparator.comparingLong(Moment::number))
+                    .camera());
+        }
         kept.addLast(moment);
-        if (kept.size() > KEPT) {
+        while (kept.size() > KEPT
+                || (kept.size() > 1 && kept.stream().mapToLong(Moment::bytes).sum() > maxBytes)) {
             kept.removeFirst();
         }
         notifyAll();

@@ -45,6 +45,9 @@ final class Feed implements AutoCloseable {
     /** A frame of which not all records came is shown after this time. */
     private static final Duration PATIENCE = Duration.ofSeconds(1);
 
+    /** Cameras whose last frame is remembered. */
+    private static final int MAX_SHOWN = 1000;
+
     private final Map<String, HeadKind> resultTopics = new HashMap<>();
     private final String failuresTopic;
     private final String droppedTopic;
@@ -139,7 +142,7 @@ final class Feed implements AutoCloseable {
 
     /** Takes what partitions there are: new ones from their start, at first all from their end. */
     private boolean assign(boolean first) {
-        Map<String, List<PartitionInfo>> topics = consumer.listTopics();
+        Map<String, List<PartitionInfo>> topics = consumer.listTopics(TOPICS_EVERY); // Kafka's own patience is a minute
         Set<TopicPartition> all = new HashSet<>();
         for (Map.Entry<String, List<PartitionInfo>> topic : topics.entrySet()) {
             if (resultTopics.containsKey(topic.getKey())
@@ -229,6 +232,9 @@ final class Feed implements AutoCloseable {
 
     /** Shows a frame unless a later one of its camera is on the board already. */
     private void show(Gathering frame) {
+        if (shown.size() > MAX_SHOWN) {
+            shown.clear();
+        }
         SourcePosition source = frame.header.getSource();
         SourcePosition before = shown.put(frame.header.getCameraId(), source);
         if (before != null

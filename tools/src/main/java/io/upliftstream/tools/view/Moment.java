@@ -54,6 +54,18 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, Ma
         return header.getSource();
     }
 
+    /** What the payloads and the parts made of them take. */
+    long bytes() {
+        long bytes =
+                made.values().stream().mapToLong(part -> part.data().length).sum();
+        for (SpecificRecord record : records) {
+            bytes += record instanceof SegmentationRecord labels
+                    ? labels.getMask().getData().remaining()
+                    : ((FeatureRecord) record).getTensor().getData().remaining();
+        }
+        return bytes;
+    }
+
     /** What was said about the frame, as JSON's maps and lists. */
     Map<String, Object> about() {
         Map<String, Object> about = new LinkedHashMap<>();

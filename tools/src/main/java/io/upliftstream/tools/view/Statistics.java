@@ -12,6 +12,7 @@ import java.util.function.ToDoubleFunction;
 final class Statistics {
     private static final int SECONDS = 300;
     private static final int MAX_LATENCIES = 4096;
+    private static final String OTHER_CAMERAS = "other";
 
     private static final class Second {
         long epoch;
@@ -85,7 +86,8 @@ final class Statistics {
     }
 
     private Camera camera(String name) {
-        return cameras.computeIfAbsent(name, key -> new Camera());
+        String counted = cameras.containsKey(name) || cameras.size() < Board.MAX_CAMERAS ? name : OTHER_CAMERAS;
+        return cameras.computeIfAbsent(counted, key -> new Camera());
     }
 
     /** Everything, as JSON's maps and lists; the series end with the last whole second. */

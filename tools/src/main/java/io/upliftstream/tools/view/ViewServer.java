@@ -51,6 +51,7 @@ public final class ViewServer implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(ViewServer.class);
     private static final Duration PATIENCE = Duration.ofSeconds(10);
     private static final int MAX_REQUESTS = 256;
+    private static final long KEPT_BYTES = 256L << 20;
     private static final float GOLDEN_RATIO = 0.618034f;
     /** Vectors of a head that its colours are fitted to. */
     private static final int COLOUR_SAMPLE = 8000;
@@ -72,7 +73,7 @@ public final class ViewServer implements AutoCloseable {
 
     private final ObjectMapper json = new ObjectMapper();
     private final List<Label> labels;
-    private final Board board = new Board();
+    private final Board board = new Board(KEPT_BYTES);
     private final Statistics statistics = new Statistics();
     private final Feed feed;
     private final Archive archive;
@@ -265,7 +266,7 @@ public final class ViewServer implements AutoCloseable {
             boolean png = image.get().length > 1 && image.get()[1] == 'P';
             sendBytes(exchange, 200, png ? "image/png" : "image/jpeg", image.get());
         } else {
-            sendBytes(exchange, 404, "text/plain", "the topic no longer has it\n".getBytes(StandardCharsets.UTF_8));
+            sendBytes(exchange, 204, "text/plain", new byte[0]); // the page goes without: no error in its console
         }
     }
 
