@@ -100,6 +100,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private transient RecordEncoder encoder;
     private transient JobMetrics jobMetrics;
     private transient int capacity;
+    private transient @Nullable FrameSpans spans;
 
     /**
      * A frame, or several that were let go, whose outcome will be emitted after those before it.
@@ -148,6 +149,10 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 waiting::size,
                 () -> waiting.bytes() + inFlightBytes,
                 engine::health);
+        spans = factory.settings
+                .tracingEndpoint()
+                .map(endpoint -> new FrameSpans(endpoint, engine.model()))
+                .orElse(null);
         jobMetrics.serves(engine.model().getSha256(), engine.model().getVariant());
         LOG.info(
                 "{}: at most {} frames at work, and {} of encoded frames waiting or at work",
@@ -262,6 +267,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             }
             FrameOutcome outcome = head.outcome().join(); // throws where not a frame but the process is at fault
             outcome.messages().forEach(message -> output.collect(new StreamRecord<>(message)));
+            if (spans != null) {
+                spans.ended(outcome);
+            }
             if (outcome instanceof FrameOutcome.Result result) {
                 gate.waited(result.timings());
                 jobMetrics.emitted(result, Math.max(0, gate.ageMillis(result.frame())));
@@ -269,6 +277,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 jobMetrics.emitted(dropped);
             } else {
                 jobMetrics.emittedFailure();
+                LOG.debug("no result: {}", outcome);
             }
         }
         dispatch();
@@ -336,6 +345,10 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         if (openEngine != null) {
             openEngine.close();
             openEngine = null;
+        }
+        if (spans != null) {
+            spans.close();
+            spans = null;
         }
         super.close();
     }

@@ -418,6 +418,12 @@ public final class JobSettings implements Serializable {
                     "Whether missing output topics are created, with the input topic's number of partitions and"
                             + " output.max-bytes as max.message.bytes.");
 
+    public static final ConfigOption<String> TRACING_ENDPOINT = option("tracing.endpoint")
+            .stringType()
+            .noDefaultValue()
+            .withDescription("Where a span for every frame and its stages goes, by OpenTelemetry's protocol over HTTP:"
+                    + " a URL such as http://collector:4318/v1/traces. Without it there are none.");
+
     /** Every option, in the order of the reference. */
     public static final List<ConfigOption<?>> OPTIONS = List.of(
             BOOTSTRAP_SERVERS,
@@ -460,7 +466,8 @@ public final class JobSettings implements Serializable {
             FAILURES_TOPIC,
             DROPPED_TOPIC,
             OUTPUT_MAX_BYTES,
-            CREATE_TOPICS);
+            CREATE_TOPICS,
+            TRACING_ENDPOINT);
 
     private final Configuration values;
 
@@ -582,6 +589,10 @@ public final class JobSettings implements Serializable {
                         .toString());
     }
 
+    Optional<String> tracingEndpoint() {
+        return find(TRACING_ENDPOINT);
+    }
+
     Optional<String> checkpointDirectory() {
         return find(CHECKPOINT_DIRECTORY);
     }
@@ -662,6 +673,11 @@ public final class JobSettings implements Serializable {
         require(get(QUARANTINE_RESTARTS) >= 0, QUARANTINE_RESTARTS, ">= 1, or 0 for never");
         find(MODEL_SHA256)
                 .ifPresent(pin -> require(pin.matches("[0-9a-fA-F]{64}"), MODEL_SHA256, "64 hexadecimal digits"));
+        tracingEndpoint()
+                .ifPresent(endpoint -> require(
+                        endpoint.matches("https?://[^/\\s]+/\\S*"),
+                        TRACING_ENDPOINT,
+                        "a URL such as http://collector:4318/v1/traces"));
         require(get(PARALLELISM) >= 1, PARALLELISM, ">= 1");
         require(get(QUEUE_CAPACITY) >= 0, QUEUE_CAPACITY, ">= 1, or 0 to choose");
         require(

@@ -97,7 +97,8 @@ final class RecordEncoder {
                 messages.add(message);
             }
         }
-        return new FrameOutcome.Result(messages, frame, result.timings(), System.nanoTime() - start);
+        long end = System.nanoTime();
+        return new FrameOutcome.Result(messages, frame, result.timings(), end - start, end);
     }
 
     /**
@@ -134,7 +135,7 @@ final class RecordEncoder {
             value = SingleObject.encode(
                     failure.setOriginal(ByteBuffer.wrap(original)).build());
         }
-        return new FrameOutcome.Failure(new OutputMessage(topic, key, value, trace));
+        return new FrameOutcome.Failure(new OutputMessage(topic, key, value, trace), source, frame, problem);
     }
 
     /** The record of frames that were let go. */

@@ -61,7 +61,7 @@ class JobMetricsTest {
         metrics.frameIn();
         metrics.arrived(20);
         metrics.emitted(
-                new FrameOutcome.Result(List.of(), frame, TestFrames.result().timings(), 5_000_000), 80);
+                new FrameOutcome.Result(List.of(), frame, TestFrames.result().timings(), 5_000_000, 0), 80);
         metrics.emittedFailure();
         metrics.frameQuarantined();
         metrics.emitted(dropped("north", 7));

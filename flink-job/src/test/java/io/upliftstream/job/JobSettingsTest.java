@@ -77,6 +77,7 @@ class JobSettingsTest {
         expected.put("uplift.output.dropped.topic", "dropped");
         expected.put("uplift.output.max-bytes", "16 mb");
         expected.put("uplift.output.create-topics", "false");
+        expected.put("uplift.tracing.endpoint", "null");
         assertThat(defaults).containsExactlyEntriesOf(expected);
     }
 

@@ -15,4 +15,15 @@ class ModuleRulesTest {
             .dependOnClassesThat()
             .resideInAnyPackage("ai.djl..", "org.bytedeco..")
             .because("natives live in Flink's lib/, and the job knows the model by its API alone");
+
+    @ArchTest
+    static final ArchRule tracing_is_in_one_place = noClasses()
+            .that()
+            .doNotHaveSimpleName("FrameSpans")
+            .and()
+            .haveNameNotMatching(".*FrameSpans\\$.*")
+            .should()
+            .dependOnClassesThat()
+            .resideInAnyPackage("io.opentelemetry..")
+            .because("nothing of it is loaded where tracing is off");
 }

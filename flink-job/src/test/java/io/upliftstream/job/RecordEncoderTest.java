@@ -193,6 +193,15 @@ class RecordEncoderTest {
     }
 
     @Test
+    void aFailureIsOneLineOfTheLogWithCameraSequencePositionAndTrace() {
+        FrameProblem problem = new FrameProblem(Stage.DECODE, "CORRUPT_IMAGE", "image:\n ends early");
+
+        assertThat(encoder().failure(source, frame, problem))
+                .hasToString("cameraId=north sequence=7 topic=camera-frames partition=3 offset=1007"
+                        + " traceparent=00-ab-cd-01 stage=decode reason=CORRUPT_IMAGE: image:  ends early");
+    }
+
+    @Test
     void theTraceTravelsInTheHeaders() throws FrameProblem {
         ProducerRecord<byte[], byte[]> record = toRecord(messages().get(0));
 
