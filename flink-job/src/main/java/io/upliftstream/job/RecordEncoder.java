@@ -229,7 +229,8 @@ final class RecordEncoder {
                         null,
                         settings.get(JobSettings.TENSOR_DTYPE).type(),
                         true,
-                        settings.get(JobSettings.TENSOR_COMPRESSION).compression()));
+                        settings.get(JobSettings.TENSOR_COMPRESSION).compression(),
+                        settings.get(JobSettings.TENSOR_LEVELS)));
     }
 
     private static RecordHeader.Builder header(RawFrame source, TraceContext trace) {

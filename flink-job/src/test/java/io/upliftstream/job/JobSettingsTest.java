@@ -73,6 +73,7 @@ class JobSettingsTest {
         expected.put("uplift.output.regression.topic", "depth");
         expected.put("uplift.output.tensor.dtype", "FP16");
         expected.put("uplift.output.tensor.compression", "ZSTD");
+        expected.put("uplift.output.tensor.levels", "256");
         expected.put("uplift.output.failures.topic", "failures");
         expected.put("uplift.output.dropped.topic", "dropped");
         expected.put("uplift.output.max-bytes", "16 mb");

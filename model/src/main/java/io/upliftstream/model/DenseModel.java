@@ -56,8 +56,18 @@ public final class DenseModel implements AutoCloseable {
     /** The variant to run, the GPU to run it on (-1: the CPU), and why. */
     record Placement(Variant variant, int gpu, String reason) {}
 
-    /** What one call gave: an output per frame, and how long its two parts took. */
-    record Batch(List<DenseOutput> outputs, long backboneNanos, long upsampleNanos) {}
+    /** What one call gave: an output per frame, in heap buffers that belong to the caller, and where its time went. */
+    public record Batch(List<DenseOutput> outputs, Stages stages) {}
+
+    /**
+     * Where the time of one call went.
+     *
+     * @param inputNanos making arrays of the frames
+     * @param backboneNanos of the backbone's graph
+     * @param upsamplerNanos of the graph of upsampler and heads
+     * @param outputNanos checking the outputs and copying them to the heap; on a GPU also what the upsampler still computes
+     */
+    public record Stages(long inputNanos, long backboneNanos, long upsamplerNanos, long outputNanos) {}
 
     /**
      * Loads the variant that fits {@code options} and this machine, warms it up and runs the golden check.
@@ -142,7 +152,8 @@ public final class DenseModel implements AutoCloseable {
         return run(rgb, n).outputs();
     }
 
-    Batch run(ByteBuffer rgb, int n) {
+    /** The same as {@link #infer}, with the times of its stages. */
+    public Batch run(ByteBuffer rgb, int n) {
         InputSpec input = bundle.input();
         if (n < 1 || n > maxBatch) {
             throw new IllegalArgumentException("batch size: " + n + " (expected: 1 to " + maxBatch + ")");
@@ -158,6 +169,7 @@ public final class DenseModel implements AutoCloseable {
             ParameterStore parameters = new ParameterStore(arrays, false);
             NDArray frames =
                     arrays.create(rgb.slice(0, bytes), new Shape(n, input.height(), input.width(), 3), DataType.UINT8);
+            long created = System.nanoTime();
             NDArray features = backbone.getBlock()
                     .forward(parameters, new NDList(frames), false)
                     .singletonOrThrow();
@@ -167,8 +179,11 @@ public final class DenseModel implements AutoCloseable {
             }
             long middle = System.nanoTime();
             NDList outputs = upsampler.getBlock().forward(parameters, new NDList(frames, features), false);
+            long computed = System.nanoTime();
             List<DenseOutput> frameOutputs = copy(outputs, n);
-            return new Batch(frameOutputs, middle - start, System.nanoTime() - middle);
+            return new Batch(
+                    frameOutputs,
+                    new Stages(created - start, middle - created, computed - middle, System.nanoTime() - computed));
         }
     }
 
@@ -283,6 +298,11 @@ public final class DenseModel implements AutoCloseable {
         return placement.variant();
     }
 
+    /** The GPU that it runs on; -1 for the CPU. */
+    int gpu() {
+        return placement.gpu();
+    }
+
     /** Most frames of one {@link #infer}. */
     public int maxBatch() {
         return maxBatch;
@@ -366,7 +386,8 @@ public final class DenseModel implements AutoCloseable {
 
     private static final int KEEP_WHAT_IS_SET = 0;
 
-    private static synchronized Engine engine(int threads) {
+    /** PyTorch, started on first use. */
+    static synchronized Engine engine(int threads) {
         if (startedThreads == 0) {
             // Without these DJL asks the network for newer natives and reports its use.
             System.setProperty("ai.djl.offline", "true");

@@ -248,12 +248,17 @@ public final class DenseService implements AutoCloseable {
                 }
             }
             DenseModel.Batch batch = model.run(rgb, n);
+            DenseModel.Stages stages = batch.stages();
             List<Answer> answers = new ArrayList<>(n);
             for (int i = 0; i < n; i++) {
                 Decoded frame = frames.get(i);
                 long queued = start - frame.submitted() - frame.decodeNanos();
-                StageTimings timings =
-                        new StageTimings(frame.decodeNanos(), queued, batch.backboneNanos(), batch.upsampleNanos(), n);
+                StageTimings timings = new StageTimings(
+                        frame.decodeNanos(),
+                        queued,
+                        stages.inputNanos() + stages.backboneNanos(),
+                        stages.upsamplerNanos() + stages.outputNanos(),
+                        n);
                 answers.add(new Answer(batch.outputs().get(i), timings));
             }
             return answers;

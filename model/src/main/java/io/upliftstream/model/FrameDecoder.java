@@ -47,8 +47,6 @@ public final class FrameDecoder {
     public static final long DEFAULT_MAX_PIXELS = 50_000_000;
     /** Pixels, of either side. */
     static final int MAX_SIDE = 32_768;
-    /** What a letterbox is filled with: mid-grey, near the mean of the images that backbones are trained on. */
-    static final byte PADDING = 114;
 
     private static final int PNG_SIGNATURE = 8;
     /** Bytes of a chunk beside its content: length, type, checksum. */
@@ -107,10 +105,7 @@ public final class FrameDecoder {
         int left = (input.width() - width) / 2;
         int top = (input.height() - height) / 2;
 
-        byte[] stored =
-                header.sideways() ? decodeTo(image, header, height, width) : decodeTo(image, header, width, height);
-        byte[] upright = upright(stored, header.orientation(), width, height);
-        ByteBuffer rgb = place(upright, width, height, left, top);
+        ByteBuffer rgb = decodeTo(image, header, left, top, width, height);
 
         double scaleX = (double) frameWidth / width;
         double scaleY = (double) frameHeight / height;
@@ -256,14 +251,16 @@ public final class FrameDecoder {
                 "the PNG is truncated after %d bytes (expected: an IEND chunk)".formatted(png.length));
     }
 
-    /** The image as stored, not turned, at {@code width} x {@code height}: u8[height, width, 3] in RGB. */
-    private static byte[] decodeTo(byte[] image, Header header, int width, int height) throws FrameException {
+    /** Decodes the image to {@code width} x {@code height} upright pixels of the model's input: u8[H, W, 3] in RGB. */
+    private ByteBuffer decodeTo(byte[] image, Header header, int left, int top, int width, int height)
+            throws FrameException {
         if (header.jpeg() && !endsAsItShould(image)) {
             throw new FrameException(
                     Reason.CORRUPT_IMAGE,
                     "the JPEG is truncated after %d bytes (expected: an end-of-image marker)".formatted(image.length));
         }
         int reduction = header.jpeg() ? reduction(header, width, height) : 1;
+        int colour = opencv_imgcodecs.IMREAD_COLOR_RGB | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION;
         int flags =
                 switch (reduction) {
                     case 8 -> opencv_imgcodecs.IMREAD_REDUCED_COLOR_8;
@@ -274,29 +271,38 @@ public final class FrameDecoder {
         byte[] pixelsOnly = header.jpeg() ? image : criticalChunks(image);
         try (BytePointer bytes = new BytePointer(pixelsOnly);
                 Mat encoded = new Mat(1, pixelsOnly.length, opencv_core.CV_8UC1, bytes);
-                Mat bgr = imdecode(encoded, flags | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION)) {
-            int expectedWidth = (header.width() + reduction - 1) / reduction;
-            int expectedHeight = (header.height() + reduction - 1) / reduction;
-            if (bgr == null || bgr.empty()) {
+                Mat rgb = imdecode(encoded, flags | colour)) {
+            int storedWidth = (header.width() + reduction - 1) / reduction;
+            int storedHeight = (header.height() + reduction - 1) / reduction;
+            if (rgb == null || rgb.empty()) {
                 throw new FrameException(
                         Reason.CORRUPT_IMAGE, "the image's pixels cannot be decoded (expected: a whole JPEG or PNG)");
             }
-            if (bgr.cols() != expectedWidth || bgr.rows() != expectedHeight || bgr.type() != opencv_core.CV_8UC3) {
+            if (rgb.cols() != storedWidth || rgb.rows() != storedHeight || rgb.type() != opencv_core.CV_8UC3) {
                 throw new FrameException(
                         Reason.CORRUPT_IMAGE,
                         "the image decodes to %d x %d pixels (expected: %d x %d as in its header)"
-                                .formatted(bgr.cols(), bgr.rows(), expectedWidth, expectedHeight));
+                                .formatted(rgb.cols(), rgb.rows(), storedWidth, storedHeight));
             }
-            long step = bgr.step();
-            BytePointer pixels = bgr.data();
-            return BilinearResize.reversingChannels(
-                    (row, into) -> pixels.position(row * step).get(into),
-                    bgr.cols(),
-                    bgr.rows(),
+            ByteBuffer frame = spare.poll();
+            if (frame == null) {
+                frame = ByteBuffer.allocateDirect(input.frameBytes());
+            }
+            BilinearResize.place(
+                    rgb.data().capacity(3L * storedWidth * storedHeight).asByteBuffer(),
+                    storedWidth,
+                    storedHeight,
                     (double) header.width() / reduction,
                     (double) header.height() / reduction,
+                    header.orientation(),
+                    left,
+                    top,
                     width,
-                    height);
+                    height,
+                    frame,
+                    input.width(),
+                    input.height());
+            return frame.clear();
         }
     }
 
@@ -312,50 +318,14 @@ public final class FrameDecoder {
         }
     }
 
-    /** The strongest reduction whose result is not smaller than wanted. */
+    /** The strongest reduction whose result is not smaller than {@code width} x {@code height}, upright. */
     private static int reduction(Header header, int width, int height) {
+        int across = header.sideways() ? height : width;
+        int down = header.sideways() ? width : height;
         int reduction = 8;
-        while (reduction > 1 && (header.width() < reduction * width || header.height() < reduction * height)) {
+        while (reduction > 1 && (header.width() < reduction * across || header.height() < reduction * down)) {
             reduction /= 2;
         }
         return reduction;
-    }
-
-    /** Applies an EXIF orientation; {@code width} and {@code height} are those of the result. */
-    private static byte[] upright(byte[] stored, int orientation, int width, int height) {
-        if (orientation == 1) {
-            return stored;
-        }
-        int storedWidth = orientation >= 5 ? height : width;
-        int storedHeight = orientation >= 5 ? width : height;
-        byte[] result = new byte[stored.length];
-        for (int y = 0; y < height; y++) {
-            for (int x = 0; x < width; x++) {
-                int u = orientation >= 5 ? y : x;
-                int v = orientation >= 5 ? x : y;
-                if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8) {
-                    u = storedWidth - 1 - u;
-                }
-                if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7) {
-                    v = storedHeight - 1 - v;
-                }
-                System.arraycopy(stored, 3 * (v * storedWidth + u), result, 3 * (y * width + x), 3);
-            }
-        }
-        return result;
-    }
-
-    private ByteBuffer place(byte[] rgb, int width, int height, int left, int top) {
-        ByteBuffer spareBuffer = spare.poll();
-        ByteBuffer buffer = spareBuffer == null ? ByteBuffer.allocateDirect(input.frameBytes()) : spareBuffer.clear();
-        if (rgb.length < buffer.capacity()) {
-            while (buffer.hasRemaining()) {
-                buffer.put(PADDING);
-            }
-        }
-        for (int y = 0; y < height; y++) {
-            buffer.put(3 * ((top + y) * input.width() + left), rgb, 3 * y * width, 3 * width);
-        }
-        return buffer.clear();
     }
 }

@@ -79,8 +79,8 @@ class FrameDecoderTest {
         assertThat(36 * transform.scaleX() + transform.offsetX()).isCloseTo(64, within(1e-9));
         byte[] rgb = bytes(frame);
         for (int y = 0; y < 24; y++) {
-            assertThat(Arrays.copyOfRange(rgb, y * 120, y * 120 + 12)).containsOnly(FrameDecoder.PADDING);
-            assertThat(Arrays.copyOfRange(rgb, y * 120 + 108, y * 120 + 120)).containsOnly(FrameDecoder.PADDING);
+            assertThat(Arrays.copyOfRange(rgb, y * 120, y * 120 + 12)).containsOnly((byte) 114);
+            assertThat(Arrays.copyOfRange(rgb, y * 120 + 108, y * 120 + 120)).containsOnly((byte) 114);
         }
         // An earlier frame in the same buffer must not shine through the padding.
         frame.rgb().put(0, new byte[rgb.length]);

@@ -20,6 +20,10 @@ class ModuleRulesTest {
     static final ArchRule ONLY_THE_MODEL_KNOWS_DJL = noClasses()
             .that()
             .doNotHaveFullyQualifiedName(DenseModel.class.getName())
+            .and()
+            .doNotHaveFullyQualifiedName(BilinearResize.class.getName())
+            .and()
+            .doNotHaveFullyQualifiedName(MatrixPeak.class.getName())
             .should()
             .dependOnClassesThat()
             .resideInAPackage("ai.djl..");

@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Tensors to bytes and back; every element is little-endian. INT8 is affine: value = (q - zeroPoint) * scale, with 0
- * exact and the range of the tensor, or of each channel, spread over all 256 steps.
+ * exact and the range of the tensor, or of each channel, spread over the format's levels.
  */
 @NullMarked
 public final class TensorCodec {
@@ -147,7 +147,7 @@ public final class TensorCodec {
         List<Float> scales = new ArrayList<>(groups);
         List<Integer> zeroPoints = new ArrayList<>(groups);
         for (int group = 0; group < groups; group++) {
-            float scale = (float) (((double) high[group] - low[group]) / 255);
+            float scale = (float) (((double) high[group] - low[group]) / (format.levels() - 1));
             if (!(scale < Float.POSITIVE_INFINITY)) {
                 throw new IllegalArgumentException("tensor values: NaN or infinity (expected: finite ones for INT8)");
             }
@@ -157,12 +157,13 @@ public final class TensorCodec {
             scales.add(scale);
             zeroPoints.add((int) Math.rint(-128 - low[group] / scale));
         }
+        int highest = format.levels() - 129;
         for (int start = 0, group = 0; start < values.length; start += run, group = (group + 1) % groups) {
             float inverse = 1 / scales.get(group);
             int zeroPoint = zeroPoints.get(group);
             for (int i = start; i < start + run; i++) {
                 int q = (int) Math.rint(values[i] * inverse) + zeroPoint;
-                quantised[i] = (byte) Math.max(-128, Math.min(127, q));
+                quantised[i] = (byte) Math.max(-128, Math.min(highest, q));
             }
         }
         return tensor(quantised, scales, zeroPoints, format);

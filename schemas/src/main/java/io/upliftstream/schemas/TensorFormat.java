@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  * @param dtype FLOAT32, FLOAT16 or INT8
  * @param perChannel INT8 only: a scale and zero point for each channel, else one for all
  * @param compression NONE or ZSTD
+ * @param levels INT8 only: the number of steps that the range is spread over, 2 to 256; the fewer, the better ZSTD does
  */
 @NullMarked
 public record TensorFormat(
@@ -23,7 +24,20 @@ public record TensorFormat(
         @Nullable String projection,
         TensorType dtype,
         boolean perChannel,
-        Compression compression) {
+        Compression compression,
+        int levels) {
+
+    /** INT8 with all of its 256 steps. */
+    public TensorFormat(
+            List<Integer> shape,
+            TensorLayout layout,
+            int stride,
+            @Nullable String projection,
+            TensorType dtype,
+            boolean perChannel,
+            Compression compression) {
+        this(shape, layout, stride, projection, dtype, perChannel, compression, 256);
+    }
 
     /** @throws IllegalArgumentException if a value is out of its range */
     public TensorFormat {
@@ -34,6 +48,9 @@ public record TensorFormat(
         }
         if (stride < 1) {
             throw new IllegalArgumentException("tensor stride: " + stride + " (expected: >= 1)");
+        }
+        if (levels < 2 || levels > 256) {
+            throw new IllegalArgumentException("tensor levels: " + levels + " (expected: 2 to 256)");
         }
         if (dtype == TensorType.UNKNOWN || compression == Compression.UNKNOWN) {
             throw new IllegalArgumentException("tensor: %s, %s (expected: known ones)".formatted(dtype, compression));

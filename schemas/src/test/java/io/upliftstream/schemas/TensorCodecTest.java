@@ -134,6 +134,32 @@ class TensorCodecTest {
     }
 
     @Test
+    void fewerLevelsAreCoarserAndCompressBetter() {
+        float[] values = new float[64 * 64];
+        Random random = new Random(7);
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) random.nextGaussian();
+        }
+        Tensor fine = TensorCodec.encode(values, levels(256));
+        Tensor coarse = TensorCodec.encode(values, levels(32));
+
+        assertThat(coarse.getData().remaining()).isLessThan(fine.getData().remaining() * 3 / 4);
+        ByteBuffer elements = TensorCodec.decode(coarse);
+        float[] decoded = TensorCodec.toFloats(coarse);
+        for (int i = 0; i < values.length; i++) {
+            assertThat(elements.get(i)).isBetween((byte) -128, (byte) -97);
+            assertThat(decoded[i])
+                    .isEqualTo(values[i], within(coarse.getScales().get(0)));
+        }
+        assertThat(coarse.getScales().get(0)).isEqualTo(fine.getScales().get(0) * 255 / 31, within(1e-6f));
+    }
+
+    private static TensorFormat levels(int levels) {
+        return new TensorFormat(
+                List.of(1, 64, 64), TensorLayout.CHW, 1, null, TensorType.INT8, true, Compression.ZSTD, levels);
+    }
+
+    @Test
     void refusesValuesOfAnotherShape() {
         TensorFormat format = format(TensorLayout.CHW, TensorType.FLOAT16, false, Compression.NONE);
         assertThatThrownBy(() -> TensorCodec.encode(new float[5], format))
@@ -190,6 +216,10 @@ class TensorCodecTest {
                         List.of(1, 2, 3), TensorLayout.CHW, 0, null, TensorType.INT8, true, Compression.NONE))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessage("tensor stride: 0 (expected: >= 1)");
+        assertThatThrownBy(() -> new TensorFormat(
+                        List.of(1, 2, 3), TensorLayout.CHW, 1, null, TensorType.INT8, true, Compression.NONE, 257))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("tensor levels: 257 (expected: 2 to 256)");
         assertThatThrownBy(() -> new TensorFormat(
                         List.of(1, 2), TensorLayout.CHW, 1, null, TensorType.INT8, true, Compression.NONE))
                 .isInstanceOf(IllegalArgumentException.class);

@@ -29,10 +29,28 @@ record ProcessSample(double seconds, @Nullable Double residentMegabytes, double 
                 open);
     }
 
+    /** The most memory that was resident since {@link #forgetPeak}, in megabytes; null where the kernel does not say. */
+    static @Nullable Double peakResident() {
+        return status("VmHWM:");
+    }
+
+    /** Lets {@link #peakResident} begin anew; where the kernel cannot, it stays the most since the start. */
+    static void forgetPeak() {
+        try {
+            Files.writeString(Path.of("/proc/self/clear_refs"), "5");
+        } catch (IOException e) {
+            // Another operating system.
+        }
+    }
+
     private static @Nullable Double resident() {
+        return status("VmRSS:");
+    }
+
+    private static @Nullable Double status(String field) {
         try {
             for (String line : Files.readAllLines(STATUS)) {
-                if (line.startsWith("VmRSS:")) {
+                if (line.startsWith(field)) {
                     return Long.parseLong(line.replaceAll("\\D", "")) / 1024.0;
                 }
             }

@@ -1,0 +1,290 @@
+package io.upliftstream.tools.bench;
+
+import io.upliftstream.model.DecodedFrame;
+import io.upliftstream.model.DenseOutput;
+import io.upliftstream.model.DenseService;
+import io.upliftstream.model.Fit;
+import io.upliftstream.model.FrameDecoder;
+import io.upliftstream.model.HeadKind;
+import io.upliftstream.model.HeadOutput;
+import io.upliftstream.model.HeadSpec;
+import io.upliftstream.model.InputSpec;
+import io.upliftstream.model.ServiceOptions;
+import io.upliftstream.schemas.Compression;
+import io.upliftstream.schemas.Mask;
+import io.upliftstream.schemas.MaskCodec;
+import io.upliftstream.schemas.MaskEncoding;
+import io.upliftstream.schemas.Tensor;
+import io.upliftstream.schemas.TensorCodec;
+import io.upliftstream.schemas.TensorFormat;
+import io.upliftstream.schemas.TensorLayout;
+import io.upliftstream.schemas.TensorType;
+import io.upliftstream.tools.bench.CodecReport.Decoding;
+import io.upliftstream.tools.bench.CodecReport.Features;
+import io.upliftstream.tools.bench.CodecReport.Masks;
+import io.upliftstream.tools.camera.Camera;
+import io.upliftstream.tools.camera.CameraSource;
+import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.camera.JpegFormat;
+import io.upliftstream.tools.camera.Shot;
+import java.awt.Graphics2D;
+import java.awt.RenderingHints;
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.Consumer;
+import javax.imageio.ImageIO;
+
+/** What reading frames and writing masks and features costs, beside ImageIO, and what it does to the features. */
+public final class CodecBench {
+    private static final int WARM_UP = 20;
+    /** Levels of INT8: all, and as many as compress well. */
+    private static final int[] LEVELS = {256, 32};
+
+    /**
+     * What to measure.
+     *
+     * @param source of the frames, as {@link CameraSource} has it
+     * @param format of frames that are not JPEG yet
+     * @param frames to take from the source
+     * @param width of the model's input and of the masks, in pixels
+     * @param height of the model's input and of the masks, in pixels
+     * @param rounds that are timed
+     * @param service whose outputs are encoded
+     */
+    public record Options(
+            String source, JpegFormat format, int frames, int width, int height, int rounds, ServiceOptions service) {}
+
+    private CodecBench() {}
+
+    /** Measures, and says on the way what it does. */
+    public static CodecReport run(Options options, Consumer<String> say) throws Exception {
+        List<byte[]> images = images(options);
+        List<DenseOutput> outputs = new ArrayList<>();
+        String model;
+        try (DenseService service = DenseService.acquire(options.service())) {
+            model = service.bundle().toString();
+            say.accept(service.describe());
+            for (byte[] image : images) {
+                outputs.add(service.submit(image).get().output());
+            }
+        }
+        say.accept("decoding " + images.size() + " frames");
+        Decoding decoding = decoding(options, images);
+        say.accept("encoding what the model made of them");
+        return new CodecReport(
+                Runtime.getRuntime().availableProcessors(),
+                options.source(),
+                model,
+                images.size(),
+                decoding,
+                masks(options, outputs),
+                features(options, outputs));
+    }
+
+    private static List<byte[]> images(Options options) throws IOException {
+        List<byte[]> images = new ArrayList<>();
+        try (Camera camera = CameraSource.parse(options.source()).open(options.format())) {
+            for (Shot shot = camera.next();
+                    shot != null && images.size() < options.frames();
+                    shot = images.size() < options.frames() ? camera.next() : null) {
+                images.add(shot.image());
+            }
+        }
+        if (images.isEmpty()) {
+            throw new IOException(options.source() + ": no frames (expected: at least one)");
+        }
+        return images;
+    }
+
+    private static Decoding decoding(Options options, List<byte[]> images) throws Exception {
+        ImageIO.setUseCache(false);
+        FrameDecoder decoder = new FrameDecoder(
+                new InputSpec(options.width(), options.height(), Fit.STRETCH, 1), FrameDecoder.DEFAULT_MAX_PIXELS);
+        double[] millis = Turns.medianMillis(
+                WARM_UP / 4,
+                options.rounds(),
+                () -> all(images, image -> {
+                    DecodedFrame frame = decoder.decode(image);
+                    decoder.recycle(frame);
+                    return frame;
+                }),
+                () -> all(images, image -> withImageIo(image, options.width(), options.height())));
+        double own = millis[0] / images.size();
+        double imageIo = millis[1] / images.size();
+        BufferedImage first = Images.decode(images.get(0));
+        return new Decoding(
+                first.getWidth() + "x" + first.getHeight(),
+                options.width() + "x" + options.height(),
+                kilobytes(images.stream().mapToLong(image -> image.length).sum(), images.size()),
+                LoadReport.round(own),
+                LoadReport.round(imageIo),
+                LoadReport.round(imageIo / own));
+    }
+
+    /** What anybody would write first. */
+    private static BufferedImage withImageIo(byte[] image, int width, int height) throws IOException {
+        BufferedImage small = new BufferedImage(width, height, BufferedImage.TYPE_3BYTE_BGR);
+        Graphics2D graphics = small.createGraphics();
+        graphics.setRenderingHint(RenderingHints.KEY_INTERPOLATION, RenderingHints.VALUE_INTERPOLATION_BILINEAR);
+        graphics.drawImage(ImageIO.read(new ByteArrayInputStream(image)), 0, 0, width, height, null);
+        graphics.dispose();
+        return small;
+    }
+
+    private static List<Masks> masks(Options options, List<DenseOutput> outputs) throws Exception {
+        List<byte[]> masks = new ArrayList<>();
+        for (DenseOutput output : outputs) {
+            for (HeadOutput head : output.heads()) {
+                if (head.head().kind() == HeadKind.SEGMENTATION) {
+                    masks.add(repeat(head, options.width(), options.height()));
+                }
+            }
+        }
+        List<Masks> found = new ArrayList<>();
+        for (MaskEncoding encoding : masks.isEmpty() ? new MaskEncoding[0] : MaskEncoding.values()) {
+            if (encoding == MaskEncoding.UNKNOWN) {
+                continue;
+            }
+            List<Mask> encoded = new ArrayList<>();
+            for (byte[] mask : masks) {
+                encoded.add(MaskCodec.encode(encoding, mask, options.width(), options.height()));
+            }
+            double[] millis = Turns.medianMillis(
+                    WARM_UP,
+                    options.rounds(),
+                    () -> all(masks, mask -> MaskCodec.encode(encoding, mask, options.width(), options.height())),
+                    () -> all(encoded, MaskCodec::decode));
+            found.add(new Masks(
+                    encoding.name().toLowerCase(Locale.ROOT).replace('_', '-'),
+                    options.width() + "x" + options.height(),
+                    kilobytes(
+                            encoded.stream()
+                                    .mapToLong(mask -> mask.getData().remaining())
+                                    .sum(),
+                            masks.size()),
+                    perSecond(millis[0], masks.size()),
+                    perSecond(millis[1], masks.size())));
+        }
+        return found;
+    }
+
+    /** The labels of a head of any size, side by side until they fill the size. */
+    private static byte[] repeat(HeadOutput output, int width, int height) {
+        HeadSpec head = output.head();
+        ByteBuffer labels = output.data();
+        byte[] mask = new byte[width * height];
+        for (int y = 0; y < height; y++) {
+            for (int x = 0; x < width; x += head.width()) {
+                labels.get(y % head.height() * head.width(), mask, y * width + x, Math.min(head.width(), width - x));
+            }
+        }
+        return mask;
+    }
+
+    private static List<Features> features(Options options, List<DenseOutput> outputs) throws Exception {
+        List<HeadOutput> heads = new ArrayList<>();
+        for (DenseOutput output : outputs) {
+            for (HeadOutput head : output.heads()) {
+                if (head.head().kind() == HeadKind.FEATURES) {
+                    heads.add(head);
+                }
+            }
+        }
+        List<Features> found = new ArrayList<>();
+        for (HeadSpec head : heads.stream().map(HeadOutput::head).distinct().toList()) {
+            List<HeadOutput> tensors =
+                    heads.stream().filter(one -> one.head().equals(head)).toList();
+            found.add(features(options, head, tensors, TensorType.FLOAT16, 256));
+            for (int levels : LEVELS) {
+                found.add(features(options, head, tensors, TensorType.INT8, levels));
+            }
+        }
+        return found;
+    }
+
+    private static Features features(
+            Options options, HeadSpec head, List<HeadOutput> tensors, TensorType type, int levels) throws Exception {
+        TensorFormat format = new TensorFormat(
+                List.of(head.channels(), head.height(), head.width()),
+                TensorLayout.CHW,
+                head.stride(),
+                null,
+                type,
+                true,
+                Compression.ZSTD,
+                levels);
+        TensorType given = TensorType.valueOf(head.dtype().name());
+        List<Tensor> encoded = new ArrayList<>();
+        double sum = 0;
+        double lowest = 1;
+        int cells = head.width() * head.height();
+        for (HeadOutput tensor : tensors) {
+            Tensor bytes = TensorCodec.encode(tensor.data(), given, format);
+            encoded.add(bytes);
+            float[] before = tensor.toFloats();
+            float[] after = TensorCodec.toFloats(bytes);
+            for (int cell = 0; cell < cells; cell++) {
+                double cosine = cosine(before, after, cell, cells);
+                sum += cosine;
+                lowest = Math.min(lowest, cosine);
+            }
+        }
+        double[] millis = Turns.medianMillis(
+                WARM_UP,
+                options.rounds(),
+                () -> all(tensors, tensor -> TensorCodec.encode(tensor.data(), given, format)),
+                () -> all(encoded, TensorCodec::toFloats));
+        return new Features(
+                head.name(),
+                head.channels() + "x" + head.height() + "x" + head.width(),
+                head.stride(),
+                type == TensorType.INT8 ? "int8+zstd " + levels : "fp16+zstd",
+                kilobytes(
+                        encoded.stream()
+                                .mapToLong(tensor -> tensor.getData().remaining())
+                                .sum(),
+                        tensors.size()),
+                sum / cells / tensors.size(),
+                lowest,
+                perSecond(millis[0], tensors.size()),
+                perSecond(millis[1], tensors.size()));
+    }
+
+    /** Of the channels at one cell; 1 where both are nothing but 0. */
+    private static double cosine(float[] a, float[] b, int cell, int cells) {
+        double ab = 0;
+        double aa = 0;
+        double bb = 0;
+        for (int i = cell; i < a.length; i += cells) {
+            ab += (double) a[i] * b[i];
+            aa += (double) a[i] * a[i];
+            bb += (double) b[i] * b[i];
+        }
+        return aa == 0 && bb == 0 ? 1 : aa == 0 || bb == 0 ? 0 : ab / Math.sqrt(aa * bb);
+    }
+
+    private interface Step<T> {
+        Object apply(T item) throws Exception;
+    }
+
+    private static <T> Object all(List<T> items, Step<T> step) throws Exception {
+        int hash = 0;
+        for (T item : items) {
+            hash += System.identityHashCode(step.apply(item));
+        }
+        return hash;
+    }
+
+    private static double kilobytes(long bytes, int items) {
+        return LoadReport.round(bytes / 1e3 / items);
+    }
+
+    private static double perSecond(double millis, int items) {
+        return LoadReport.round(1e3 * items / millis);
+    }
+}
