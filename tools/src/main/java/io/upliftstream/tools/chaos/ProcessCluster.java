@@ -82,6 +82,7 @@ public final class ProcessCluster implements AutoCloseable {
     private final JvmProcess jobManager;
     private final List<JvmProcess> taskManagers = new ArrayList<>();
     private final FlinkRest flink;
+    private final Thread end = new Thread(this::kill, "cluster-end");
 
     private ProcessCluster(ScratchDirectory scratch, Path jobJar, List<Path> classPath, int taskManagerCount, Path logs)
             throws IOException {
@@ -177,7 +178,7 @@ public final class ProcessCluster implements AutoCloseable {
         ProcessCluster cluster = new ProcessCluster(
                 ScratchDirectory.create("uplift-cluster"), jobJar(home), classPath(home), taskManagers, logs);
         try {
-            Runtime.getRuntime().addShutdownHook(new Thread(cluster::close, "cluster-end"));
+            Runtime.getRuntime().addShutdownHook(cluster.end);
             cluster.zooKeeper.start();
             cluster.broker.start();
             cluster.jobManager.start();
@@ -372,6 +373,15 @@ public final class ProcessCluster implements AutoCloseable {
     /** Ends all processes, at once and for good, and deletes what they left. */
     @Override
     public void close() {
+        kill();
+        try {
+            Runtime.getRuntime().removeShutdownHook(end);
+        } catch (IllegalStateException e) {
+            // The process is ending: the hook is at work.
+        }
+    }
+
+    private void kill() {
         for (JvmProcess process : processes().stream()
                 .sorted(Comparator.comparing(process -> process == zooKeeper || process == broker))
                 .toList()) {

@@ -16,13 +16,13 @@ import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
-import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.picture.Grid;
-import io.upliftstream.tools.stream.CameraFrames;
 import io.upliftstream.tools.stream.CameraPublisher;
+import io.upliftstream.tools.stream.FrameImages;
+import io.upliftstream.tools.stream.RecordReader;
 import io.upliftstream.tools.stream.Schedule;
 import io.upliftstream.tools.view.ViewServer;
 import java.io.IOException;
@@ -37,11 +37,9 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
-import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
  * Cameras, Kafka, Flink and the job in this JVM, and a subscriber that reads every record back and holds it against what
@@ -52,7 +50,6 @@ public final class Demo {
     private static final Duration PATIENCE = Duration.ofMinutes(3);
 
     private static final Duration POLL = Duration.ofMillis(100);
-    private static final Duration READ_TIMEOUT = Duration.ofSeconds(30);
     private static final String RETENTION_BYTES = Long.toString(2L << 30);
 
     private final DemoOptions options;
@@ -128,7 +125,7 @@ public final class Demo {
             EmbeddedFlink.Job job = flink.submit(env);
             progress.say("Loading " + bundle + " … (Flink's page: " + flink.webPage() + ")");
             job.awaitRunning();
-            try (KafkaConsumer<byte[], byte[]> subscriber = consumer("read_committed")) {
+            try (KafkaConsumer<byte[], byte[]> subscriber = RecordReader.consumer(settings, Map.of())) {
                 subscribe(subscriber, outputs, cameras.size());
                 publisher.begin();
                 follow(subscriber, publisher, job);
@@ -179,21 +176,6 @@ public final class Demo {
                     }
                     ledger.published(camera, sequence, shot.image().length, shot.labels());
                 });
-    }
-
-    private KafkaConsumer<byte[], byte[]> consumer(String isolation) {
-        return new KafkaConsumer<>(
-                Map.of(
-                        ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG,
-                        settings.get(JobSettings.BOOTSTRAP_SERVERS),
-                        ConsumerConfig.ISOLATION_LEVEL_CONFIG,
-                        isolation,
-                        ConsumerConfig.AUTO_OFFSET_RESET_CONFIG,
-                        "earliest",
-                        ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG,
-                        8 << 20),
-                new ByteArrayDeserializer(),
-                new ByteArrayDeserializer());
     }
 
     private static void subscribe(KafkaConsumer<byte[], byte[]> consumer, List<String> topics, int partitions) {
@@ -275,8 +257,9 @@ public final class Demo {
     private Summary finish() throws IOException {
         Files.createDirectories(options.output());
         progress.say("Drawing …");
-        try (KafkaConsumer<byte[], byte[]> images = consumer("read_uncommitted")) {
-            album.draw(options.output(), position -> image(images, position));
+        try (FrameImages images = new FrameImages(settings)) {
+            album.draw(options.output(), position -> images.image(position)
+                    .orElseThrow(() -> new IOException("frame at %s cannot be read back".formatted(position))));
         }
         Ledger.Account total = ledger.total();
         List<String> irregularities = ledger.irregularities();
@@ -315,15 +298,5 @@ public final class Demo {
             }
         }
         return scores;
-    }
-
-    private static byte[] image(KafkaConsumer<byte[], byte[]> consumer, SourcePosition position) throws IOException {
-        TopicPartition partition = new TopicPartition(position.getTopic(), position.getPartition());
-        consumer.assign(List.of(partition));
-        consumer.seek(partition, position.getOffset());
-        for (ConsumerRecord<byte[], byte[]> record : consumer.poll(READ_TIMEOUT).records(partition)) {
-            return CameraFrames.image(CameraFrames.of(record));
-        }
-        throw new IOException("frame at %s cannot be read back".formatted(position));
     }
 }

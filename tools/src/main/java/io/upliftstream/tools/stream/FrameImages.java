@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 
 /** Finds the images of frames by their place in the input topic; quickly, if they are asked for in order. */
 public final class FrameImages implements AutoCloseable {
-    private static final Duration PATIENCE = Duration.ofSeconds(5);
+    private static final Duration PATIENCE = Duration.ofSeconds(10);
     private static final Duration POLL = Duration.ofMillis(200);
 
     private final KafkaConsumer<byte[], byte[]> consumer;
@@ -22,7 +22,7 @@ public final class FrameImages implements AutoCloseable {
     private final Map<TopicPartition, Map<Long, ConsumerRecord<byte[], byte[]>>> fetched = new HashMap<>();
 
     public FrameImages(JobSettings settings) {
-        consumer = RecordReader.consumer(settings);
+        consumer = RecordReader.consumer(settings, Map.of());
     }
 
     /** The image of a frame as it was sent, JPEG or PNG; empty if the topic no longer has it. */

@@ -28,7 +28,7 @@ public final class RecordReader implements AutoCloseable {
      */
     public RecordReader(JobSettings settings, String topic, boolean fromEnd, boolean follow) {
         this.follow = follow;
-        consumer = consumer(settings);
+        consumer = consumer(settings, Map.of());
         List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
                 .map(info -> new TopicPartition(topic, info.partition()))
                 .toList();
@@ -42,11 +42,18 @@ public final class RecordReader implements AutoCloseable {
         ends = consumer.endOffsets(partitions);
     }
 
-    static KafkaConsumer<byte[], byte[]> consumer(JobSettings settings) {
+    /**
+     * A consumer of the job's Kafka without a group, at the beginning of what it is given, under read_committed.
+     *
+     * @param more settings, which win
+     */
+    public static KafkaConsumer<byte[], byte[]> consumer(JobSettings settings, Map<String, Object> more) {
         Properties properties = settings.kafkaProperties();
         properties.put(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed");
         properties.put(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest");
         properties.put(ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, false);
+        properties.putIfAbsent(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG, 8 << 20); // several large tensors
+        properties.putAll(more);
         return new KafkaConsumer<>(properties, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 

@@ -6,6 +6,7 @@ import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.stream.RecordReader;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
@@ -16,7 +17,6 @@ import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -37,18 +37,10 @@ public final class Subscriber implements AutoCloseable {
     public Subscriber(FrameTopics topics, JobSettings settings, Account account) {
         this.settings = settings;
         this.account = account;
-        consumer = new KafkaConsumer<>(
-                Map.of(
-                        ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG,
-                        settings.get(JobSettings.BOOTSTRAP_SERVERS),
-                        ConsumerConfig.ISOLATION_LEVEL_CONFIG,
-                        settings.delivery() == DeliveryGuarantee.EXACTLY_ONCE ? "read_committed" : "read_uncommitted",
-                        ConsumerConfig.AUTO_OFFSET_RESET_CONFIG,
-                        "earliest",
-                        ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG,
-                        8 << 20),
-                new ByteArrayDeserializer(),
-                new ByteArrayDeserializer());
+        boolean committed = settings.delivery() == DeliveryGuarantee.EXACTLY_ONCE;
+        consumer = RecordReader.consumer(
+                settings,
+                Map.of(ConsumerConfig.ISOLATION_LEVEL_CONFIG, committed ? "read_committed" : "read_uncommitted"));
         List<TopicPartition> partitions = topics.outputs().stream()
                 .flatMap(topic -> IntStream.range(0, topics.partitions())
                         .mapToObj(partition -> new TopicPartition(topic, partition)))

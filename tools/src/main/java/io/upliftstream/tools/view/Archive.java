@@ -8,6 +8,7 @@ import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.tools.stream.CameraFrames;
+import io.upliftstream.tools.stream.RecordReader;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -31,8 +32,14 @@ final class Archive implements AutoCloseable {
 
     Archive(JobSettings settings) {
         this.settings = settings;
-        // The broker sends one batch at least, and more would be thrown away.
-        consumer = Feed.consumer(settings, Map.of(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG, 1));
+        consumer = RecordReader.consumer(
+                settings,
+                Map.of(
+                        ConsumerConfig.ISOLATION_LEVEL_CONFIG,
+                        "read_uncommitted",
+                        // The broker sends one batch at least, and more would be thrown away.
+                        ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG,
+                        1));
     }
 
     /** The image of a frame as it was sent, JPEG or PNG; empty if the topic no longer has it. */

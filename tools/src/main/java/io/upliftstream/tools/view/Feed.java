@@ -10,6 +10,7 @@ import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
+import io.upliftstream.tools.stream.RecordReader;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -19,7 +20,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Properties;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.avro.specific.SpecificRecord;
@@ -30,7 +30,6 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.WakeupException;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -83,20 +82,15 @@ final class Feed implements AutoCloseable {
         failuresTopic = settings.get(JobSettings.FAILURES_TOPIC);
         droppedTopic = settings.get(JobSettings.DROPPED_TOPIC);
         expected = resultTopics.size();
-        consumer = consumer(settings, Map.of());
-        thread.setDaemon(true);
-    }
-
-    /** A consumer of the job's Kafka without a group, at the ends of what it is given. */
-    static KafkaConsumer<byte[], byte[]> consumer(JobSettings settings, Map<String, Object> more) {
-        Properties properties = settings.kafkaProperties();
-        properties.put(ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, settings.get(JobSettings.BOOTSTRAP_SERVERS));
-        properties.put(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "latest");
-        properties.put(ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, false);
         // A page shows what the job says now; that a checkpoint may take it back does not matter here.
-        properties.put(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_uncommitted");
-        properties.putAll(more);
-        return new KafkaConsumer<>(properties, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        consumer = RecordReader.consumer(
+                settings,
+                Map.of(
+                        ConsumerConfig.AUTO_OFFSET_RESET_CONFIG,
+                        "latest",
+                        ConsumerConfig.ISOLATION_LEVEL_CONFIG,
+                        "read_uncommitted"));
+        thread.setDaemon(true);
     }
 
     void start() {
