@@ -8,7 +8,7 @@ import importlib.util
 import sys
 
 # Every module here has register(subparsers); it adds its subcommands, each with a `run` default.
-MODULES = ("export", "agree", "parity", "train", "evaluate")
+MODULES = ("export", "agree", "parity", "train", "evaluate", "bench")
 
 
 def main(arguments: list[str] | None = None) -> int:

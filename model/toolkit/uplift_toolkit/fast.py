@@ -26,7 +26,9 @@ from uplift_toolkit.uplift import (
     resize,
 )
 
-TILE_BYTES = 1 << 20  # of gathered neighbourhoods: a tile and its product stay in the cache
+# Of gathered neighbourhoods, in fp32. On a CPU a tile and its product stay in the cache; a GPU wants few launches.
+CPU_TILE_BYTES = 1 << 20
+GPU_TILE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -146,12 +148,14 @@ class AttentionPool(nn.Module):
     of rows at a time.
     """
 
-    def __init__(self, attender: LocalAttender, grid: tuple[int, int], channels: int) -> None:
+    def __init__(
+        self, attender: LocalAttender, grid: tuple[int, int], channels: int, tile_bytes: int
+    ) -> None:
         super().__init__()
         self.h, self.w = grid
         self.neighbours = len(attender.offsets)
         self.reach = max(dy for dy, _ in attender.offsets)
-        self.rows = max(1, min(self.h, TILE_BYTES // (self.w * self.neighbours * channels * 4)))
+        self.rows = max(1, min(self.h, tile_bytes // (self.w * self.neighbours * channels * 4)))
         # Positions of every cell's neighbours in a tile of padded rows, flattened.
         pitch = self.w + 2 * self.reach
         cells = torch.arange(self.rows)[:, None] * pitch + torch.arange(self.w)
@@ -229,6 +233,7 @@ class FastUplift(nn.Module):
         image: tuple[int, int],
         grid: tuple[int, int],
         readouts: Sequence[Readout],
+        tile_bytes: int = CPU_TILE_BYTES,
     ) -> None:
         super().__init__()
         uplift = copy.deepcopy(uplift).eval()
@@ -266,7 +271,9 @@ class FastUplift(nn.Module):
         for step in range(self.steps):
             widths = [self.heads[i].out_channels for i in self.pooled_heads if step == self.steps - 1]
             cells = (grid[0] << step, grid[1] << step)
-            self.pools.append(AttentionPool(uplift.attender, cells, sum(widths) or uplift.channels))
+            self.pools.append(
+                AttentionPool(uplift.attender, cells, sum(widths) or uplift.channels, tile_bytes)
+            )
 
     def _stride_of_last_map(self, uplift: Uplift, image: tuple[int, int]) -> int:
         """The stride at which nearest resampling reads the last encoder map, 1 when that is not exact.

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from uplift_toolkit.fast import FastUplift, Readout, fold_batch_norms
+from uplift_toolkit.fast import CPU_TILE_BYTES, GPU_TILE_BYTES, FastUplift, Readout, fold_batch_norms
 from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import IMAGENET, DenseModel, ModelConfig
 from uplift_toolkit.uplift import resize
@@ -32,6 +32,26 @@ class Normalise(nn.Module):
         return x.to(self.dtype).permute(0, 3, 1, 2)
 
 
+class PatchProjection(nn.Module):
+    """A convolution whose stride is its kernel, as a matrix product: [N,C,H,W] to [N,dim,H/patch,W/patch].
+
+    oneDNN has no fast kernel for it in bf16.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.patch = conv.kernel_size[0]
+        self.linear = nn.Linear(conv.weight[0].numel(), conv.out_channels, conv.bias is not None)
+        self.linear.weight = nn.Parameter(conv.weight.permute(0, 2, 3, 1).flatten(1).detach().clone())
+        self.linear.bias = conv.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, channels, height, width = x.shape
+        h, w = height // self.patch, width // self.patch
+        rows = x.permute(0, 2, 3, 1).reshape(n, h, self.patch, w, self.patch * channels).transpose(2, 3)
+        return self.linear(rows.reshape(n, h, w, -1)).permute(0, 3, 1, 2)
+
+
 class BackboneGraph(nn.Module):
     """frames u8 [N,H,W,3] to features [N,C,h,w]; bf16 leaves as fp32, which every runtime can hold."""
 
@@ -39,8 +59,10 @@ class BackboneGraph(nn.Module):
         super().__init__()
         self.normalise = Normalise(dtype, model.config)
         backbone = copy.deepcopy(model.backbone).eval()
-        if isinstance(backbone, ViT) and isinstance(backbone.patch_embed.proj, nn.Sequential):
-            backbone.patch_embed.proj = fold_batch_norms(backbone.patch_embed.proj)
+        if isinstance(backbone, ViT):
+            stem = backbone.patch_embed.proj
+            folded = isinstance(stem, nn.Sequential)
+            backbone.patch_embed.proj = fold_batch_norms(stem) if folded else PatchProjection(stem)
         self.backbone = backbone.to(dtype, memory_format=torch.channels_last)
         self.output = torch.float32 if dtype == torch.bfloat16 else dtype
 
@@ -59,7 +81,9 @@ class UpsamplerGraph(nn.Module):
         for head in config.heads:
             linear = model.heads[head.name].linear
             readouts.append(Readout(config.step_of(head), linear.weight[:, :, 0, 0], linear.bias))
-        fast = FastUplift(model.upsampler, (height, width), (height // patch, width // patch), readouts)
+        tile_bytes = GPU_TILE_BYTES if dtype == torch.float16 else CPU_TILE_BYTES
+        grid = (height // patch, width // patch)
+        fast = FastUplift(model.upsampler, (height, width), grid, readouts, tile_bytes)
         self.upsampler = fast.to(memory_format=torch.channels_last).lower_precision(dtype)
         self.normalise = Normalise(dtype, model.config)
         self.dtype = dtype

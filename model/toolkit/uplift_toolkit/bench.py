@@ -1,0 +1,312 @@
+"""Speed and memory of the model's graphs, against each other and against the UPLiFT authors' public code.
+
+Every contender has the same random weights, runs in a process of its own and takes turns with the others, so
+that ratios hold whatever else the machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from uplift_toolkit.export import size, trace
+from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph
+from uplift_toolkit.heads import HeadConfig
+from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
+from uplift_toolkit.uplift import uplift_config
+from uplift_toolkit.vit import MODELS
+
+GFLOP_448 = 384  # of the plain algorithm for a frame of 448x448: DINOv2-S/14, UPLiFT x4, a head
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CONTENDERS = {
+    "fp32": "this project's graph, fp32",
+    "bf16": "this project's graph, bf16",
+    "fp16": "this project's graph, fp16",
+    "readable": "this project's plain graph, fp32",
+    "authors": "the authors' code as it comes, fp32",
+    "authors-low": "the authors' low_mem=True, fp32",
+    "authors-bf16": "the authors' code, autocast to bf16, channels_last",
+    "authors-fast": "the authors' make_fast, fp32",
+    "authors-fast-bf16": "the authors' make_fast, bf16",
+}
+
+
+def model(width: int, height: int, task: str, neighbours: int = 17) -> DenseModel:
+    """DINOv2-S/14 + UPLiFT x4 with random weights: 19 classes, or all 384 channels, at every pixel."""
+    vit = MODELS["vit_small_patch14_dinov2"]
+    head = HeadConfig("classes", "segmentation", 19)
+    if task == "features":
+        head = HeadConfig("features", "features", vit.dim)
+    config = ModelConfig(
+        name="bench",
+        version="0",
+        description="",
+        license="",
+        input=InputConfig(width, height),
+        vit=vit,
+        steps=4,
+        uplift=uplift_config(vit.dim, vit.patch, neighbours=neighbours),
+        heads=[head],
+        labels=[{}] * head.channels,
+    )
+    torch.manual_seed(0)
+    made = DenseModel(config).eval()
+    if task == "features":
+        made.heads["features"].linear.weight.data = torch.eye(vit.dim)[:, :, None, None]
+        made.heads["features"].linear.bias.data.zero_()
+    return made
+
+
+def contender(name: str, settings: dict[str, Any]) -> Callable[[Tensor], Tensor]:
+    """Frames u8 [N,H,W,3] to labels u8 [N,H,W], or features fp16 [N,C,H,W]."""
+    task, device = settings["task"], settings["device"]
+    own = model(settings["width"], settings["height"], task)
+    if name in PRECISIONS:
+        frames = torch.randint(
+            0, 256, (settings["batch"], settings["height"], settings["width"], 3), dtype=torch.uint8
+        ).to(device)
+        backbone = BackboneGraph(own, PRECISIONS[name]).eval().to(device)
+        upsampler = UpsamplerGraph(own, PRECISIONS[name]).eval().to(device)
+        with torch.no_grad():
+            features = backbone(frames)
+        traced_backbone, traced_upsampler = trace(backbone, frames), trace(upsampler, frames, features)
+        return lambda rgb: traced_upsampler(rgb, traced_backbone(rgb))[0]
+    dtype = torch.bfloat16 if name == "authors-fast-bf16" else torch.float32
+    normalise = Normalise(dtype).to(device)
+    vit = own.backbone.to(device, dtype)
+    head = next(iter(own.heads.values())).to(device, dtype)
+    upsample = own.upsampler.to(device)
+    if name == "readable":
+        plain = own.to(device)
+        return lambda rgb: _finish(next(iter(plain(normalise(rgb)).values())), task)
+    upsample = _authors(name, own, settings, dtype)
+    outsize = [settings["height"], settings["width"]]
+    if name == "authors-bf16":
+        vit, upsample = (part.to(memory_format=torch.channels_last) for part in (vit, upsample))
+
+    def run(rgb: Tensor) -> Tensor:
+        images = normalise(rgb)
+        if name != "authors-bf16":
+            images = images.contiguous()
+        # Not bf16 weights: their resize has no bf16 on a CPU.
+        with torch.autocast(device, torch.bfloat16, enabled=name == "authors-bf16"):
+            return _finish(head(upsample(images, vit(images), outsize)), task)
+
+    return run
+
+
+def _authors(name: str, own: DenseModel, settings: dict[str, Any], dtype: torch.dtype) -> nn.Module:
+    """The authors' UPLiFT with the same weights."""
+    package = ModuleType("uplift")  # without its __init__, which imports what only its extractor needs
+    package.__path__ = [str(Path(settings["authors"]) / "uplift")]
+    sys.modules["uplift"] = package
+    from uplift.uplift import UPLiFT
+
+    config = _namespace(own.config.uplift["uplift"])
+    theirs = UPLiFT(own.config.vit.dim, own.config.vit.patch, config, dtype, low_mem=name == "authors-low")
+    theirs.load_state_dict(own.upsampler.state_dict())
+    theirs.eval().to(settings["device"])
+    theirs.enable_iterative(own.config.steps)
+    if "fast" not in name:
+        return theirs
+    from uplift.fast import make_fast
+
+    return make_fast(theirs, warmup=False, device=torch.device(settings["device"]))
+
+
+def _namespace(values: Any) -> Any:
+    if isinstance(values, dict):
+        return SimpleNamespace(**{key: _namespace(value) for key, value in values.items()})
+    return values
+
+
+def _finish(x: Tensor, task: str) -> Tensor:
+    return x.half() if task == "features" else x.argmax(dim=1).to(torch.uint8)
+
+
+def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
+    """A contender's process: answers `frames`, `peak`, `profile` and `memory` until None comes."""
+    if settings["cpus"]:
+        os.sched_setaffinity(0, settings["cpus"])
+    torch.set_num_threads(settings["threads"])
+    try:
+        with torch.inference_mode():
+            run = contender(name, settings)
+            generator = torch.Generator().manual_seed(1)
+            shape = (settings["batch"], settings["height"], settings["width"], 3)
+            rgb = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(settings["device"])
+            for _ in range(settings["warmup"]):
+                result = run(rgb)
+            connection.send(result[0].float().cpu().numpy())
+            for command, argument in iter(connection.recv, None):
+                if command == "frames":
+                    connection.send([_time(lambda: run(rgb), settings["device"]) for _ in range(argument)])
+                elif command == "peak":
+                    connection.send(peak(PRECISIONS[argument], settings["device"]))
+                elif command == "profile":
+                    connection.send(_profile(lambda: run(rgb)))
+                elif settings["device"] == "cuda":
+                    connection.send(torch.cuda.max_memory_allocated() / 1e9)
+                else:
+                    connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+    except Exception as error:  # whatever it is, the table says it
+        connection.send(f"{type(error).__name__}: {error}".splitlines()[0][:200])
+
+
+def _time(call: Callable[[], Any], device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    call()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak(dtype: torch.dtype, device: str) -> float:
+    """FLOP/s of a square matrix product, the best of several."""
+    n = 8192 if device == "cuda" else 2048
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+    return 2 * n**3 / min(_time(lambda: a @ b, device) for _ in range(10))
+
+
+def _profile(call: Callable[[], Any]) -> str:
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities, record_shapes=True) as profile:
+        call()
+    key = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+    table = profile.key_averages(group_by_input_shape=True).table(
+        sort_by=key, row_limit=25, max_name_column_width=40
+    )
+    return str(table)
+
+
+def register(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "bench",
+        help="time the graphs against each other and against the authors' code",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Times DINOv2-S/14 + UPLiFT x4 with random weights, bytes of RGB to labels (or features) of\n"
+            "every pixel. Contenders have the same weights, a process each, and take turns.\n\n"
+            + "\n".join(f"  {name:18} {text}" for name, text in CONTENDERS.items())
+        ),
+        epilog=(
+            "examples:\n"
+            "  python -m uplift_toolkit bench fp32 readable\n"
+            "  git clone https://github.com/mwalmer-umd/UPLiFT\n"
+            "  python -m uplift_toolkit bench --authors UPLiFT bf16 authors authors-low authors-bf16\n"
+            "  python -m uplift_toolkit bench --authors UPLiFT --device cuda --batch 8 fp16 authors-fast-bf16"
+        ),
+    )
+    parser.add_argument("contenders", nargs="+", metavar="CONTENDER", help="what ratios refer to comes first")
+    parser.add_argument("--authors", type=Path, metavar="DIR", help="a clone of the authors' repository")
+    parser.add_argument("--task", choices=["segmentation", "features"], default="segmentation")
+    parser.add_argument("--size", type=size, default=(448, 448), metavar="WIDTHxHEIGHT")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="frames per call; default: 1")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="default: 2")
+    parser.add_argument("--cpus", metavar="LIST", help="keep to these CPUs, such as 0,2")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="turns each has; default: 3")
+    parser.add_argument("--frames", type=int, default=3, metavar="N", help="calls per turn; default: 3")
+    parser.add_argument("--warmup", type=int, default=3, metavar="N", help="calls before the first turn")
+    parser.add_argument("--profile", action="store_true", help="show where the first contender's time goes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    unknown = [name for name in arguments.contenders if name not in CONTENDERS]
+    if unknown:
+        raise ValueError(f"contender {unknown[0]!r} (expected one of {list(CONTENDERS)})")
+    if arguments.authors is None and any(name.startswith("authors") for name in arguments.contenders):
+        raise ValueError("--authors is missing (expected: a clone of https://github.com/mwalmer-umd/UPLiFT)")
+    width, height = arguments.size
+    settings = {
+        "authors": str(arguments.authors),
+        "cpus": [int(cpu) for cpu in arguments.cpus.split(",")] if arguments.cpus else [],
+        "width": width,
+        "height": height,
+    } | {name: getattr(arguments, name) for name in ("task", "device", "threads", "batch", "warmup")}
+    context = multiprocessing.get_context("spawn")
+    rows: dict[str, dict[str, Any]] = {}
+    connections: dict[str, Connection] = {}
+    reference = None
+    for name in arguments.contenders:
+        connections[name], theirs = context.Pipe()
+        context.Process(target=work, args=(theirs, name, settings), daemon=True).start()
+        first = connections[name].recv()
+        rows[name] = {}
+        if isinstance(first, str):
+            rows[name]["error"] = first
+            print(f"{name}: {first}", file=sys.stderr)
+            del connections[name]
+            continue
+        reference = first if reference is None else reference
+        if arguments.task == "segmentation":
+            rows[name]["agreement"] = float((first == reference).mean())
+        else:
+            rows[name]["agreement"] = float(
+                (first * reference).sum() / ((first**2).sum() * (reference**2).sum()) ** 0.5
+            )
+    times: dict[str, list[float]] = {name: [] for name in connections}
+    for turn in range(arguments.rounds):
+        for name, connection in connections.items():
+            connection.send(("frames", arguments.frames))
+            times[name] += connection.recv()
+            seconds = statistics.median(times[name]) / arguments.batch
+            print(f"round {turn + 1}: {name} {seconds:.4f} s/frame", file=sys.stderr)
+    gflop = GFLOP_448 * width * height / 448**2
+    for name, connection in connections.items():
+        seconds = statistics.median(times[name]) / arguments.batch
+        rows[name] |= {"secondsPerFrame": seconds, "memoryGB": _ask(connection, "memory", None)}
+        if name in PRECISIONS:
+            rows[name]["matrixProductFlops"] = _ask(connection, "peak", name)
+            rows[name]["shareOfPeak"] = gflop * 1e9 / seconds / rows[name]["matrixProductFlops"]
+    if arguments.profile and connections:
+        print(_ask(next(iter(connections.values())), "profile", None))
+    for connection in connections.values():
+        connection.send(None)
+    base = next(iter(rows.values())).get("secondsPerFrame")
+    print(
+        f"{arguments.task} {width}x{height}, {arguments.device}, batch {arguments.batch}, "
+        f"{arguments.threads} threads, torch {torch.__version__}"
+    )
+    print("| contender | s/frame | takes x the first | memory GB | agrees | share of matrix product |")
+    print("|---|---|---|---|---|---|")
+    for name, row in rows.items():
+        if "error" in row:
+            print(f"| {CONTENDERS[name]} | {row['error']} |")
+            continue
+        ratio = f"{row['secondsPerFrame'] / base:.2f}" if base else ""
+        share = ""
+        if "shareOfPeak" in row:
+            share = f"{row['shareOfPeak']:.3f} of {row['matrixProductFlops'] / 1e12:.2f} TFLOP/s"
+        print(
+            f"| {CONTENDERS[name]} | {row['secondsPerFrame']:.4f} | {ratio} | {row['memoryGB']:.2f} "
+            f"| {row['agreement']:.4f} | {share} |"
+        )
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps({"settings": settings, "contenders": rows}, indent=1) + "\n")
+    return 0
+
+
+def _ask(connection: Connection, command: str, argument: Any) -> Any:
+    connection.send((command, argument))
+    return connection.recv()
