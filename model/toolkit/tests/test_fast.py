@@ -6,7 +6,6 @@ import yaml
 from conftest import PARITY, randomise
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from uplift_toolkit import fast
 from uplift_toolkit.fast import FastUplift, Readout
 from uplift_toolkit.parity import FAST_BAR, compare
 from uplift_toolkit.uplift import NEIGHBOURHOODS, Uplift, uplift_config
@@ -20,9 +19,9 @@ def model_and_inputs(neighbours=17, grid=(3, 5), patch=8, channels=12, encoder=(
     return uplift, image, torch.randn(n, channels, *grid)
 
 
-def difference(uplift, image, features, readouts):
+def difference(uplift, image, features, readouts, **options):
     """Of every readout, from the head applied to the readable model's output."""
-    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], readouts)
+    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], readouts, **options)
     steps = [features, *uplift(image, features, max(r.step for r in readouts))]
     expected = []
     for readout in readouts:
@@ -81,12 +80,12 @@ def test_patch_14_on_odd_grids():
 
 
 @torch.inference_mode()
-def test_tiles_of_rows_and_a_smaller_last_tile(monkeypatch):
+def test_tiles_of_rows_and_a_smaller_last_tile():
     uplift, image, features = model_and_inputs(grid=(7, 5))
-    monkeypatch.setattr(fast, "TILE_BYTES", 2 * 5 * 17 * 12 * 4)
-    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [Readout(1)])
+    tile = 2 * 5 * 17 * 12 * 4
+    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [Readout(1)], tile)
     assert graph.pools[0].rows == 2  # of 7
-    assert difference(uplift, image, features, [Readout(1), Readout(2)]) < 2e-5
+    assert difference(uplift, image, features, [Readout(1), Readout(2)], tile_bytes=tile) < 2e-5
 
 
 @pytest.mark.parametrize(
@@ -133,10 +132,9 @@ class LargestTensor(TorchDispatchMode):
 
 
 @torch.inference_mode()
-def test_neighbourhood_is_never_materialised(monkeypatch):
-    monkeypatch.setattr(fast, "TILE_BYTES", 1 << 15)
+def test_neighbourhood_is_never_materialised():
     uplift, image, features = model_and_inputs(17, (8, 8), channels=64)
-    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [Readout(3)])
+    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [Readout(3)], tile_bytes=1 << 15)
     with LargestTensor() as largest:
         (output,) = graph(image, features)
     assert largest.numel == output.numel()  # the plain form: 17 times that

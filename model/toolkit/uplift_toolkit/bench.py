@@ -158,7 +158,7 @@ def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
                 elif command == "peak":
                     connection.send(peak(PRECISIONS[argument], settings["device"]))
                 elif command == "profile":
-                    connection.send(_profile(lambda: run(rgb)))
+                    connection.send(_profile(lambda: run(rgb), settings["device"]))
                 elif settings["device"] == "cuda":
                     connection.send(torch.cuda.max_memory_allocated() / 1e9)
                 else:
@@ -184,17 +184,14 @@ def peak(dtype: torch.dtype, device: str) -> float:
     return 2 * n**3 / min(_time(lambda: a @ b, device) for _ in range(10))
 
 
-def _profile(call: Callable[[], Any]) -> str:
+def _profile(call: Callable[[], Any], device: str) -> str:
     activities = [torch.profiler.ProfilerActivity.CPU]
-    if torch.cuda.is_available():
+    if device == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)
     with torch.profiler.profile(activities=activities, record_shapes=True) as profile:
         call()
-    key = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
-    table = profile.key_averages(group_by_input_shape=True).table(
-        sort_by=key, row_limit=25, max_name_column_width=40
-    )
-    return str(table)
+    averages = profile.key_averages(group_by_input_shape=True)
+    return str(averages.table(sort_by=f"self_{device}_time_total", row_limit=25, max_name_column_width=40))
 
 
 def register(subparsers: argparse._SubParsersAction) -> None:

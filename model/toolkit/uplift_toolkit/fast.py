@@ -26,7 +26,7 @@ from uplift_toolkit.uplift import (
     resize,
 )
 
-# Of gathered neighbourhoods, in fp32. On a CPU a tile and its product stay in the cache; a GPU wants few launches.
+# Of neighbourhoods, in fp32. On a CPU a tile and its product stay in the cache; a GPU wants few launches.
 CPU_TILE_BYTES = 1 << 20
 GPU_TILE_BYTES = 256 << 20
 

@@ -81,8 +81,8 @@ class UpsamplerGraph(nn.Module):
         for head in config.heads:
             linear = model.heads[head.name].linear
             readouts.append(Readout(config.step_of(head), linear.weight[:, :, 0, 0], linear.bias))
-        tile_bytes = GPU_TILE_BYTES if dtype == torch.float16 else CPU_TILE_BYTES
         grid = (height // patch, width // patch)
+        tile_bytes = GPU_TILE_BYTES if dtype == torch.float16 else CPU_TILE_BYTES
         fast = FastUplift(model.upsampler, (height, width), grid, readouts, tile_bytes)
         self.upsampler = fast.to(memory_format=torch.channels_last).lower_precision(dtype)
         self.normalise = Normalise(dtype, model.config)

@@ -1,0 +1,33 @@
+"""What the bench compares does the same work; the patch embedding's product is its convolution."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from uplift_toolkit.__main__ import main
+from uplift_toolkit.graph import PatchProjection
+
+
+def test_contenders_agree_and_the_first_is_the_measure(tmp_path, capsys):
+    report = tmp_path / "bench.json"
+    arguments = ["bench", "fp32", "readable", "--size", "56x56", "--rounds", "1", "--frames", "1"]
+    assert main([*arguments, "--warmup", "1", "--threads", "1", "--json", str(report)]) == 0
+    rows = json.loads(report.read_text())["contenders"]
+    assert rows["readable"]["agreement"] > 0.999  # of the labels
+    assert rows["fp32"]["secondsPerFrame"] > 0 < rows["fp32"]["matrixProductFlops"]
+    assert "| this project's graph, fp32 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("contender", ["authors", "nobody"])
+def test_says_what_is_missing(contender, capsys):
+    assert main(["bench", contender]) == 2
+    assert "expected" in capsys.readouterr().err
+
+
+@torch.inference_mode()
+def test_patch_projection_is_the_convolution():
+    conv = nn.Conv2d(3, 20, 7, stride=7)
+    images = torch.randn(2, 3, 21, 35).contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(PatchProjection(conv)(images), conv(images), atol=1e-5, rtol=1e-5)
