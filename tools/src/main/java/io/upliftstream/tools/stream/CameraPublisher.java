@@ -124,7 +124,7 @@ public final class CameraPublisher implements AutoCloseable {
             run.end.complete(null);
         } catch (InterruptedException | InterruptException | InterruptedIOException e) {
             run.end.cancel(false);
-        } catch (IOException | RuntimeException e) {
+        } catch (IOException | RuntimeException | LinkageError e) { // a library that is missing ends it too
             run.end.completeExceptionally(e);
         }
     }
