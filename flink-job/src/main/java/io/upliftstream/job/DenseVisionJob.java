@@ -161,6 +161,8 @@ public final class DenseVisionJob {
         long record = settings.get(JobSettings.OUTPUT_MAX_BYTES).getBytes();
         properties.setProperty(
                 ProducerConfig.MAX_REQUEST_SIZE_CONFIG, String.valueOf(record)); // what the size guard knows
+        properties.putIfAbsent(
+                ProducerConfig.LINGER_MS_CONFIG, "0"); // records come one frame at a time, none to wait for
         properties.putIfAbsent(ProducerConfig.BUFFER_MEMORY_CONFIG, String.valueOf(Math.max(2 * record, 32 << 20)));
         properties.putIfAbsent(
                 ProducerConfig.TRANSACTION_TIMEOUT_CONFIG, String.valueOf(JobSettings.TRANSACTION_TIMEOUT.toMillis()));

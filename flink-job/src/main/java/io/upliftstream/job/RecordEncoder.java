@@ -32,6 +32,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -197,16 +198,26 @@ final class RecordEncoder {
     /** Overwrites the pixels whose centre is not in the frame; none are, unless the input is letterboxed. */
     private static void pad(byte[] pixels, Geometry geometry, byte padding) {
         int width = geometry.getOutputWidth();
-        for (int y = 0; y < geometry.getOutputHeight(); y++) {
-            double frameY = (y + 0.5) * geometry.getScaleY() + geometry.getOffsetY();
-            boolean rowInside = frameY >= 0 && frameY < geometry.getFrameHeight();
-            for (int x = 0; x < width; x++) {
-                double frameX = (x + 0.5) * geometry.getScaleX() + geometry.getOffsetX();
-                if (!rowInside || frameX < 0 || frameX >= geometry.getFrameWidth()) {
-                    pixels[y * width + x] = padding;
-                }
-            }
+        int height = geometry.getOutputHeight();
+        int left = firstAtOrBeyond(0, geometry.getScaleX(), geometry.getOffsetX(), width);
+        int right = firstAtOrBeyond(geometry.getFrameWidth(), geometry.getScaleX(), geometry.getOffsetX(), width);
+        int top = firstAtOrBeyond(0, geometry.getScaleY(), geometry.getOffsetY(), height);
+        int bottom = firstAtOrBeyond(geometry.getFrameHeight(), geometry.getScaleY(), geometry.getOffsetY(), height);
+        Arrays.fill(pixels, 0, top * width, padding);
+        for (int row = top * width; row < bottom * width; row += width) {
+            Arrays.fill(pixels, row, row + left, padding);
+            Arrays.fill(pixels, row + right, row + width, padding);
         }
+        Arrays.fill(pixels, bottom * width, pixels.length, padding);
+    }
+
+    /** The first of {@code size} pixels whose centre lies at a place of the frame or beyond it. */
+    private static int firstAtOrBeyond(int place, double scale, double offset, int size) {
+        int pixel = 0;
+        while (pixel < size && (pixel + 0.5) * scale + offset < place) {
+            pixel++;
+        }
+        return pixel;
     }
 
     private Tensor tensor(HeadOutput output) {

@@ -17,6 +17,7 @@ import com.drew.metadata.exif.ExifIFD0Directory;
 import com.drew.metadata.exif.ExifReader;
 import com.drew.metadata.jpeg.JpegDirectory;
 import com.drew.metadata.jpeg.JpegReader;
+import com.sun.jna.Memory;
 import io.upliftstream.model.FrameException.Reason;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -33,7 +34,7 @@ import org.bytedeco.opencv.opencv_core.Mat;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Turns a JPEG or PNG of any size into the model's input: decoded by OpenCV, turned upright (EXIF), fitted as the bundle
+ * Turns a JPEG or PNG of any size into the model's input: decoded by OpenCV or {@link TurboJpeg}, turned upright (EXIF), fitted as the bundle
  * asks, in RGB. Grey, CMYK, 16-bit and transparent images are brought to 8-bit RGB; transparency is dropped.
  *
  * <p>The header is read first, so an image that is too large is refused before a pixel is allocated. A JPEG much larger
@@ -207,8 +208,12 @@ public final class FrameDecoder {
     private static boolean endsAsItShould(byte[] jpeg) {
         int i = 2;
         while (i + 1 < jpeg.length) {
+            if (jpeg[i] != (byte) 0xff) { // nearly all bytes of a scan
+                i++;
+                continue;
+            }
             int marker = jpeg[i + 1] & 0xff;
-            if (jpeg[i] != (byte) 0xff || marker == 0xff) {
+            if (marker == 0xff) {
                 i++;
             } else if (marker == 0xd9) {
                 return true;
@@ -260,6 +265,14 @@ public final class FrameDecoder {
                     "the JPEG is truncated after %d bytes (expected: an end-of-image marker)".formatted(image.length));
         }
         int reduction = header.jpeg() ? reduction(header, width, height) : 1;
+        int storedWidth = (header.width() + reduction - 1) / reduction;
+        int storedHeight = (header.height() + reduction - 1) / reduction;
+        try (Memory pixels =
+                header.jpeg() ? TurboJpeg.decode(image, header.width(), header.height(), reduction) : null) {
+            if (pixels != null) {
+                return place(pixels.getByteBuffer(0, pixels.size()), header, reduction, left, top, width, height);
+            }
+        }
         int colour = opencv_imgcodecs.IMREAD_COLOR_RGB | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION;
         int flags =
                 switch (reduction) {
@@ -272,8 +285,6 @@ public final class FrameDecoder {
         try (BytePointer bytes = new BytePointer(pixelsOnly);
                 Mat encoded = new Mat(1, pixelsOnly.length, opencv_core.CV_8UC1, bytes);
                 Mat rgb = imdecode(encoded, flags | colour)) {
-            int storedWidth = (header.width() + reduction - 1) / reduction;
-            int storedHeight = (header.height() + reduction - 1) / reduction;
             if (rgb == null || rgb.empty()) {
                 throw new FrameException(
                         Reason.CORRUPT_IMAGE, "the image's pixels cannot be decoded (expected: a whole JPEG or PNG)");
@@ -284,26 +295,34 @@ public final class FrameDecoder {
                         "the image decodes to %d x %d pixels (expected: %d x %d as in its header)"
                                 .formatted(rgb.cols(), rgb.rows(), storedWidth, storedHeight));
             }
-            ByteBuffer frame = spare.poll();
-            if (frame == null) {
-                frame = ByteBuffer.allocateDirect(input.frameBytes());
-            }
-            BilinearResize.place(
-                    rgb.data().capacity(3L * storedWidth * storedHeight).asByteBuffer(),
-                    storedWidth,
-                    storedHeight,
-                    (double) header.width() / reduction,
-                    (double) header.height() / reduction,
-                    header.orientation(),
-                    left,
-                    top,
-                    width,
-                    height,
-                    frame,
-                    input.width(),
-                    input.height());
-            return frame.clear();
+            ByteBuffer pixels =
+                    rgb.data().capacity(3L * storedWidth * storedHeight).asByteBuffer();
+            return place(pixels, header, reduction, left, top, width, height);
         }
+    }
+
+    /** Fits pixels that were decoded at a fraction of their size into a buffer that may have been used before. */
+    private ByteBuffer place(
+            ByteBuffer pixels, Header header, int reduction, int left, int top, int width, int height) {
+        ByteBuffer frame = spare.poll();
+        if (frame == null) {
+            frame = ByteBuffer.allocateDirect(input.frameBytes());
+        }
+        BilinearResize.place(
+                pixels,
+                (header.width() + reduction - 1) / reduction,
+                (header.height() + reduction - 1) / reduction,
+                (double) header.width() / reduction,
+                (double) header.height() / reduction,
+                header.orientation(),
+                left,
+                top,
+                width,
+                height,
+                frame,
+                input.width(),
+                input.height());
+        return frame.clear();
     }
 
     private static @Nullable Mat imdecode(Mat encoded, int flags) throws FrameException {

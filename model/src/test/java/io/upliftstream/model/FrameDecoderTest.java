@@ -1,14 +1,21 @@
 package io.upliftstream.model;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.within;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
+import com.sun.jna.Memory;
 import io.upliftstream.model.FrameException.Reason;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.Random;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.opencv.global.opencv_core;
+import org.bytedeco.opencv.global.opencv_imgcodecs;
+import org.bytedeco.opencv.opencv_core.Mat;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -59,6 +66,38 @@ class FrameDecoderTest {
             largest = Math.max(largest, Math.abs((found[i] & 0xff) - (expected[i] & 0xff)));
         }
         return largest;
+    }
+
+    /** Only where libturbojpeg is installed (another place: {@code -Djna.library.path}). */
+    @ParameterizedTest
+    @CsvSource({"plain.jpg, 1", "progressive.jpg, 1", "grey.jpg, 1", "large.jpg, 2", "large.jpg, 4", "large.jpg, 8"})
+    void theSystemsDecoderGivesThePixelsOfOpenCv(String name, int reduction) throws Exception {
+        assumeThat(TurboJpeg.isInstalled()).isTrue();
+        byte[] jpeg = TestBundles.image(name);
+        int flags = reduction == 1 ? opencv_imgcodecs.IMREAD_COLOR : 8 * reduction + 1;
+        try (BytePointer bytes = new BytePointer(jpeg);
+                Mat encoded = new Mat(1, jpeg.length, opencv_core.CV_8UC1, bytes);
+                Mat expected = opencv_imgcodecs.imdecode(
+                        encoded,
+                        flags | opencv_imgcodecs.IMREAD_COLOR_RGB | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION);
+                Mat whole = opencv_imgcodecs.imdecode(
+                        encoded, opencv_imgcodecs.IMREAD_COLOR | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION);
+                Memory found = TurboJpeg.decode(jpeg, whole.cols(), whole.rows(), reduction)) {
+            byte[] pixels = new byte[3 * expected.cols() * expected.rows()];
+            expected.data().get(pixels);
+            assertThat(requireNonNull(found).getByteArray(0, pixels.length)).isEqualTo(pixels);
+        }
+    }
+
+    @Test
+    void theSystemsDecoderLeavesWhatIsUnusualToOpenCv() throws Exception {
+        byte[] jpeg = TestBundles.image("plain.jpg");
+        assertThat(TurboJpeg.decode(jpeg, 1, 1, 1))
+                .as("another size than the header's")
+                .isNull();
+        assertThat(TurboJpeg.decode(Arrays.copyOf(jpeg, 40), 64, 48, 1))
+                .as("no image")
+                .isNull();
     }
 
     @Test
