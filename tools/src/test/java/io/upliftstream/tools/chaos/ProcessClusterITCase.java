@@ -2,6 +2,7 @@ package io.upliftstream.tools.chaos;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.sun.net.httpserver.HttpServer;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
@@ -10,6 +11,8 @@ import io.upliftstream.tools.traffic.FrameTopics;
 import io.upliftstream.tools.traffic.OpenLoop;
 import io.upliftstream.tools.traffic.Subscriber;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -17,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.apache.kafka.clients.admin.Admin;
 import org.junit.jupiter.api.AutoClose;
@@ -152,17 +156,31 @@ class ProcessClusterITCase {
         }
     }
 
-    /** Native libraries live in one class loader, and every job brings one of its own, which must go with it. */
+    /**
+     * Native libraries live in one class loader, and every job brings one of its own, which must go with it; and with it what
+     * sends its spans.
+     */
     @Test
     void jobsOneAfterTheOtherRunInTheSameProcesses() throws Exception {
         int jobs = Integer.getInteger("uplift.jobs", 3);
         List<Long> before = processes();
+        AtomicInteger exports = new AtomicInteger();
+        HttpServer collector = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+        collector.createContext("/v1/traces", exchange -> {
+            exchange.getRequestBody().readAllBytes();
+            exports.incrementAndGet();
+            exchange.sendResponseHeaders(200, -1);
+            exchange.close();
+        });
+        collector.start();
         try (Traffic traffic = new Traffic("restarts")) {
             traffic.publish(CAMERAS.size());
             for (int job = 0; job < jobs; job++) {
                 List<String> arguments = traffic.arguments(2, TINY);
                 arguments.add("uplift.input.stop=latest");
                 arguments.add("uplift.transactional-id-prefix=restarts-" + job);
+                arguments.add("uplift.tracing.endpoint=http://127.0.0.1:%d/v1/traces"
+                        .formatted(collector.getAddress().getPort()));
                 cluster.flink().awaitState(cluster.flink().run(arguments, null), "FINISHED");
             }
             // Every job read the same frames, from the beginning.
@@ -170,7 +188,10 @@ class ProcessClusterITCase {
                 traffic.subscriber.throwIfFailed();
                 Thread.onSpinWait();
             }
+        } finally {
+            collector.stop(0);
         }
+        assertThat(exports).hasValueGreaterThanOrEqualTo(jobs);
         assertThat(processes()).isEqualTo(before);
         assertThat(cluster.taskManagers()).allMatch(JvmProcess::alive);
     }
