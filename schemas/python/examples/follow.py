@@ -39,7 +39,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help="end after so many records; 0 for never")
     args = parser.parse_args()
 
-    from confluent_kafka import Consumer
+    try:
+        from confluent_kafka import Consumer
+    except ModuleNotFoundError:
+        raise SystemExit("confluent-kafka is missing: pip install './schemas/python[kafka]'") from None
 
     consumer = Consumer(
         {

@@ -170,7 +170,8 @@ final class KafkaPreflight {
     private StartupException unreachable(Throwable cause) {
         return new StartupException(
                 StartupException.ENVIRONMENT,
-                "Kafka broker: no answer from %s within %d ms (expected: a running broker at %s)"
+                ("Kafka broker: no answer from %s within %d ms (expected: a running broker at %s;"
+                                + " a slow one: a larger uplift.kafka.timeout)")
                         .formatted(
                                 servers,
                                 settings.get(JobSettings.KAFKA_TIMEOUT).toMillis(),

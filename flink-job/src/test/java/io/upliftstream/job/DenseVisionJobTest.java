@@ -74,8 +74,9 @@ class DenseVisionJobTest {
         assertThatThrownBy(() -> KafkaPreflight.check(settings, List.of()))
                 .isInstanceOfSatisfying(
                         StartupException.class, e -> assertThat(e.exitCode()).isEqualTo(3))
-                .hasMessage("Kafka broker: no answer from localhost:9 within 300 ms"
-                        + " (expected: a running broker at uplift.kafka.bootstrap-servers)");
+                .hasMessage(
+                        "Kafka broker: no answer from localhost:9 within 300 ms"
+                                + " (expected: a running broker at uplift.kafka.bootstrap-servers; a slow one: a larger uplift.kafka.timeout)");
     }
 
     @Test

@@ -86,6 +86,7 @@ public final class Demo {
         try (Cameras cameras = Cameras.open(options)) {
             progress.say("Starting Kafka …");
             try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+                progress.say("Kafka is at " + kafka.bootstrapServers() + " until the demo ends");
                 return new Demo(options, progress, kafka.bootstrapServers()).run(kafka, cameras.list());
             }
         }

@@ -104,7 +104,8 @@ public final class Broker implements AutoCloseable {
     private StartupException unreachable(Throwable cause) {
         return new StartupException(
                 StartupException.ENVIRONMENT,
-                "Kafka broker: no answer from %s within %d ms (expected: a running broker at %s, or --bootstrap-servers)"
+                ("Kafka broker: no answer from %s within %d ms (expected: a running broker at %s, or --bootstrap-servers;"
+                                + " a slow one: a larger uplift.kafka.timeout)")
                         .formatted(servers, timeout.toMillis(), JobSettings.BOOTSTRAP_SERVERS.key()),
                 cause);
     }
