@@ -202,6 +202,25 @@ def test_golden_case(bundle, variant):
     assert all(value >= 0.99 for value in report.values())
 
 
+def test_the_readable_graphs_as_a_bundle(bundle, model, tmp_path):
+    """What `./uplift bench model --against` compares with: the same answers, from other graphs."""
+    readable = export_bundle(model, tmp_path / "readable", readable=True)
+    assert readable.manifest["name"] == "small-readable"
+    assert readable.manifest["heads"] == bundle.manifest["heads"]
+    assert [variant["name"] for variant in readable.manifest["variants"]] == ["cpu-fp32"]
+    readable.verify("cpu-fp32")
+    pixels = frames(3)
+    fast = bundle.outputs_by_head(bundle.run("cpu-fp32", pixels))
+    for name, plain in readable.outputs_by_head(readable.run("cpu-fp32", pixels)).items():
+        if plain.dtype == np.uint8:
+            assert (plain == fast[name]).mean() >= 0.999
+        else:
+            np.testing.assert_allclose(plain, fast[name], rtol=1e-3, atol=1e-3)
+    graphs = [torch.jit.load(str(b.directory / "cpu-fp32" / "upsampler.pt")) for b in (readable, bundle)]
+    assert ["aten::bmm" in str(graph.inlined_graph) for graph in graphs] == [False, True]
+    assert device_constants(graphs[0].inlined_graph) == []
+
+
 def test_golden_case_that_does_not_agree(bundle, tmp_path):
     copy = Bundle(shutil.copytree(bundle.directory, tmp_path / "copy"), bundle.manifest, "")
     golden = copy.directory / "golden" / "depth.bin"

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from uplift_toolkit.bundle import FORMAT, TOLERANCE, VARIANTS, Bundle, BundleError, Variant, write_manifest
-from uplift_toolkit.graph import BackboneGraph, UpsamplerGraph
+from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
 
 
@@ -56,13 +56,41 @@ def save(module: torch.jit.ScriptModule, path: Path) -> None:
     writer.write_end_of_file()
 
 
-def export_variant(model: DenseModel, variant: Variant, directory: Path) -> None:
+class ReadableBackbone(nn.Module):
+    """`BackboneGraph` from the backbone as it is written to be read."""
+
+    def __init__(self, model: DenseModel) -> None:
+        super().__init__()
+        self.normalise = Normalise(torch.float32, model.config)
+        self.backbone = model.backbone
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.backbone(self.normalise(frames)).contiguous()
+
+
+class ReadableUpsampler(nn.Module):
+    """`UpsamplerGraph` from `uplift.py` as it is written to be read."""
+
+    def __init__(self, model: DenseModel) -> None:
+        super().__init__()
+        self.normalise = Normalise(torch.float32, model.config)
+        self.model = model
+
+    def forward(self, frames: Tensor, features: Tensor) -> tuple[Tensor, ...]:
+        maps = self.model.upsample(self.normalise(frames), features)
+        return tuple(x for head in self.model.config.heads for x in finish(head, maps[head.name]))
+
+
+def export_variant(model: DenseModel, variant: Variant, directory: Path, readable: bool = False) -> None:
     """Writes `<variant>/backbone.pt` and `<variant>/upsampler.pt`."""
     model = copy.deepcopy(model).eval()
     size = model.config.input
     frames = torch.randint(0, 256, (2, size.height, size.width, 3), dtype=torch.uint8)
-    backbone = BackboneGraph(model, variant.dtype).eval()
-    upsampler = UpsamplerGraph(model, variant.dtype).eval()
+    if readable:
+        backbone, upsampler = ReadableBackbone(model), ReadableUpsampler(model)
+    else:
+        backbone, upsampler = BackboneGraph(model, variant.dtype), UpsamplerGraph(model, variant.dtype)
+    backbone, upsampler = backbone.eval(), upsampler.eval()
     with torch.no_grad():
         features = backbone(frames)
     (directory / variant.name).mkdir(parents=True, exist_ok=True)
@@ -86,7 +114,7 @@ def golden_frames(size: InputConfig, images: Sequence[Path], count: int = 2) -> 
     )
 
 
-def manifest_of(config: ModelConfig, golden: int) -> dict[str, object]:
+def manifest_of(config: ModelConfig, golden: int, variants: Sequence[Variant]) -> dict[str, object]:
     """Everything in manifest.json but the files' hashes."""
     heads = []
     for head in config.heads:
@@ -109,7 +137,7 @@ def manifest_of(config: ModelConfig, golden: int) -> dict[str, object]:
         "backbone": {"kind": "vit", "channels": config.vit.dim, "patch": config.vit.patch},
         "upsampler": {"steps": config.steps, "neighbours": config.uplift["uplift"]["attender"]},
         "heads": heads,
-        "variants": [variant.manifest() for variant in VARIANTS],
+        "variants": [variant.manifest() for variant in variants],
         "labels": "labels.json",
         "golden": {
             "frames": "golden/frames.bin",
@@ -132,18 +160,26 @@ def card(config: ModelConfig, note: str) -> str:
     return f"# {config.name} {config.version}\n\n{config.description}\n\n{table}\n\n{note.strip()}\n"
 
 
-def export_bundle(model: DenseModel, directory: Path, images: Sequence[Path] = (), note: str = "") -> Bundle:
-    """Writes the whole bundle and checks it: every variant this machine can run passes its golden case."""
+def export_bundle(
+    model: DenseModel, directory: Path, images: Sequence[Path] = (), note: str = "", readable: bool = False
+) -> Bundle:
+    """Writes the whole bundle.
+
+    A `readable` one says so in its name and has cpu-fp32 alone, of the graphs that are written to be read.
+    """
     config = model.config
-    for variant in VARIANTS:
-        export_variant(model, variant, directory)
+    variants = VARIANTS
+    if readable:
+        config, variants = replace(config, name=f"{config.name}-readable"), VARIANTS[:1]
+    for variant in variants:
+        export_variant(model, variant, directory, readable)
     (directory / "labels.json").write_text(json.dumps(config.labels, indent=1) + "\n")
     golden = directory / "golden"
     shutil.rmtree(golden, ignore_errors=True)
     golden.mkdir()
     frames = golden_frames(config.input, images)
     frames.tofile(golden / "frames.bin")
-    manifest = manifest_of(config, len(frames))
+    manifest = manifest_of(config, len(frames), variants)
     draft = Bundle(directory, manifest, "")
     for name, output in draft.outputs_by_head(draft.run("cpu-fp32", frames)).items():
         output.tofile(golden / f"{name}.bin")
@@ -188,6 +224,11 @@ def register(subparsers: argparse._SubParsersAction) -> None:
         "--golden", type=Path, nargs="*", default=[], metavar="IMAGE", help="images of the golden case"
     )
     parser.add_argument("--note", type=Path, metavar="FILE", help="Markdown to close the bundle's card with")
+    parser.add_argument(
+        "--readable",
+        action="store_true",
+        help="the plain graphs of uplift.py, cpu-fp32 only: slow, to compare the fast ones with",
+    )
     parser.set_defaults(run=run)
 
 
@@ -213,9 +254,9 @@ def run(arguments: argparse.Namespace) -> int:
         note = ""
     if arguments.note is not None:
         note = arguments.note.read_text()
-    bundle = export_bundle(model, arguments.output, arguments.golden, note)
+    bundle = export_bundle(model, arguments.output, arguments.golden, note, arguments.readable)
     checks = []
-    for variant in VARIANTS:
+    for variant in VARIANTS[:1] if arguments.readable else VARIANTS:
         if variant.device == "cuda" and not torch.cuda.is_available():
             checks.append(f"  {variant.name:10} not checked: no CUDA device here")
             continue

@@ -195,7 +195,10 @@ class DenseModel(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Class logits, projections or quantities [N,K,H/stride,W/stride] in float."""
-        features = self.backbone(images)
+        return self.upsample(images, self.backbone(images))
+
+    def upsample(self, images: Tensor, features: Tensor) -> dict[str, Tensor]:
+        """The same from the backbone's features [N,C,h,w]."""
         grids = [features, *self.upsampler(images, features, self.config.steps)]
         return {
             head.name: resize(
