@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -313,7 +314,7 @@ def test_unknown_variant(bundle):
 
 
 def test_command(model, tmp_path):
-    """From checkpoint files, in a process of its own, without a word about deprecation."""
+    """From checkpoint files, in a process of its own, saying how it goes but not a word about deprecation."""
     save_weights(model, tmp_path)
     for name, color in (("a", (255, 0, 0)), ("b", (0, 90, 0)), ("c", (9, 9, 9))):
         Image.new("RGB", (64, 48), color).save(tmp_path / f"{name}.png")
@@ -321,7 +322,13 @@ def test_command(model, tmp_path):
     command = [sys.executable, "-m", "uplift_toolkit", "export", "--config", str(write(tmp_path))]
     command += ["--weights", str(tmp_path), "--output", str(tmp_path / "out"), "--golden", *golden]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    steps = done.stderr.splitlines()
+    assert [step for step in steps if not re.fullmatch(r".* … \d+\.\d s", step)] == []
+    said = [step.partition(" …")[0] for step in steps]
+    for variant in VARIANTS:
+        assert f"{variant.name}: tracing the upsampler" in said
+        assert f"{variant.name}: writing {variant.name}/backbone.pt" in said
+    assert said[-1].endswith(": checking the golden case")
     assert "cpu-bf16" in done.stdout
     assert "cuda-fp16  not checked: no CUDA device here" in done.stdout or torch.cuda.is_available()
     assert Bundle.load(tmp_path / "out").frames()[:, 5, 5].tolist() == [[255, 0, 0], [0, 90, 0], [9, 9, 9]]
@@ -338,9 +345,34 @@ def test_command_without_weights(tmp_path, capsys):
         str(tmp_path),
     ]
     assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"export: weights: {tmp_path}/backbone.safetensors (expected: a file")
-    assert error.count("\n") == 1
+    error = capsys.readouterr().err.splitlines()
+    assert error[-1].startswith(f"export: weights: {tmp_path}/backbone.safetensors (expected: a file")
+    assert error[:-1] == ["loading the weights …"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (
+            "raise RuntimeError('operator torchvision::nms does not exist\\nand more')",
+            "export: timm cannot be imported: RuntimeError: operator torchvision::nms does not exist"
+            f" (expected: a torchvision of the same build as torch {torch.__version__}; ",
+        ),
+        ("import torchvision_of_nobody", "export: timm cannot be imported: ModuleNotFoundError: No module"),
+        ("raise ModuleNotFoundError('No timm', name='timm')", "export: timm: not installed (expected: pip "),
+    ],
+)
+def test_a_broken_timm_is_one_sentence(broken, sentence, tmp_path, monkeypatch, capsys):
+    (tmp_path / "timm.py").write_text(broken)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    backbone = {"timm": {"name": "vit_tiny_patch16_224", "dim": 192, "patch": 8}}
+    config = write(tmp_path, backbone=backbone)
+    assert main(["export", "--config", str(config), "--random", "0", "--output", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert error[0] == "making random weights …"
+    assert error[1].startswith(sentence)
+    assert len(error) == 2
 
 
 def test_help_teaches(capsys):

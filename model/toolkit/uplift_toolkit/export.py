@@ -6,6 +6,8 @@ import argparse
 import copy
 import json
 import shutil
+import sys
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,19 @@ from torch import Tensor, nn
 from uplift_toolkit.bundle import FORMAT, TOLERANCE, VARIANTS, Bundle, BundleError, Variant, write_manifest
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Says on standard error what is being done, and then how long it took."""
+    print(f"{what} …", end="", file=sys.stderr, flush=True)
+    begin = time.monotonic()
+    took = ""
+    try:
+        yield
+        took = f" {time.monotonic() - begin:.1f} s"
+    finally:
+        print(took, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -91,13 +106,18 @@ def export_variant(model: DenseModel, variant: Variant, directory: Path, readabl
     else:
         backbone, upsampler = BackboneGraph(model, variant.dtype), UpsamplerGraph(model, variant.dtype)
     backbone, upsampler = backbone.eval(), upsampler.eval()
-    with torch.no_grad():
+    with step(f"{variant.name}: running the backbone"), torch.no_grad():
         features = backbone(frames)
     (directory / variant.name).mkdir(parents=True, exist_ok=True)
     files = variant.manifest()
-    with quiet_tracing():
-        save(trace(backbone, frames), directory / files["backbone"])
-        save(trace(upsampler, frames, features), directory / files["upsampler"])
+    for part, graph, inputs in (
+        ("backbone", backbone, (frames,)),
+        ("upsampler", upsampler, (frames, features)),
+    ):
+        with step(f"{variant.name}: tracing the {part}"):
+            traced = trace(graph, *inputs)
+        with step(f"{variant.name}: writing {files[part]}"), quiet_tracing():
+            save(traced, directory / files[part])
 
 
 def golden_frames(size: InputConfig, images: Sequence[Path], count: int = 2) -> np.ndarray:
@@ -181,11 +201,13 @@ def export_bundle(
     frames.tofile(golden / "frames.bin")
     manifest = manifest_of(config, len(frames), variants)
     draft = Bundle(directory, manifest, "")
-    for name, output in draft.outputs_by_head(draft.run("cpu-fp32", frames)).items():
-        output.tofile(golden / f"{name}.bin")
+    with step("computing the golden case with cpu-fp32"):
+        for name, output in draft.outputs_by_head(draft.run("cpu-fp32", frames)).items():
+            output.tofile(golden / f"{name}.bin")
     (directory / "README.md").write_text(card(config, note))
-    write_manifest(directory, manifest)
-    return Bundle.load(directory)
+    with step("writing the manifest with every file's SHA-256"):
+        write_manifest(directory, manifest)
+        return Bundle.load(directory)
 
 
 def register(subparsers: argparse._SubParsersAction) -> None:
@@ -247,10 +269,12 @@ def run(arguments: argparse.Namespace) -> int:
         config = replace(config, input=replace(config.input, width=width, height=height))
     if arguments.random is not None:
         torch.manual_seed(arguments.random)
-        model = DenseModel(config).eval()
+        with step("making random weights"):
+            model = DenseModel(config).eval()
         note = "The weights are random: this bundle shows nothing but how a bundle is made."
     else:
-        model = DenseModel.load(config, arguments.weights)
+        with step("loading the weights"):
+            model = DenseModel.load(config, arguments.weights)
         note = ""
     if arguments.note is not None:
         note = arguments.note.read_text()
@@ -261,7 +285,8 @@ def run(arguments: argparse.Namespace) -> int:
             checks.append(f"  {variant.name:10} not checked: no CUDA device here")
             continue
         try:
-            report = bundle.verify(variant.name)
+            with step(f"{variant.name}: checking the golden case"):
+                report = bundle.verify(variant.name)
         except BundleError as error:
             if variant.precision == "fp32":
                 raise

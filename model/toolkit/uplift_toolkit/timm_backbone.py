@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import dataclass
+from types import ModuleType
 
+import torch
 from torch import Tensor, nn
 
 from uplift_toolkit.weights import State, load_strict
@@ -23,15 +26,26 @@ class TimmConfig:
         object.__setattr__(self, "size", tuple(self.size))
 
 
+def import_timm() -> ModuleType:
+    """timm; ValueError says what is missing, or does not fit: a torchvision of another build than torch's."""
+    try:
+        return importlib.import_module("timm")
+    except Exception as e:  # a torchvision that does not fit fails with anything from OSError to RuntimeError
+        if isinstance(e, ModuleNotFoundError) and e.name == "timm":
+            raise ValueError("timm: not installed (expected: pip install 'uplift-toolkit[timm]')") from e
+        what = str(e).strip().partition("\n")[0]
+        raise ValueError(
+            f"timm cannot be imported: {type(e).__name__}: {what} (expected: a torchvision of the same build"
+            f" as torch {torch.__version__}; the toolkit's README has the line that installs both)"
+        ) from e
+
+
 class TimmBackbone(nn.Module):
     """Normalised images [N,3,H,W] to features [N,dim,H/patch,W/patch], after the final norm."""
 
     def __init__(self, config: TimmConfig) -> None:
         super().__init__()
-        try:
-            import timm
-        except ImportError as e:
-            raise ValueError(f"timm: {e} (expected: pip install 'uplift-toolkit[timm]')") from e
+        timm = import_timm()
         self.config = config
         self.channels, self.patch = config.dim, config.patch
         try:
