@@ -1,6 +1,9 @@
 """The reader and its example, on the records that the Java side wrote (GoldenRecords.java)."""
 
+import re
 import runpy
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +107,53 @@ def test_to_frame():
 def test_what_is_no_record_is_said_in_one_sentence(wrong):
     with pytest.raises(ValueError, match="expected"):
         uplift_records.read(wrong)
+
+
+def test_readme(monkeypatch, capsys):
+    """Its code runs as it stands, with a stand-in for the Kafka client."""
+    consumers = []
+
+    class Message:
+        def __init__(self, name):
+            self.name = name
+
+        def value(self):
+            return value(self.name)
+
+        def error(self):
+            return None
+
+    class Consumer:
+        def __init__(self, settings):
+            self.settings, self.topics, self.closed = settings, [], False
+            self.messages = iter([None, Message("segmentation-rle"), Message("segmentation-zstd")])
+            consumers.append(self)
+
+        def subscribe(self, topics):
+            self.topics = topics
+
+        def poll(self, timeout):
+            try:
+                return next(self.messages)
+            except StopIteration:
+                raise KeyboardInterrupt from None  # as Ctrl-C does
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setitem(sys.modules, "confluent_kafka", types.SimpleNamespace(Consumer=Consumer))
+    reading, loop = re.findall(r"```python\n(.*?)```", (HERE.parent / "README.md").read_text(), re.DOTALL)
+    for name, found, shape in (("segmentation-rle", "labels", (16, 24)), ("depth", "values", (1, 8, 12))):
+        namespace = {"message": Message(name)}
+        exec(reading, namespace)
+        assert namespace[found].shape == shape
+    exec(loop, {"uplift_records": uplift_records})
+    share = (uplift_records.labels(read("segmentation-rle")) == 11).mean()
+    assert capsys.readouterr().out.splitlines() == [f"north-gate 41 {share:.1%} persons"] * 2
+    (consumer,) = consumers
+    assert consumer.settings["isolation.level"] == "read_committed"
+    assert consumer.topics == ["segmentation"]
+    assert consumer.closed
 
 
 def test_example():
