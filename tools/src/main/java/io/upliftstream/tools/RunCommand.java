@@ -3,6 +3,8 @@ package io.upliftstream.tools;
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
+import io.upliftstream.tools.embedded.JobProgress;
+import io.upliftstream.tools.stream.StatusLine;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -38,6 +40,7 @@ import picocli.CommandLine.Option;
         })
 final class RunCommand implements Callable<Integer> {
     private static final Duration PATIENCE = Duration.ofSeconds(50);
+    private static final Duration BETWEEN_LOOKS = Duration.ofSeconds(1);
 
     @Option(
             names = "--config",
@@ -66,17 +69,26 @@ final class RunCommand implements Callable<Integer> {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             EmbeddedFlink.Job job = flink.submit(env);
-            System.out.printf(
-                    "The job runs from topic %s on %s; Flink's page: %s; Ctrl-C stops it.%n",
-                    settings.get(JobSettings.INPUT_TOPIC),
-                    settings.get(JobSettings.BOOTSTRAP_SERVERS),
-                    flink.webPage());
+            StatusLine status = new StatusLine(System.out, Boolean.getBoolean("uplift.terminal"));
+            status.say("The job runs from topic %s on %s; Flink's page: %s; Ctrl-C stops it."
+                    .formatted(
+                            settings.get(JobSettings.INPUT_TOPIC),
+                            settings.get(JobSettings.BOOTSTRAP_SERVERS),
+                            flink.webPage()));
+            JobProgress progress = job.progress();
+            String line = "Nothing read yet.";
             try {
-                job.awaitEnd();
+                while (!job.awaitEnd(BETWEEN_LOOKS)) {
+                    String now = progress.line();
+                    status.update(() -> now);
+                    line = now;
+                }
+                status.say("Done.");
             } catch (InterruptedException e) {
-                System.out.println("Stopping …");
+                status.say(line);
+                status.say("Stopping …");
                 job.stop(PATIENCE);
-                System.out.println("Stopped.");
+                status.say("Stopped.");
             }
             return 0;
         }

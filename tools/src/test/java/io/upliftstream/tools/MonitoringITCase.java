@@ -10,6 +10,7 @@ import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
+import io.upliftstream.tools.embedded.JobProgress;
 import java.io.File;
 import java.io.IOException;
 import java.net.ServerSocket;
@@ -82,6 +83,15 @@ class MonitoringITCase {
                         .containsPattern(
                                 "frames_camera_reason_dropped\\{(?=[^}]*camera=\"old\")[^}]*reason=\"MAX_AGE\"")
                         .containsPattern("model_sha256_variant_info\\{[^}]*sha256=\"[0-9a-f]{64}\"");
+                JobProgress progress = job.progress();
+                String line = progress.line();
+                while (!line.contains("results 1 ") || !line.contains("dropped 1 ")) { // figures of a second ago
+                    job.throwIfEnded();
+                    line = progress.line();
+                }
+                assertThat(line)
+                        .containsPattern("^in 3 \\(\\d+\\.\\d/s\\) · results 1 .* · dropped 1 .* · failures 1 ")
+                        .containsPattern(" \\| age of results p50 \\d+\\.\\d p95 \\d+\\.\\d s \\| backlog 0$");
             }
         }
     }

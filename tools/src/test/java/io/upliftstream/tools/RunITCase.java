@@ -6,18 +6,37 @@ import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** {@code uplift run} against a broker, stopped as Ctrl-C does. */
 class RunITCase {
     private final StringWriter errors = new StringWriter();
+    private final ByteArrayOutputStream printed = new ByteArrayOutputStream();
+    private final PrintStream console = System.out;
+
+    @BeforeEach
+    void watch() {
+        System.setProperty("uplift.terminal", "true");
+        System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
+    }
+
+    @AfterEach
+    void stopWatching() {
+        System.clearProperty("uplift.terminal");
+        System.setOut(console);
+    }
 
     @Test
     @Timeout(value = 10, unit = TimeUnit.MINUTES)
@@ -35,9 +54,13 @@ class RunITCase {
                 Thread.onSpinWait();
             }
             assertThat(sequences(topics, "read_committed")).isEmpty();
+            while (!printed.toString(StandardCharsets.UTF_8).contains("in 3 ") && run.isAlive()) {
+                Thread.onSpinWait();
+            }
             run.interrupt();
             run.join();
             assertThat(exitCode).as(errors.toString()).hasValue(0);
+            assertThat(printed.toString(StandardCharsets.UTF_8)).contains("Stopped.");
             assertThat(sequences(topics, "read_committed")).containsExactly(0L, 1L, 2L);
 
             publish(topics, street, 3, 5);

@@ -1,22 +1,16 @@
 package io.upliftstream.tools.demo;
 
+import io.upliftstream.tools.stream.Rate;
 import io.upliftstream.tools.stream.StatusLine;
 import java.io.PrintStream;
-import java.util.ArrayDeque;
-import java.util.Deque;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 
 /** Says how the run goes. */
 public final class Progress {
-    /** Frames per second are those of so many nanoseconds. */
-    private static final long WINDOW_NANOS = 10_000_000_000L;
-
-    private record Sample(long nanos, long results) {}
-
     private final StatusLine status;
-    private final Deque<Sample> window = new ArrayDeque<>();
+    private final Rate rate = new Rate();
 
     /** @param terminal whether out is one that people watch */
     public Progress(PrintStream out, boolean terminal) {
@@ -30,23 +24,16 @@ public final class Progress {
 
     /** Shows the accounts, if it is time. */
     void update(Ledger ledger) {
-        status.update(() -> line(ledger, System.nanoTime()));
+        status.update(() -> line(ledger));
     }
 
-    private String line(Ledger ledger, long now) {
-        long results = ledger.total().results();
-        window.addLast(new Sample(now, results));
-        while (window.size() > 2 && now - window.getFirst().nanos() > WINDOW_NANOS) {
-            window.removeFirst();
-        }
-        Sample first = window.getFirst();
-        double rate = now == first.nanos() ? 0 : (results - first.results()) / ((now - first.nanos()) / 1e9);
+    private String line(Ledger ledger) {
         String cameras =
                 ledger.accounts().entrySet().stream().map(Progress::describe).collect(Collectors.joining(" · "));
         return String.format(
                 Locale.ROOT,
                 "%5.1f frames/s | latency p50 %.1f p95 %.1f p99 %.1f s | %s",
-                rate,
+                rate.perSecond(ledger.total().results()),
                 ledger.latencyMillis(50) / 1e3,
                 ledger.latencyMillis(95) / 1e3,
                 ledger.latencyMillis(99) / 1e3,

@@ -15,6 +15,7 @@ import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.JobManagerOptions;
 import org.apache.flink.configuration.MemorySize;
+import org.apache.flink.configuration.MetricOptions;
 import org.apache.flink.configuration.RestOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.core.execution.SavepointFormatType;
@@ -42,6 +43,7 @@ import org.slf4j.LoggerFactory;
 public final class EmbeddedFlink implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(EmbeddedFlink.class);
     private static final long POLL_MILLIS = 50;
+    private static final Duration METRICS_AGE = Duration.ofSeconds(1);
 
     private final MiniCluster cluster;
     private final Configuration configuration;
@@ -63,6 +65,8 @@ public final class EmbeddedFlink implements AutoCloseable {
         // Whose servers would listen on every address.
         configuration.set(JobManagerOptions.BIND_HOST, "127.0.0.1");
         configuration.set(TaskManagerOptions.BIND_HOST, "127.0.0.1");
+        // Metrics are fetched when someone asks, and not more often than this.
+        configuration.set(MetricOptions.METRIC_FETCHER_UPDATE_INTERVAL, METRICS_AGE);
         configuration.set(TaskManagerOptions.NETWORK_MEMORY_MIN, MemorySize.ofMebiBytes(64));
         configuration.set(TaskManagerOptions.NETWORK_MEMORY_MAX, MemorySize.ofMebiBytes(64));
         configuration.set(TaskManagerOptions.MANAGED_MEMORY_SIZE, MemorySize.ofMebiBytes(16));
@@ -205,6 +209,29 @@ public final class EmbeddedFlink implements AutoCloseable {
             } catch (ExecutionException e) {
                 throw new IOException("the job cannot be watched any more: " + e.getMessage(), e);
             }
+        }
+
+        /**
+         * Waits until the job has done all it had to do, but not longer than this.
+         *
+         * @return whether it has
+         * @throws IOException if it failed or was cancelled; a {@link StartupException} in it is thrown as it is
+         */
+        public boolean awaitEnd(Duration patience) throws IOException, InterruptedException {
+            try {
+                result.get(patience.toMillis(), TimeUnit.MILLISECONDS);
+            } catch (TimeoutException e) {
+                return false;
+            } catch (ExecutionException e) {
+                // Says so below.
+            }
+            awaitEnd();
+            return true;
+        }
+
+        /** How it goes, to be asked again and again. */
+        public JobProgress progress() throws IOException {
+            return new JobProgress(webPage().resolve("/jobs/" + id));
         }
 
         private static IOException failure(JobResult ended) {

@@ -3,10 +3,10 @@ package io.upliftstream.tools.stream;
 import java.io.PrintStream;
 import java.util.function.Supplier;
 
-/** One line that says how things go: rewritten in place on a terminal, else printed every few seconds. */
+/** One line that says how things go: rewritten in place on a terminal, else printed every ten seconds. */
 public final class StatusLine {
     private static final long TERMINAL_NANOS = 200_000_000L;
-    private static final long PLAIN_NANOS = 5_000_000_000L;
+    private static final long PLAIN_NANOS = 10_000_000_000L;
 
     private final PrintStream out;
     private final boolean terminal;
