@@ -5,6 +5,7 @@ import io.upliftstream.job.StartupException;
 import io.upliftstream.model.Label;
 import io.upliftstream.model.ModelBundle;
 import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.tools.picture.Legend;
 import io.upliftstream.tools.stream.Broker;
 import io.upliftstream.tools.stream.FrameImages;
 import io.upliftstream.tools.stream.RecordFiles;
@@ -60,6 +61,7 @@ import picocli.CommandLine.Spec;
             "  uplift consume failures --config job.yaml",
             "  uplift consume frames --format image --limit 1000 --output mine/images",
             "",
+            "legend.png says which colour is which class, where the bundle is at hand.",
             "Frames behind the classes come from the input topic; where it no longer has them, the classes stand alone."
         })
 final class ConsumeCommand implements Callable<Integer> {
@@ -157,7 +159,9 @@ final class ConsumeCommand implements Callable<Integer> {
         }
         StatusLine status = new StatusLine(System.err, Boolean.getBoolean("uplift.terminal"));
         try (FrameImages images = new FrameImages(settings)) {
-            RecordPainter painter = new RecordPainter(images, labels(settings));
+            List<Label> labels = labels(settings);
+            Legend.write(output, labels);
+            RecordPainter painter = new RecordPainter(images, labels);
             RecordFiles files = files(painter);
             try (files) {
                 read(settings, topic, files, status);
@@ -178,7 +182,7 @@ final class ConsumeCommand implements Callable<Integer> {
     }
 
     private List<Label> labels(JobSettings settings) throws Exception {
-        boolean painted = format == Format.PNG || format == Format.MP4;
+        boolean painted = kind == RecordKind.SEGMENTATION && (format == Format.PNG || format == Format.MP4);
         return painted && Files.isDirectory(settings.bundle())
                 ? ModelBundle.load(settings.bundle()).labels()
                 : List.of();

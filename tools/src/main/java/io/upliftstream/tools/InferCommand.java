@@ -7,6 +7,7 @@ import io.upliftstream.model.FrameException;
 import io.upliftstream.model.FrameTransform;
 import io.upliftstream.model.HeadOutput;
 import io.upliftstream.model.HeadSpec;
+import io.upliftstream.model.Label;
 import io.upliftstream.model.ServiceOptions;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.camera.ImageDirectory;
@@ -15,6 +16,7 @@ import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.VideoCamera;
 import io.upliftstream.tools.picture.Grid;
+import io.upliftstream.tools.picture.Legend;
 import io.upliftstream.tools.picture.Npy;
 import io.upliftstream.tools.picture.Overlay;
 import java.io.IOException;
@@ -38,7 +40,7 @@ import picocli.CommandLine.Option;
                 "Single images, without Kafka and Flink. For input a.jpg it writes a.overlay.png (the classes over"
                         + " the image), a.labels.png (class ids in the image's size; 255 where there is none), and a.<head>.npy"
                         + " for every other head, such as a.features.npy [channels, height, width] and a.depth.npy, on the"
-                        + " model's grid.",
+                        + " model's grid; and legend.png, which colour is which class.",
         footer = {
             "",
             "Examples:",
@@ -77,7 +79,9 @@ final class InferCommand implements Callable<Integer> {
                 DenseService service = DenseService.acquire(service())) {
             System.out.println(service.describe());
             Files.createDirectories(output);
-            int[] palette = Overlay.palette(service.bundle().labels());
+            List<Label> labels = service.bundle().labels();
+            int[] palette = Overlay.palette(labels);
+            Legend.write(output, labels);
             Deque<Pending> inFlight = new ArrayDeque<>();
             for (Shot shot = images.next(); shot != null; shot = images.next()) {
                 inFlight.add(new Pending(shot, service.submit(shot.image())));

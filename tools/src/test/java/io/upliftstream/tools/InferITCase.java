@@ -37,7 +37,11 @@ class InferITCase {
         try (Stream<Path> files = Files.list(output)) {
             assertThat(files.map(file -> file.getFileName().toString()))
                     .containsExactlyInAnyOrder(
-                            "street.overlay.png", "street.labels.png", "street.features.npy", "street.depth.npy");
+                            "legend.png",
+                            "street.overlay.png",
+                            "street.labels.png",
+                            "street.features.npy",
+                            "street.depth.npy");
         }
         BufferedImage labels = ImageIO.read(output.resolve("street.labels.png").toFile());
         assertThat(List.of(labels.getWidth(), labels.getHeight())).containsExactly(240, 100);

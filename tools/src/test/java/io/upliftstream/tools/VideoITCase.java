@@ -94,6 +94,7 @@ class VideoITCase {
             assertShows(directory.resolve("yard.segmentation.mp4"), source, records);
         }
         assertThat(directory)
+                .isDirectoryContaining("glob:**/legend.png")
                 .isDirectoryContaining("glob:**/gate_000001.depth.npy")
                 .isDirectoryNotContaining("glob:**/gate_000002.depth.npy")
                 .isDirectoryNotContaining("glob:**/yard_*.npy");
@@ -140,6 +141,70 @@ class VideoITCase {
         assertThat(directory.resolve("other_000003.jpg")).hasBinaryContent(jpeg);
         assertThat(uplift(List.of(), "consume", "frames", "--format=png")).isEqualTo(2);
         assertThat(errors.toString()).contains("--format: png of frames (expected: json or image)");
+    }
+
+    @Test
+    @Timeout(value = 2, unit = TimeUnit.MINUTES)
+    void followingGoesOnWithWhatComes() throws Exception {
+        try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+            Topics topics = Topics.create(kafka, "follow", 1, 1 << 20);
+            send(topics, 0);
+            AtomicInteger exitCode = new AtomicInteger(-1);
+            Thread consume = new Thread(() -> exitCode.set(uplift(
+                    topics.assignments(), "consume", "frames", "--format=image", "--follow", "--output=" + directory)));
+            consume.start();
+            for (int sequence = 1; sequence <= 2; sequence++) {
+                Path last = directory.resolve("yard_%06d.png".formatted(sequence - 1));
+                while (Files.notExists(last) && consume.isAlive()) {
+                    Thread.onSpinWait();
+                }
+                assertThat(last).as(errors.toString()).exists();
+                send(topics, sequence);
+            }
+            while (Files.notExists(directory.resolve("yard_000002.png")) && consume.isAlive()) {
+                Thread.onSpinWait();
+            }
+            assertThat(consume.isAlive()).as("only Ctrl-C ends it").isTrue();
+            consume.interrupt();
+            consume.join();
+            assertThat(exitCode).as(errors.toString()).hasValue(0);
+        }
+    }
+
+    @Test
+    @Timeout(value = 2, unit = TimeUnit.MINUTES)
+    void fromLatestLeavesOutWhatWasThere() throws Exception {
+        try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+            Topics topics = Topics.create(kafka, "latest", 1, 1 << 20);
+            send(topics, 0);
+            AtomicInteger exitCode = new AtomicInteger(-1);
+            Thread consume = new Thread(() -> exitCode.set(uplift(
+                    topics.assignments(),
+                    "consume",
+                    "frames",
+                    "--format=image",
+                    "--from=latest",
+                    "--limit=2",
+                    "--output=" + directory)));
+            consume.start();
+            for (int sequence = 1; consume.isAlive(); sequence++) { // until it has begun and seen two
+                send(topics, sequence);
+            }
+            assertThat(exitCode).as(errors.toString()).hasValue(0);
+        }
+        try (Stream<Path> files = Files.list(directory)) {
+            assertThat(files.map(file -> file.getFileName().toString()).sorted())
+                    .hasSize(2)
+                    .doesNotContain("yard_000000.png");
+        }
+    }
+
+    private static void send(Topics topics, long sequence) throws Exception {
+        byte[] png = Images.png(new BufferedImage(WIDTH, HEIGHT, BufferedImage.TYPE_BYTE_GRAY));
+        topics.send(
+                0,
+                "yard",
+                SingleObject.encode(Topics.frame("yard", sequence, png).build()));
     }
 
     @Test

@@ -20,6 +20,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
@@ -58,11 +59,13 @@ final class Album {
         FeatureRecord depth;
     }
 
+    private final List<Label> labels;
     private final int[] palette;
     private final TreeMap<Key, Page> pages = new TreeMap<>();
     private long step = 1;
 
     Album(List<Label> labels) {
+        this.labels = List.copyOf(labels);
         this.palette = Overlay.palette(labels);
     }
 
@@ -121,6 +124,7 @@ final class Album {
         }
         PrincipalColours principal = principalColours();
         List<ContactSheet.Row> sheet = new ArrayList<>();
+        BitSet classes = new BitSet();
         for (Map.Entry<Key, Page> entry : pages.entrySet()) {
             Key key = entry.getKey();
             Page page = entry.getValue();
@@ -129,9 +133,13 @@ final class Album {
             }
             BufferedImage frame =
                     Images.decode(images.read(page.segmentation.getHeader().getSource()));
-            BufferedImage overlay = segmentation(frame, page.segmentation);
+            byte[] mask = MaskCodec.decode(page.segmentation.getMask());
+            BufferedImage overlay = Overlay.segmentation(frame, mask, grid(page.segmentation.getHeader()), palette);
             Files.write(overlays.resolve("%s_%06d.png".formatted(key.camera(), key.sequence())), Images.png(overlay));
             if (shown.contains(entry)) {
+                for (byte label : mask) {
+                    classes.set(label & 0xff);
+                }
                 sheet.add(new ContactSheet.Row(
                         "%s, frame %d".formatted(key.camera(), key.sequence()),
                         List.of(frame, overlay, features(frame, page, principal), depth(frame, page))));
@@ -140,11 +148,9 @@ final class Album {
         Files.write(
                 output.resolve("contact-sheet.png"),
                 Images.png(ContactSheet.draw(
-                        List.of("frame", "segmentation", "features (principal components)", "depth"), sheet)));
-    }
-
-    private BufferedImage segmentation(BufferedImage frame, SegmentationRecord record) {
-        return Overlay.segmentation(frame, MaskCodec.decode(record.getMask()), grid(record.getHeader()), palette);
+                        List.of("frame", "segmentation", "features (principal components)", "depth"),
+                        sheet,
+                        labels.stream().filter(label -> classes.get(label.id())).toList())));
     }
 
     private static BufferedImage features(BufferedImage frame, Page page, @Nullable PrincipalColours principal) {

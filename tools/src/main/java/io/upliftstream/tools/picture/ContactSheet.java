@@ -1,5 +1,6 @@
 package io.upliftstream.tools.picture;
 
+import io.upliftstream.model.Label;
 import java.awt.Color;
 import java.awt.Font;
 import java.awt.Graphics2D;
@@ -7,7 +8,7 @@ import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.util.List;
 
-/** Pictures in rows and columns on one sheet, each row with a caption. */
+/** Pictures in rows and columns on one sheet, each row with a caption, and below them what the classes' colours mean. */
 public final class ContactSheet {
     private static final int CELL_WIDTH = 360;
     private static final int MAX_CELL_HEIGHT = 270;
@@ -23,10 +24,12 @@ public final class ContactSheet {
      * Draws the sheet.
      *
      * @param titles of the columns
+     * @param labels the classes in the pictures
      */
-    public static BufferedImage draw(List<String> titles, List<Row> rows) {
+    public static BufferedImage draw(List<String> titles, List<Row> rows, List<Label> labels) {
         int width = GAP + titles.size() * (CELL_WIDTH + GAP);
-        int height = CAPTION + GAP;
+        BufferedImage legend = Legend.draw(labels, width);
+        int height = CAPTION + GAP + legend.getHeight();
         for (Row row : rows) {
             height += cellHeight(row) + CAPTION + GAP;
         }
@@ -51,6 +54,7 @@ public final class ContactSheet {
             pen.drawString(row.caption(), left(0), top - 4);
             top += GAP;
         }
+        pen.drawImage(legend, 0, top, null);
         pen.dispose();
         return sheet;
     }

@@ -17,7 +17,10 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -52,7 +55,9 @@ class DemoITCase {
         assertThat(names(output.resolve("overlays"))).hasSize(8).contains("street-0_000000.png", "street-1_000003.png");
         BufferedImage overlay = Images.decode(Files.readAllBytes(output.resolve("overlays/street-0_000000.png")));
         assertThat(List.of(overlay.getWidth(), overlay.getHeight())).containsExactly(320, 180);
-        assertThat(output.resolve("contact-sheet.png")).isNotEmptyFile();
+        assertThat(legendColours(output.resolve("contact-sheet.png")))
+                .as("road, which every street has")
+                .contains(0x804080);
     }
 
     @Test
@@ -87,6 +92,15 @@ class DemoITCase {
         assertThat(summary.segmentation() + summary.failures() + summary.dropped())
                 .isEqualTo(60);
         assertThat(summary.features()).isEqualTo(summary.segmentation());
+    }
+
+    /** What is below the last row of pictures: two or three rows of the legend. */
+    private static Set<Integer> legendColours(Path sheet) throws Exception {
+        BufferedImage image = Images.decode(Files.readAllBytes(sheet));
+        return IntStream.range(image.getHeight() - 60, image.getHeight())
+                .boxed()
+                .flatMap(y -> IntStream.range(0, image.getWidth()).mapToObj(x -> image.getRGB(x, y) & 0xffffff))
+                .collect(Collectors.toSet());
     }
 
     private static DemoOptions options(
