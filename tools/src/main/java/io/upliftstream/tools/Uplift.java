@@ -32,6 +32,7 @@ import picocli.CommandLine.ScopeType;
             "  uplift demo                             two synthetic cameras, everything in one process",
             "  uplift demo --input street.mp4          the same with a video of yours",
             "  uplift infer --input photos --output out   pictures and arrays of single images",
+            "  uplift kafka                            a broker to try the next ones with, if you have none",
             "  uplift run --config job.yaml            the job against a Kafka that you have",
             "  uplift publish --config job.yaml --input street.mp4   frames for it: videos, cameras, images",
             "  uplift consume segmentation --config job.yaml         what it says, as lines, pictures or video",
@@ -45,6 +46,7 @@ import picocli.CommandLine.ScopeType;
         subcommands = {
             DemoCommand.class,
             RunCommand.class,
+            KafkaCommand.class,
             PublishCommand.class,
             ConsumeCommand.class,
             ViewCommand.class,

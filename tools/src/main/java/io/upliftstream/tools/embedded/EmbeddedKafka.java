@@ -26,7 +26,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One Kafka broker (KRaft, combined controller) in this JVM, on loopback ports that were free.
+ * One Kafka broker (KRaft, combined controller) in this JVM, on the loopback address.
  *
  * <pre>{@code
  * try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
@@ -69,6 +69,15 @@ public final class EmbeddedKafka implements AutoCloseable {
     }
 
     /**
+     * Starts a broker on a port of the loopback address; 0 for any free one.
+     *
+     * @throws IOException if the port is taken
+     */
+    public static EmbeddedKafka start(int port) throws IOException {
+        return start(port, Map.of(), Map.of());
+    }
+
+    /**
      * Starts a broker with settings of its own, such as a listener with TLS.
      *
      * @param brokerSettings win over the ones set here; the listener is called BROKER
@@ -76,12 +85,17 @@ public final class EmbeddedKafka implements AutoCloseable {
      */
     public static EmbeddedKafka start(Map<String, String> brokerSettings, Map<String, String> clientSettings)
             throws IOException {
+        return start(0, brokerSettings, clientSettings);
+    }
+
+    private static EmbeddedKafka start(int port, Map<String, String> brokerSettings, Map<String, String> clientSettings)
+            throws IOException {
         // The broker ends the process on a fatal fault unless told otherwise; here it is a guest.
         Exit.setExitProcedure(EmbeddedKafka::refuseExit);
         Exit.setHaltProcedure(EmbeddedKafka::refuseExit);
         for (int attempt = 1; ; attempt++) {
             try {
-                return startOnce(brokerSettings, clientSettings);
+                return startOnce(port, brokerSettings, clientSettings);
             } catch (RuntimeException e) {
                 // The ports were free a moment ago; another process may have taken one since.
                 if (attempt == ATTEMPTS) {
@@ -103,10 +117,10 @@ public final class EmbeddedKafka implements AutoCloseable {
                 .awaitShutdown();
     }
 
-    private static EmbeddedKafka startOnce(Map<String, String> brokerSettings, Map<String, String> clientSettings)
-            throws IOException {
+    private static EmbeddedKafka startOnce(
+            int port, Map<String, String> brokerSettings, Map<String, String> clientSettings) throws IOException {
+        int[] ports = freePorts(port);
         ScratchDirectory directory = ScratchDirectory.create("uplift-kafka");
-        int[] ports = freePorts();
         try {
             KafkaRaftServer server = startOnce(directory.path(), ports[0], ports[1], brokerSettings);
             return new EmbeddedKafka(server, directory, ports, brokerSettings, clientSettings);
@@ -179,9 +193,10 @@ public final class EmbeddedKafka implements AutoCloseable {
                 Map.entry("log.cleaner.threads", "1"));
     }
 
-    private static int[] freePorts() throws IOException {
+    /** The port, if it is free, and another free one. */
+    private static int[] freePorts(int port) throws IOException {
         InetAddress loopback = InetAddress.getLoopbackAddress();
-        try (ServerSocket first = new ServerSocket(0, 1, loopback);
+        try (ServerSocket first = new ServerSocket(port, 1, loopback);
                 ServerSocket second = new ServerSocket(0, 1, loopback)) {
             return new int[] {first.getLocalPort(), second.getLocalPort()};
         }

@@ -1,0 +1,103 @@
+package io.upliftstream.tools;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.StartupException;
+import io.upliftstream.tools.embedded.EmbeddedKafka;
+import java.io.IOException;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import org.apache.flink.configuration.ConfigOption;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code uplift kafka}. */
+@Command(
+        name = "kafka",
+        description = "A Kafka broker for trying things out, on this machine alone, with the job's topics under their"
+                + " default names. Ctrl-C ends it, and what is on it is gone then.",
+        footer = {
+            "",
+            "Examples, each in a terminal of its own:",
+            "  uplift kafka",
+            "  uplift run --set uplift.model.bundle=model/bundles/street",
+            "  uplift publish --input street.mp4",
+            "  uplift view"
+        })
+final class KafkaCommand implements Callable<Integer> {
+    private static final List<ConfigOption<String>> TOPICS = List.of(
+            JobSettings.INPUT_TOPIC,
+            JobSettings.SEGMENTATION_TOPIC,
+            JobSettings.FEATURES_TOPIC,
+            JobSettings.REGRESSION_TOPIC,
+            JobSettings.FAILURES_TOPIC,
+            JobSettings.DROPPED_TOPIC);
+
+    /** Features fill a disk quickly. */
+    private static final Map<String, String> RETENTION =
+            Map.of("retention.bytes", Long.toString(1L << 30), "segment.bytes", Long.toString(128L << 20));
+
+    @Spec
+    @SuppressWarnings("NullAway.Init")
+    private CommandSpec spec;
+
+    @Option(
+            names = "--port",
+            paramLabel = "N",
+            defaultValue = "9092",
+            description = "0 for any free one (default: ${DEFAULT-VALUE}, where the other commands look for it).")
+    private int port = 9092;
+
+    @Option(
+            names = "--partitions",
+            paramLabel = "N",
+            defaultValue = "2",
+            description = "Of every topic: the most subtasks that a job can have. Default: ${DEFAULT-VALUE}.")
+    private int partitions = 2;
+
+    @Override
+    public Integer call() throws IOException {
+        if (partitions < 1) {
+            throw new ParameterException(spec.commandLine(), "--partitions: %d (expected: >= 1)".formatted(partitions));
+        }
+        try (EmbeddedKafka kafka = start()) {
+            for (ConfigOption<String> topic : TOPICS) {
+                kafka.createTopic(topic.defaultValue(), partitions, RETENTION);
+            }
+            System.out.printf(
+                    """
+                    Kafka is at %1$s, for this machine alone, until Ctrl-C; what is on it is gone then.
+                    Topics, of which each partition keeps its last GB or so: %2$s
+                    For example, each in a terminal of its own:
+                      ./uplift run --set uplift.model.bundle=model/bundles/street --set %3$s=%1$s
+                      ./uplift publish --input synthetic --bootstrap-servers %1$s
+                      ./uplift view --bootstrap-servers %1$s
+                      ./uplift consume segmentation --follow --bootstrap-servers %1$s
+                    """,
+                    kafka.bootstrapServers(),
+                    String.join(
+                            ", ",
+                            TOPICS.stream().map(ConfigOption::defaultValue).toList()),
+                    JobSettings.BOOTSTRAP_SERVERS.key());
+            new CountDownLatch(1).await();
+        } catch (InterruptedException e) {
+            System.out.println("Stopped.");
+        }
+        return 0;
+    }
+
+    private EmbeddedKafka start() {
+        try {
+            return EmbeddedKafka.start(port);
+        } catch (IOException | IllegalArgumentException e) {
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "127.0.0.1:%d: %s (expected: a port that is free, --port N)".formatted(port, e.getMessage()),
+                    e);
+        }
+    }
+}
