@@ -8,7 +8,11 @@ const WANTED = { labels: 'labels', colours: 'labels,colours', values: 'labels,va
 const SAFE = ['#000000', '#e69f00', '#56b4e9', '#009e73', '#f0e442', '#0072b2', '#d55e00', '#cc79a7', '#ffffff',
   '#7f5800', '#1f5f80', '#004f39', '#807a20', '#00395a', '#6a2f00', '#663c53', '#ffd27f', '#aee0ff', '#7fd8bf'];
 
+// Cameras with a tile, unless more are chosen; one that was quiet for so long gives its place to a new one.
+const TILES = 16, QUIET_MILLIS = 10000;
+
 const state = {
+  chosen: new URLSearchParams(location.search).getAll('camera'),
   view: 'labels', opacity: 0.6, safe: false, paused: false, step: false, hidden: new Set(),
   labels: [], cameras: new Map(), after: 0, query: null, shown: 0, statistics: null, fixed: null,
 };
@@ -41,13 +45,14 @@ async function image(moment) {
 const wait = millis => new Promise(done => setTimeout(done, millis));
 
 async function follow() {
+  const only = state.chosen.map(name => `&camera=${encodeURIComponent(name)}`).join('');
   for (;;) {
     if (state.paused && !state.step) { await wait(50); continue; }
     try {
-      const head = await moments(`live?after=${state.after}&want=${WANTED[state.view]}`);
+      const head = await moments(`live?after=${state.after}&want=${WANTED[state.view]}${only}`);
       if (state.paused && !state.step) continue; // paused while it waited
       state.after = head.after;
-      await Promise.all(head.moments.map(show));
+      await Promise.all(head.moments.map(moment => show(moment)));
       if (head.moments.length) state.step = false;
       connected(true);
     } catch (error) {
@@ -66,12 +71,39 @@ function connected(yes, error) {
 
 // ---- Cameras ----
 
-async function show(moment) {
+const full = () => state.cameras.size >= Math.max(TILES, state.chosen.length);
+
+/** Whether there is a place for one more tile, if need be that of a camera that is quiet. */
+function place() {
+  if (!full()) return true;
+  const last = [...state.cameras.values()].reduce((a, b) => a.seen < b.seen ? a : b);
+  if (Date.now() - last.seen < QUIET_MILLIS) return false;
+  last.figure.remove();
+  state.cameras.delete(last.name);
+  return true;
+}
+
+/** Says which cameras have no tile, and how to get one. */
+function others() {
+  const known = Object.entries(state.statistics.cameras).filter(([name, n]) => name && n.results).map(([name]) => name);
+  const hidden = state.chosen.length || full() ? known.filter(name => !state.cameras.has(name)) : [];
+  const link = (query, text) => Object.assign(document.createElement('a'), { href: '?' + query, textContent: text });
+  $('others').hidden = !hidden.length;
+  $('others').replaceChildren(
+    `${hidden.length} more ${hidden.length === 1 ? 'camera is' : 'cameras are'} not shown: `,
+    ...hidden.slice(0, 8).flatMap(name => [link(new URLSearchParams([...state.chosen, name].map(c => ['camera', c])), name), ' ']),
+    hidden.length > 8 ? '… ' : '', '(?camera=NAME in the address chooses, as often as needed) ',
+    state.chosen.length ? link('', 'all') : '');
+}
+
+async function show(moment, linked = false) {
   let camera = state.cameras.get(moment.camera);
   if (!camera) {
+    if (!linked && !place()) return;
     camera = tile(moment.camera);
     state.cameras.set(moment.camera, camera);
   }
+  camera.seen = Date.now();
   try {
     camera.image = await image(moment);
   } catch {
@@ -305,6 +337,7 @@ function pause(paused) {
   state.paused = paused;
   $('pause').textContent = paused ? 'Go on' : 'Pause';
   $('pause').setAttribute('aria-pressed', paused);
+  if (!paused) for (const camera of state.cameras.values()) camera.seen = Date.now();
   if (!paused && state.fixed) { state.fixed = null; location.hash = ''; }
   connected(true);
 }
@@ -372,7 +405,7 @@ async function openLink() {
   try {
     const head = await moments(`frame?partition=${query.get('partition')}&offset=${query.get('offset')}&want=${WANTED[state.view]}`);
     hint(head.moments.length ? '' : 'The topics no longer have this frame.');
-    await Promise.all(head.moments.map(show));
+    await Promise.all(head.moments.map(moment => show(moment, true)));
   } catch (error) {
     hint(error.message);
   }
@@ -418,6 +451,7 @@ async function count() {
       $('reasons').textContent = [...Object.entries(s.dropReasons).map(([r, n]) => `dropped, ${r}: ${n}`),
         ...Object.entries(s.failureReasons).map(([r, n]) => `failed, ${r}: ${n}`),
         ...Object.entries(s.cameras).map(([c, n]) => `${c || '(no camera)'}: ${n.results} results, ${n.dropped} dropped, ${n.failed} failed`)].join(' · ');
+      others();
       connected(true);
     } catch (error) {
       connected(false, error);

@@ -10,6 +10,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import org.apache.avro.specific.SpecificRecord;
 
@@ -52,18 +53,22 @@ final class Board {
     /**
      * The latest moment of every camera that has one newer than a number; waits for the first if there is none.
      *
+     * @param cameras only these; empty for all
      * @return empty if none came in time
      */
-    synchronized List<Moment> after(long seen, Duration patience) throws InterruptedException {
+    synchronized List<Moment> after(long seen, Set<String> cameras, Duration patience) throws InterruptedException {
         long end = System.nanoTime() + patience.toNanos();
-        while (number <= seen) {
+        while (true) {
+            List<Moment> newer = latest.values().stream()
+                    .filter(moment -> moment.number() > seen)
+                    .filter(moment -> cameras.isEmpty() || cameras.contains(moment.camera()))
+                    .toList();
             long left = (end - System.nanoTime()) / 1_000_000;
-            if (left <= 0) {
-                return List.of();
+            if (!newer.isEmpty() || left <= 0) {
+                return newer;
             }
             wait(left);
         }
-        return latest.values().stream().filter(moment -> moment.number() > seen).toList();
     }
 
     synchronized Optional<Moment> find(int partition, long offset) {

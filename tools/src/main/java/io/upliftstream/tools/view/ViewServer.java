@@ -26,12 +26,16 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.avro.specific.SpecificRecord;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -50,6 +54,7 @@ public final class ViewServer implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(ViewServer.class);
     private static final Duration PATIENCE = Duration.ofSeconds(10);
+    private static final String CAMERA = "camera=";
     private static final int MAX_REQUESTS = 256;
     private static final long KEPT_BYTES = 256L << 20;
     private static final float GOLDEN_RATIO = 0.618034f;
@@ -146,7 +151,8 @@ public final class ViewServer implements AutoCloseable {
                 case "/live" -> {
                     long after = Long.parseLong(query.getOrDefault("after", "0"));
                     // A page that outlived the server has seen numbers that are yet to come.
-                    List<Moment> moments = board.after(after > board.number() ? 0 : after, PATIENCE);
+                    long seen = after > board.number() ? 0 : after;
+                    List<Moment> moments = board.after(seen, cameras(exchange.getRequestURI()), PATIENCE);
                     send(exchange, moments, query);
                 }
                 case "/frame" -> send(exchange, moment(query).stream().toList(), query);
@@ -176,6 +182,14 @@ public final class ViewServer implements AutoCloseable {
             }
         }
         return query;
+    }
+
+    /** The cameras that a question names, each as {@code camera=NAME}. */
+    private static Set<String> cameras(URI uri) {
+        return Stream.of(Objects.requireNonNullElse(uri.getRawQuery(), "").split("&", -1))
+                .filter(pair -> pair.startsWith(CAMERA))
+                .map(pair -> URLDecoder.decode(pair.substring(CAMERA.length()), StandardCharsets.UTF_8))
+                .collect(Collectors.toSet());
     }
 
     private Optional<Moment> moment(Map<String, String> query) {

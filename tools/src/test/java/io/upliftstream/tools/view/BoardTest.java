@@ -11,6 +11,7 @@ import io.upliftstream.schemas.SourcePosition;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class BoardTest {
@@ -52,10 +53,23 @@ class BoardTest {
         }
         show("camera-0", 1000, 1);
         show("one more", 1001, 1);
-        assertThat(board.after(0, Duration.ZERO))
+        assertThat(board.after(0, Set.of(), Duration.ZERO))
                 .hasSize(Board.MAX_CAMERAS)
                 .extracting(Moment::camera)
                 .contains("camera-0", "one more")
                 .doesNotContain("camera-1");
+    }
+
+    @Test
+    void givesOnlyTheCamerasThatAreAskedFor() throws Exception {
+        show("north", 0, 1);
+        show("south", 1, 1);
+        assertThat(board.after(0, Set.of("south", "west"), Duration.ZERO))
+                .extracting(Moment::camera)
+                .containsExactly("south");
+        show("north", 2, 1);
+        assertThat(board.after(2, Set.of("south"), Duration.ZERO))
+                .as("what is new is of another camera")
+                .isEmpty();
     }
 }

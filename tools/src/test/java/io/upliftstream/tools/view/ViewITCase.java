@@ -493,6 +493,46 @@ class ViewITCase {
     }
 
     @Test
+    void showsSoManyCamerasAndTheOnesThatAreChosen() throws Exception {
+        serveAnew();
+        try {
+            browser.get(server.page().toString());
+            await("window.uplift.statistics.connected");
+            for (int camera = 10; camera < 28; camera++) {
+                publish("many-" + camera, 1);
+            }
+            await("document.querySelectorAll('.camera').length === 16"
+                    + " && /^2 more cameras are not shown: many-26 many-27 /"
+                    + ".test(document.getElementById('others').textContent)");
+            browser.executeScript("window.uplift.cameras.get('many-13').seen = 0");
+            publish("many-27", 2);
+            awaitFrame("many-27", 2);
+            await("/^2 more cameras are not shown: many-13 many-26 /"
+                    + ".test(document.getElementById('others').textContent)");
+            assertThat(browser.findElements(By.className("camera"))).hasSize(16);
+
+            browser.get(browser.findElement(By.linkText("many-26")).getAttribute("href") + "&camera=many-11");
+            awaitFrame("many-26", 1);
+            awaitFrame("many-11", 1);
+            publish("many-12", 3);
+            publish("many-26", 3);
+            awaitFrame("many-26", 3);
+            assertThat(browser.findElements(By.className("camera"))).hasSize(2);
+            await("document.getElementById('others').textContent.startsWith('16 more cameras are not shown')");
+        } finally {
+            serveAnew(); // the other tests' cameras shall have a place
+        }
+        assertNoErrors();
+    }
+
+    /** Forgets every camera. */
+    private static void serveAnew() throws Exception {
+        browser.get("about:blank");
+        server.close();
+        server = serve(0);
+    }
+
+    @Test
     void fitsAPhone() throws Exception {
         browser.manage().window().setSize(new Dimension(400, 800));
         try {
