@@ -1,0 +1,38 @@
+package io.upliftstream.tools;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import picocli.CommandLine;
+
+/** What the command line has, the documents name. */
+class CommandDocsTest {
+    @Test
+    void everyCommandIsInTheReadmeOrTheDocs() throws IOException {
+        StringBuilder docs = new StringBuilder(Files.readString(Path.of("..", "README.md")));
+        try (Stream<Path> files = Files.list(Path.of("..", "docs"))) {
+            for (Path file :
+                    files.filter(path -> path.toString().endsWith(".md")).toList()) {
+                docs.append(Files.readString(file));
+            }
+        }
+        assertThat(new CommandLine(new Uplift()).getSubcommands().keySet())
+                .filteredOn(name -> docs.indexOf("uplift " + name) < 0)
+                .isEmpty();
+    }
+
+    @Test
+    void everyOptionOfTheLivePageIsInTheOperationsGuide() throws IOException {
+        List<String> options = new CommandLine(new ViewCommand())
+                .getCommandSpec().options().stream()
+                        .map(CommandLine.Model.OptionSpec::longestName)
+                        .toList();
+        assertThat(options).contains("--port");
+        assertThat(Files.readString(Path.of("..", "docs", "operations.md"))).contains(options);
+    }
+}
