@@ -6,9 +6,9 @@ import yaml
 from conftest import PARITY, randomise
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from uplift_toolkit.fast import FastUplift, Readout
+from uplift_toolkit.fast import BandedResize, FastUplift, GatheredPool, Readout
 from uplift_toolkit.parity import FAST_BAR, compare
-from uplift_toolkit.uplift import NEIGHBOURHOODS, Uplift, uplift_config
+from uplift_toolkit.uplift import NEIGHBOURHOODS, Uplift, resize, uplift_config
 
 CASES = sorted(path.parent for path in PARITY.glob("*/case.json"))
 
@@ -79,13 +79,25 @@ def test_patch_14_on_odd_grids():
     assert difference(uplift, image, features, [Readout(1), head(4, 3)]) < 2e-5
 
 
+@pytest.mark.parametrize("neighbours", sorted(NEIGHBOURHOODS))
 @torch.inference_mode()
-def test_tiles_of_rows_and_a_smaller_last_tile():
-    uplift, image, features = model_and_inputs(grid=(7, 5))
-    tile = 2 * 5 * 17 * 12 * 4
-    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [Readout(1)], tile)
+def test_neighbourhoods_gathered_in_tiles_as_on_a_gpu(neighbours, monkeypatch):
+    monkeypatch.setattr(GatheredPool, "TILE_BYTES", 2 * 5 * neighbours * 12 * 4)
+    uplift, image, features = model_and_inputs(neighbours, grid=(7, 5), n=2)
+    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [Readout(1)], gpu=True)
     assert graph.pools[0].rows == 2  # of 7
-    assert difference(uplift, image, features, [Readout(1), Readout(2)], tile_bytes=tile) < 2e-5
+    assert difference(uplift, image, features, [Readout(1), Readout(2), head(2, 3)], gpu=True) < 2e-5
+
+
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize(("size", "out"), [((64, 48), (56, 42)), ((30, 50), (71, 23)), ((5, 3), (1, 40))])
+def test_banded_resize_is_the_antialiased_one(size, out, planar):
+    x = torch.randn(2, 7, *size)
+    rows = x.permute(0, 2, 3, 1)
+    bands = list(BandedResize(size, out, planar)(lambda low, high: rows[:, low:high]))
+    found = torch.cat(bands, dim=1).permute(0, 3, 1, 2)
+    assert found.shape == (2, 7, *out)
+    assert float((found - resize(x, out)).abs().max()) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -134,7 +146,7 @@ class LargestTensor(TorchDispatchMode):
 @torch.inference_mode()
 def test_neighbourhood_is_never_materialised():
     uplift, image, features = model_and_inputs(17, (8, 8), channels=64)
-    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [Readout(3)], tile_bytes=1 << 15)
+    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [Readout(3)])
     with LargestTensor() as largest:
         (output,) = graph(image, features)
     assert largest.numel == output.numel()  # the plain form: 17 times that

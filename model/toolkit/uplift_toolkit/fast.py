@@ -2,13 +2,15 @@
 
 Exact algebra, no approximation: batch norms folded, the n-fold neighbourhood never materialised, linear heads
 pooled instead of features, the last encoder block at the stride it is read at, the attender's 1×1 folded
-into the block before it. Maps are channels_last: rows of pixels, each a row of channels.
+into the block before it, the last step pooled, resized and finished a few rows at a time. Maps are
+channels_last: rows of pixels, each a row of channels.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,9 +28,8 @@ from uplift_toolkit.uplift import (
     resize,
 )
 
-# Of neighbourhoods, in fp32. On a CPU a tile and its product stay in the cache; a GPU wants few launches.
-CPU_TILE_BYTES = 1 << 20
-GPU_TILE_BYTES = 256 << 20
+Rows = Callable[[int, int], Tensor]
+"""A map's rows from one to before another, [N,rows,W,C], computed when they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -142,27 +143,63 @@ class FastBlocks(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """Logits [N,n,2h,2w] and values [N,C,h,w] to [N,C,2h,2w], for one grid h, w.
+    """Logits [N,n,2h,2w] and values [N,C,h,w] to the rows of a map [N,2h,2w,C], for one grid h, w.
 
-    Per low-resolution cell this is a product [4,n]·[n,C]. The cells' neighbourhoods are gathered for a tile
-    of rows at a time.
+    A pixel is a weighted bag of rows of the table of values, which `embedding_bag` sums where they lie: the
+    neighbourhoods are never formed, and the border is replicated by which rows are named.
     """
 
-    def __init__(
-        self, attender: LocalAttender, grid: tuple[int, int], channels: int, tile_bytes: int
-    ) -> None:
+    def __init__(self, attender: LocalAttender, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.h, self.w = grid
+        self.neighbours = len(attender.offsets)
+        dy, dx = torch.tensor(attender.offsets, dtype=torch.int32).unbind(dim=1)
+        rows, columns = (torch.arange(2 * side, dtype=torch.int32)[:, None] // 2 for side in grid)
+        self.register_buffer("rows", (rows + dy).clamp(0, self.h - 1) * self.w, persistent=False)
+        self.register_buffer("columns", (columns + dx).clamp(0, self.w - 1), persistent=False)
+
+    def forward(self, logits: Tensor, values: Tensor) -> Rows:
+        n, channels = values.shape[:2]
+        table = values.permute(0, 2, 3, 1).reshape(-1, channels)
+        weights = logits.permute(0, 2, 3, 1).softmax(dim=-1, dtype=torch.float32).to(values.dtype)
+        first = _count(values[:, 0, 0, 0]) * (self.h * self.w)  # row of the table, of every frame
+
+        def rows(low: int, high: int) -> Tensor:
+            named = first[:, None, None, None] + self.rows[low:high, None] + self.columns
+            bags = _count(named[..., 0].flatten()) * self.neighbours
+            share = weights[:, low:high].reshape(-1)
+            sums = torch.embedding_bag(table, named.flatten(), bags, False, 0, False, share)[0]
+            return sums.reshape(n, high - low, 2 * self.w, channels)
+
+        return rows
+
+
+def _count(x: Tensor) -> Tensor:
+    """0, 1, … for every element of x [n], on its device: an arange would write the device into the graph."""
+    return torch.ones_like(x, dtype=torch.int32).cumsum(0, dtype=torch.int32) - 1
+
+
+class GatheredPool(nn.Module):
+    """What AttentionPool computes, as one product [4,n]·[n,C] per cell over gathered neighbourhoods.
+
+    Those of a tile of rows at a time. It is what has been measured on a GPU; embedding_bag has not.
+    """
+
+    TILE_BYTES = 256 << 20  # of neighbourhoods, in fp32: a GPU wants few launches
+
+    def __init__(self, attender: LocalAttender, grid: tuple[int, int], channels: int) -> None:
         super().__init__()
         self.h, self.w = grid
         self.neighbours = len(attender.offsets)
         self.reach = max(dy for dy, _ in attender.offsets)
-        self.rows = max(1, min(self.h, tile_bytes // (self.w * self.neighbours * channels * 4)))
+        self.rows = max(1, min(self.h, self.TILE_BYTES // (self.w * self.neighbours * channels * 4)))
         # Positions of every cell's neighbours in a tile of padded rows, flattened.
         pitch = self.w + 2 * self.reach
         cells = torch.arange(self.rows)[:, None] * pitch + torch.arange(self.w)
         offsets = torch.tensor([(self.reach + dy) * pitch + self.reach + dx for dy, dx in attender.offsets])
         self.register_buffer("positions", (cells[:, :, None] + offsets).flatten(), persistent=False)
 
-    def forward(self, logits: Tensor, values: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, values: Tensor) -> Rows:
         n, channels = values.shape[:2]
         weights = logits.permute(0, 2, 3, 1).softmax(dim=-1, dtype=torch.float32).to(values.dtype)
         weights = weights.reshape(n, self.h, 2, self.w, 2, self.neighbours).transpose(2, 3)
@@ -176,7 +213,52 @@ class AttentionPool(nn.Module):
             pooled = torch.bmm(weights[:, top : top + rows].reshape(-1, 4, self.neighbours), cells)
             tiles.append(pooled.reshape(n, rows, self.w, 2, 2, channels).transpose(2, 3))
         out = torch.cat(tiles, dim=1).reshape(n, 2 * self.h, 2 * self.w, channels)
-        return out.permute(0, 3, 1, 2)
+        return lambda low, high: out[:, low:high]
+
+
+class BandedResize(nn.Module):
+    """`uplift.resize`, bilinear with antialias, in fp32, from rows to bands of rows [N,rows,W',C].
+
+    Each band is a product with a few rows of the vertical matrix, and just the columns that are not zero
+    there; then the same horizontally. PyTorch's own kernel takes six times as long for 384 channels. With
+    `planar` the bands are planes of channels in memory, at no cost.
+    """
+
+    def __init__(self, size: tuple[int, int], out: tuple[int, int], planar: bool) -> None:
+        super().__init__()
+        self.width, self.planar = out[1], planar
+        self.rows = self._blocks("row", size[0], out[0], 16)
+        self.columns = self._blocks("column", size[1], out[1], 28)
+
+    def _blocks(self, name: str, size: int, out: int, step: int) -> list[tuple[int, int, str]]:
+        """Of the matrix [out,size]: the columns that a few rows read, from and to, and the block's buffer."""
+        matrix = resize(torch.eye(size)[None, None], (out, size))[0, 0]
+        blocks = []
+        for i, block in enumerate(matrix.split(step)):
+            read = block.any(dim=0).nonzero()
+            low, high = int(read.min()), int(read.max()) + 1
+            self.register_buffer(f"{name}_{i}", block[:, low:high].clone(), persistent=False)
+            blocks.append((low, high, f"{name}_{i}"))
+        return blocks
+
+    def forward(self, rows: Rows) -> Iterator[Tensor]:
+        for low, high, name in self.rows:
+            block, x = getattr(self, name), rows(low, high).float()
+            n, _, width, channels = x.shape
+            x = torch.bmm(block.expand(n, -1, -1), x.reshape(n, high - low, width * channels))
+            x = self._resize_columns(x.reshape(-1, width, channels))
+            yield x.reshape(n, block.shape[0], self.width, channels)
+
+    def _resize_columns(self, x: Tensor) -> Tensor:
+        """[M,W,C] to [M,W',C]."""
+        parts = []
+        for low, high, name in self.columns:
+            block = getattr(self, name)
+            if self.planar:
+                parts.append(torch.bmm(x[:, low:high].transpose(1, 2), block.t().expand(x.shape[0], -1, -1)))
+            else:
+                parts.append(torch.bmm(block.expand(x.shape[0], -1, -1), x[:, low:high]))
+        return torch.cat(parts, dim=2).transpose(1, 2) if self.planar else torch.cat(parts, dim=1)
 
 
 class FastEncoder(nn.Module):
@@ -224,7 +306,7 @@ class FastUplift(nn.Module):
     """`Uplift` with linear heads for one image size and feature grid, in evaluation mode.
 
     forward(image [N,3,H,W] normalised, features [N,C,h,w]) gives one map [N,K,2^step·h,2^step·w] per
-    readout. ValueError for a configuration with noise channels that are not zero.
+    readout, `rows` gives their rows. ValueError for a configuration with noise channels that are not zero.
     """
 
     def __init__(
@@ -233,7 +315,7 @@ class FastUplift(nn.Module):
         image: tuple[int, int],
         grid: tuple[int, int],
         readouts: Sequence[Readout],
-        tile_bytes: int = CPU_TILE_BYTES,
+        gpu: bool = False,
     ) -> None:
         super().__init__()
         uplift = copy.deepcopy(uplift).eval()
@@ -251,8 +333,9 @@ class FastUplift(nn.Module):
         last = [i for i, readout in enumerate(readouts) if readout.step == self.steps]
         # Heads commute with the attender: the last step pools their outputs, not features.
         self.pooled_heads = last if all(readouts[i].weight is not None for i in last) else []
+        self.pooled_features = last if len(last) == 1 and not self.pooled_heads else []
         if uplift.refiner is not None:
-            self.pooled_heads = []
+            self.pooled_heads = self.pooled_features = []
         if self.steps == 0:
             return
         widths, decoder = uplift.encoder.widths, uplift.decoder
@@ -272,7 +355,9 @@ class FastUplift(nn.Module):
             widths = [self.heads[i].out_channels for i in self.pooled_heads if step == self.steps - 1]
             cells = (grid[0] << step, grid[1] << step)
             self.pools.append(
-                AttentionPool(uplift.attender, cells, sum(widths) or uplift.channels, tile_bytes)
+                GatheredPool(uplift.attender, cells, sum(widths) or uplift.channels)
+                if gpu
+                else AttentionPool(uplift.attender, cells)
             )
 
     def _stride_of_last_map(self, uplift: Uplift, image: tuple[int, int]) -> int:
@@ -301,6 +386,10 @@ class FastUplift(nn.Module):
         return self
 
     def forward(self, image: Tensor, features: Tensor) -> list[Tensor]:
+        maps = zip(self.readouts, self.rows(image, features), strict=True)
+        return [rows(0, self.grid[0] << readout.step).permute(0, 3, 1, 2) for readout, rows in maps]
+
+    def rows(self, image: Tensor, features: Tensor) -> list[Rows]:
         x = features.contiguous(memory_format=torch.channels_last)
         outputs = self._read(0, x)
         maps = self.encoder(encoder_image(image, self.patch)) if self.steps else []
@@ -312,18 +401,35 @@ class FastUplift(nn.Module):
             pool = self.pools[step - 1]
             if step == self.steps and self.pooled_heads:
                 values = torch.cat([self.heads[i](x.float()) for i in self.pooled_heads], dim=1)
-                widths = [self.heads[i].out_channels for i in self.pooled_heads]
-                outputs |= zip(self.pooled_heads, pool(logits, values).split(widths, dim=1), strict=True)
-                continue
-            x = pool(logits, x)
-            if self.refiner is not None:
-                encoded = resize(maps[self.refiner_map], high, self.refiner_merge)
-                x = self.refiner_output(self.refiner(x, encoded))
-            outputs |= self._read(step, x)
+                pooled = functools.cache(pool(logits, values))  # once, for all heads
+                end = 0
+                for i in self.pooled_heads:
+                    start, end = end, end + self.heads[i].out_channels
+                    outputs[i] = functools.partial(_channels, pooled, start, end)
+            elif step == self.steps and self.pooled_features:
+                outputs[self.pooled_features[0]] = pool(logits, x)
+            else:
+                x = pool(logits, x)(0, high[0]).permute(0, 3, 1, 2)
+                if self.refiner is not None:
+                    encoded = resize(maps[self.refiner_map], high, self.refiner_merge)
+                    x = self.refiner_output(self.refiner(x, encoded))
+                outputs |= self._read(step, x)
         return [outputs[i] for i in range(len(self.readouts))]
 
-    def _read(self, step: int, x: Tensor) -> dict[int, Tensor]:
-        return {i: self.heads[i](x.float()) for i, r in enumerate(self.readouts) if r.step == step}
+    def _read(self, step: int, x: Tensor) -> dict[int, Rows]:
+        return {
+            i: functools.partial(_slice, head(x.float()).permute(0, 2, 3, 1))
+            for i, (head, readout) in enumerate(zip(self.heads, self.readouts, strict=True))
+            if readout.step == step
+        }
+
+
+def _channels(rows: Rows, start: int, end: int, low: int, high: int) -> Tensor:
+    return rows(low, high)[..., start:end]
+
+
+def _slice(x: Tensor, low: int, high: int) -> Tensor:
+    return x[:, low:high]
 
 
 def _projection(channels: int, readout: Readout) -> nn.Module:

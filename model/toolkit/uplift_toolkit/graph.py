@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from uplift_toolkit.fast import CPU_TILE_BYTES, GPU_TILE_BYTES, FastUplift, Readout, fold_batch_norms
-from uplift_toolkit.heads import HeadConfig
+from uplift_toolkit.fast import BandedResize, FastUplift, Readout, Rows, fold_batch_norms
+from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.model import IMAGENET, DenseModel, ModelConfig
 from uplift_toolkit.uplift import resize
 from uplift_toolkit.vit import ViT
@@ -77,24 +77,47 @@ class UpsamplerGraph(nn.Module):
         super().__init__()
         config = model.config
         height, width, patch = config.input.height, config.input.width, config.vit.patch
-        readouts = []
-        for head in config.heads:
-            linear = model.heads[head.name].linear
-            readouts.append(Readout(config.step_of(head), linear.weight[:, :, 0, 0], linear.bias))
+        readouts = [_readout(config.step_of(head), model.heads[head.name]) for head in config.heads]
         grid = (height // patch, width // patch)
-        tile_bytes = GPU_TILE_BYTES if dtype == torch.float16 else CPU_TILE_BYTES
-        fast = FastUplift(model.upsampler, (height, width), grid, readouts, tile_bytes)
+        gpu = dtype == torch.float16
+        fast = FastUplift(model.upsampler, (height, width), grid, readouts, gpu)
         self.upsampler = fast.to(memory_format=torch.channels_last).lower_precision(dtype)
         self.normalise = Normalise(dtype, model.config)
         self.dtype = dtype
-        self.heads = [(head, config.size_of(head)) for head in config.heads]
+        self.heads = config.heads
+        self.resizes = nn.ModuleList()
+        for head, readout in zip(config.heads, readouts, strict=True):
+            low, size = (grid[0] << readout.step, grid[1] << readout.step), config.size_of(head)
+            planar = head.kind != "segmentation"
+            # A GPU would rather have few launches.
+            plain = gpu or low == size
+            self.resizes.append(PlainResize(low, size) if plain else BandedResize(low, size, planar))
 
     def forward(self, frames: Tensor, features: Tensor) -> tuple[Tensor, ...]:
-        maps = self.upsampler(self.normalise(frames), features.to(self.dtype))
+        maps = self.upsampler.rows(self.normalise(frames), features.to(self.dtype))
         outputs: list[Tensor] = []
-        for (head, size), x in zip(self.heads, maps, strict=True):
-            outputs += finish(head, resize(x, size))
+        for head, resized, rows in zip(self.heads, self.resizes, maps, strict=True):
+            bands = [finish(head, band.permute(0, 3, 1, 2)) for band in resized(rows)]
+            outputs += [torch.cat(parts, dim=-2) for parts in zip(*bands, strict=True)]
         return tuple(outputs)
+
+
+class PlainResize(nn.Module):
+    """`uplift.resize` of all rows at once: one band [N,H',W',C]."""
+
+    def __init__(self, size: tuple[int, int], out: tuple[int, int]) -> None:
+        super().__init__()
+        self.size, self.out = size, out
+
+    def forward(self, rows: Rows) -> list[Tensor]:
+        return [resize(rows(0, self.size[0]).permute(0, 3, 1, 2), self.out).permute(0, 2, 3, 1)]
+
+
+def _readout(step: int, head: LinearHead) -> Readout:
+    """The head, or the features where it hands out all of them unchanged."""
+    weight, bias = head.linear.weight[:, :, 0, 0], head.linear.bias
+    unchanged = torch.equal(weight, torch.eye(*weight.shape)) and not bias.any()
+    return Readout(step) if unchanged else Readout(step, weight, bias)
 
 
 def finish(head: HeadConfig, x: Tensor) -> list[Tensor]:
