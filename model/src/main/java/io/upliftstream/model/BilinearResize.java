@@ -1,7 +1,6 @@
 package io.upliftstream.model;
 
 import ai.djl.Device;
-import ai.djl.MalformedModelException;
 import ai.djl.Model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
@@ -9,35 +8,18 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.training.ParameterStore;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
-import java.util.Objects;
 
 /**
  * Bilinear resizing with antialiasing, as Pillow ({@code Image.resize} with {@code BILINEAR}) and PyTorch
- * ({@code antialias=True}) do it, by PyTorch itself: a small graph, made by {@code src/main/python/make_graphs.py}, which
- * also turns an image upright and places it on the model's input. OpenCV's and ImageIO's bilinear resizing looks at four
- * pixels only, whatever the reduction, and so gives a model other images than those it was trained on.
+ * ({@code antialias=True}) do it, by PyTorch itself: a small graph, which also turns an image upright and places it
+ * on the model's input. OpenCV's and ImageIO's bilinear resizing looks at four pixels only, whatever the reduction, and so
+ * gives a model other images than those it was trained on.
  */
 final class BilinearResize {
-    private static final Model GRAPH = load();
+    private static final Model GRAPH = SmallGraph.load("resize", Device.cpu());
 
     private BilinearResize() {}
-
-    private static Model load() {
-        DenseModel.engine(0);
-        Model model = Model.newInstance("resize", Device.cpu(), "PyTorch");
-        try (InputStream graph = Objects.requireNonNull(BilinearResize.class.getResourceAsStream("resize.pt"))) {
-            model.load(graph);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        } catch (MalformedModelException e) {
-            throw new IllegalStateException("resize.pt does not load", e);
-        }
-        return model;
-    }
 
     /**
      * Resizes an image into a frame. Runs on the caller's thread, also where models run on a GPU.

@@ -34,8 +34,9 @@ import org.bytedeco.opencv.opencv_core.Mat;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Turns a JPEG or PNG of any size into the model's input: decoded by OpenCV or {@link TurboJpeg}, turned upright (EXIF), fitted as the bundle
- * asks, in RGB. Grey, CMYK, 16-bit and transparent images are brought to 8-bit RGB; transparency is dropped.
+ * Turns a JPEG or PNG of any size into the model's input: decoded by OpenCV or {@link TurboJpeg}, turned upright (EXIF),
+ * fitted as the bundle asks, in RGB. Grey, CMYK, 16-bit and transparent images are brought to 8-bit RGB; transparency is
+ * dropped.
  *
  * <p>The header is read first, so an image that is too large is refused before a pixel is allocated. A JPEG much larger
  * than the input is decoded at a half, a quarter or an eighth of its size, which the JPEG transform gives for less than

@@ -1,22 +1,16 @@
 package io.upliftstream.model;
 
 import ai.djl.Device;
-import ai.djl.MalformedModelException;
 import ai.djl.Model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.training.ParameterStore;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.util.List;
-import java.util.Objects;
 
 /**
  * What matrix products reach in this process: the roof under which a model runs. One product of large square matrices
- * after the other, at the precision of a model and on its device, inside a small TorchScript graph (made by {@code
- * src/main/python/make_graphs.py}).
+ * after the other, at the precision of a model and on its device, inside a small TorchScript graph.
  */
 public final class MatrixPeak implements AutoCloseable {
     private static final int SIDE = 1024;
@@ -31,14 +25,7 @@ public final class MatrixPeak implements AutoCloseable {
     /** Of the device and the precision that a model has. */
     public MatrixPeak(DenseModel model) {
         precision = PRECISIONS.indexOf(model.variant().precision());
-        graph = Model.newInstance("matrix-peak", model.gpu() < 0 ? Device.cpu() : Device.gpu(model.gpu()), "PyTorch");
-        try (InputStream resource = Objects.requireNonNull(MatrixPeak.class.getResourceAsStream("matrix-peak.pt"))) {
-            graph.load(resource);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        } catch (MalformedModelException e) {
-            throw new IllegalStateException("matrix-peak.pt does not load", e);
-        }
+        graph = SmallGraph.load("matrix-peak", model.gpu() < 0 ? Device.cpu() : Device.gpu(model.gpu()));
     }
 
     /** Billions of floating point operations per second that so many products reach. */

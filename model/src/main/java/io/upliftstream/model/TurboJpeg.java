@@ -17,13 +17,14 @@ final class TurboJpeg {
     /** Of the pixel formats in turbojpeg.h. */
     private static final int RGB = 0;
 
-    private static final @Nullable NativeLibrary LIBRARY = load();
+    private static final @Nullable NativeLibrary LIBRARY = load("turbojpeg");
 
     private TurboJpeg() {}
 
-    private static @Nullable NativeLibrary load() {
+    /** The library of that name, null if it is not there or does not load. */
+    static @Nullable NativeLibrary load(String name) {
         try {
-            NativeLibrary library = NativeLibrary.getInstance("turbojpeg");
+            NativeLibrary library = NativeLibrary.getInstance(name);
             LOG.info("JPEGs are decoded by {}", library.getFile());
             return library;
         } catch (UnsatisfiedLinkError e) {

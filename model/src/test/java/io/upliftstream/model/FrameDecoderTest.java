@@ -90,6 +90,11 @@ class FrameDecoderTest {
     }
 
     @Test
+    void aSystemWithoutTheLibraryIsNoError() {
+        assertThat(TurboJpeg.load("turbojpeg-that-nobody-installed")).isNull();
+    }
+
+    @Test
     void theSystemsDecoderLeavesWhatIsUnusualToOpenCv() throws Exception {
         byte[] jpeg = TestBundles.image("plain.jpg");
         assertThat(TurboJpeg.decode(jpeg, 1, 1, 1))

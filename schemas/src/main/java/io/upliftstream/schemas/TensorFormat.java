@@ -27,18 +27,6 @@ public record TensorFormat(
         Compression compression,
         int levels) {
 
-    /** INT8 with all of its 256 steps. */
-    public TensorFormat(
-            List<Integer> shape,
-            TensorLayout layout,
-            int stride,
-            @Nullable String projection,
-            TensorType dtype,
-            boolean perChannel,
-            Compression compression) {
-        this(shape, layout, stride, projection, dtype, perChannel, compression, 256);
-    }
-
     /** @throws IllegalArgumentException if a value is out of its range */
     public TensorFormat {
         shape = List.copyOf(shape);

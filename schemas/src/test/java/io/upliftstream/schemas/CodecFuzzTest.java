@@ -79,7 +79,7 @@ class CodecFuzzTest {
                         .map(compression -> TensorCodec.encode(
                                 values,
                                 new TensorFormat(
-                                        List.of(2, 3, 4), TensorLayout.CHW, 4, null, dtype, true, compression))))
+                                        List.of(2, 3, 4), TensorLayout.CHW, 4, null, dtype, true, compression, 256))))
                 .map(tensor -> join(
                         tensor.getData(),
                         index(TensorType.values(), tensor.getDtype())

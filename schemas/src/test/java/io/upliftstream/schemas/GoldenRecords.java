@@ -106,7 +106,7 @@ final class GoldenRecords {
             values[i] = (channel + 1) * (cell - 10) / 8f;
         }
         TensorFormat format =
-                new TensorFormat(shape, layout, 4, "PCA to 4 of 128 channels", dtype, perChannel, compression);
+                new TensorFormat(shape, layout, 4, "PCA to 4 of 128 channels", dtype, perChannel, compression, 256);
         return new FeatureRecord(resultHeader(6, 4), "features", null, TensorCodec.encode(values, format));
     }
 
@@ -116,7 +116,7 @@ final class GoldenRecords {
             metres[i] = i / 2f;
         }
         TensorFormat format = new TensorFormat(
-                List.of(1, 8, 12), TensorLayout.CHW, 2, null, TensorType.FLOAT32, false, Compression.NONE);
+                List.of(1, 8, 12), TensorLayout.CHW, 2, null, TensorType.FLOAT32, false, Compression.NONE, 256);
         return new FeatureRecord(resultHeader(12, 8), "depth", "m", TensorCodec.encode(metres, format));
     }
 

@@ -95,8 +95,8 @@ class TensorCodecTest {
 
     @Test
     void zeroIsExactAndTheRangeIsUsedWhole() {
-        TensorFormat format =
-                new TensorFormat(List.of(1, 1, 4), TensorLayout.CHW, 1, null, TensorType.INT8, false, Compression.NONE);
+        TensorFormat format = new TensorFormat(
+                List.of(1, 1, 4), TensorLayout.CHW, 1, null, TensorType.INT8, false, Compression.NONE, 256);
 
         Tensor tensor = TensorCodec.encode(new float[] {-1, 0, 0.5f, 3}, format);
 
@@ -123,8 +123,8 @@ class TensorCodecTest {
 
     @Test
     void int8HoldsTheWidestRange() {
-        TensorFormat format =
-                new TensorFormat(List.of(1, 1, 3), TensorLayout.CHW, 1, null, TensorType.INT8, false, Compression.NONE);
+        TensorFormat format = new TensorFormat(
+                List.of(1, 1, 3), TensorLayout.CHW, 1, null, TensorType.INT8, false, Compression.NONE, 256);
         float[] widest = {-Float.MAX_VALUE, 0, Float.MAX_VALUE};
 
         Tensor tensor = TensorCodec.encode(widest, format);
@@ -213,7 +213,7 @@ class TensorCodecTest {
     @Test
     void aFormatOutOfRangeIsRefused() {
         assertThatThrownBy(() -> new TensorFormat(
-                        List.of(1, 2, 3), TensorLayout.CHW, 0, null, TensorType.INT8, true, Compression.NONE))
+                        List.of(1, 2, 3), TensorLayout.CHW, 0, null, TensorType.INT8, true, Compression.NONE, 256))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessage("tensor stride: 0 (expected: >= 1)");
         assertThatThrownBy(() -> new TensorFormat(
@@ -221,7 +221,7 @@ class TensorCodecTest {
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessage("tensor levels: 257 (expected: 2 to 256)");
         assertThatThrownBy(() -> new TensorFormat(
-                        List.of(1, 2), TensorLayout.CHW, 1, null, TensorType.INT8, true, Compression.NONE))
+                        List.of(1, 2), TensorLayout.CHW, 1, null, TensorType.INT8, true, Compression.NONE, 256))
                 .isInstanceOf(IllegalArgumentException.class);
     }
 
@@ -240,7 +240,7 @@ class TensorCodecTest {
             TensorLayout layout, TensorType dtype, boolean perChannel, Compression compression) {
         List<Integer> shape =
                 layout == TensorLayout.CHW ? List.of(CHANNELS, HEIGHT, WIDTH) : List.of(HEIGHT, WIDTH, CHANNELS);
-        return new TensorFormat(shape, layout, 4, "PCA to 5 channels", dtype, perChannel, compression);
+        return new TensorFormat(shape, layout, 4, "PCA to 5 channels", dtype, perChannel, compression, 256);
     }
 
     private static Tensor tensor(List<Integer> shape, TensorType dtype, Compression compression, byte[] data) {

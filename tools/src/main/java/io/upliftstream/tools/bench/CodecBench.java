@@ -20,8 +20,7 @@ import io.upliftstream.schemas.TensorFormat;
 import io.upliftstream.schemas.TensorLayout;
 import io.upliftstream.schemas.TensorType;
 import io.upliftstream.tools.bench.CodecReport.Decoding;
-import io.upliftstream.tools.bench.CodecReport.Features;
-import io.upliftstream.tools.bench.CodecReport.Masks;
+import io.upliftstream.tools.bench.CodecReport.Encoding;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.camera.CameraSource;
 import io.upliftstream.tools.camera.Images;
@@ -42,6 +41,7 @@ import javax.imageio.ImageIO;
 /** What reading frames and writing masks and features costs, beside ImageIO, and what it does to the features. */
 public final class CodecBench {
     private static final int WARM_UP = 20;
+    private static final List<MaskEncoding> MASKS = List.of(MaskEncoding.RLE, MaskEncoding.PNG, MaskEncoding.RAW_ZSTD);
     /** Levels of INT8: all, and as many as compress well. */
     private static final int[] LEVELS = {256, 32};
 
@@ -76,14 +76,15 @@ public final class CodecBench {
         say.accept("decoding " + images.size() + " frames");
         Decoding decoding = decoding(options, images);
         say.accept("encoding what the model made of them");
+        List<Encoding> encodings = new ArrayList<>(masks(options, outputs));
+        encodings.addAll(features(options, outputs));
         return new CodecReport(
                 Runtime.getRuntime().availableProcessors(),
                 options.source(),
                 model,
                 images.size(),
                 decoding,
-                masks(options, outputs),
-                features(options, outputs));
+                encodings);
     }
 
     private static List<byte[]> images(Options options) throws IOException {
@@ -106,7 +107,7 @@ public final class CodecBench {
         FrameDecoder decoder = new FrameDecoder(
                 new InputSpec(options.width(), options.height(), Fit.STRETCH, 1), FrameDecoder.DEFAULT_MAX_PIXELS);
         double[] millis = Turns.medianMillis(
-                WARM_UP / 4,
+                WARM_UP,
                 options.rounds(),
                 () -> all(images, image -> {
                     DecodedFrame frame = decoder.decode(image);
@@ -136,20 +137,13 @@ public final class CodecBench {
         return small;
     }
 
-    private static List<Masks> masks(Options options, List<DenseOutput> outputs) throws Exception {
+    private static List<Encoding> masks(Options options, List<DenseOutput> outputs) throws Exception {
         List<byte[]> masks = new ArrayList<>();
-        for (DenseOutput output : outputs) {
-            for (HeadOutput head : output.heads()) {
-                if (head.head().kind() == HeadKind.SEGMENTATION) {
-                    masks.add(repeat(head, options.width(), options.height()));
-                }
-            }
+        for (HeadOutput head : heads(outputs, HeadKind.SEGMENTATION)) {
+            masks.add(repeat(head, options.width(), options.height()));
         }
-        List<Masks> found = new ArrayList<>();
-        for (MaskEncoding encoding : masks.isEmpty() ? new MaskEncoding[0] : MaskEncoding.values()) {
-            if (encoding == MaskEncoding.UNKNOWN) {
-                continue;
-            }
+        List<Encoding> found = new ArrayList<>();
+        for (MaskEncoding encoding : masks.isEmpty() ? List.<MaskEncoding>of() : MASKS) {
             List<Mask> encoded = new ArrayList<>();
             for (byte[] mask : masks) {
                 encoded.add(MaskCodec.encode(encoding, mask, options.width(), options.height()));
@@ -159,18 +153,27 @@ public final class CodecBench {
                     options.rounds(),
                     () -> all(masks, mask -> MaskCodec.encode(encoding, mask, options.width(), options.height())),
                     () -> all(encoded, MaskCodec::decode));
-            found.add(new Masks(
+            found.add(new Encoding(
+                    "labels " + options.width() + "x" + options.height(),
                     encoding.name().toLowerCase(Locale.ROOT).replace('_', '-'),
-                    options.width() + "x" + options.height(),
                     kilobytes(
                             encoded.stream()
                                     .mapToLong(mask -> mask.getData().remaining())
                                     .sum(),
                             masks.size()),
+                    null,
+                    null,
                     perSecond(millis[0], masks.size()),
                     perSecond(millis[1], masks.size())));
         }
         return found;
+    }
+
+    private static List<HeadOutput> heads(List<DenseOutput> outputs, HeadKind kind) {
+        return outputs.stream()
+                .flatMap(output -> output.heads().stream())
+                .filter(output -> output.head().kind() == kind)
+                .toList();
     }
 
     /** The labels of a head of any size, side by side until they fill the size. */
@@ -186,16 +189,9 @@ public final class CodecBench {
         return mask;
     }
 
-    private static List<Features> features(Options options, List<DenseOutput> outputs) throws Exception {
-        List<HeadOutput> heads = new ArrayList<>();
-        for (DenseOutput output : outputs) {
-            for (HeadOutput head : output.heads()) {
-                if (head.head().kind() == HeadKind.FEATURES) {
-                    heads.add(head);
-                }
-            }
-        }
-        List<Features> found = new ArrayList<>();
+    private static List<Encoding> features(Options options, List<DenseOutput> outputs) throws Exception {
+        List<HeadOutput> heads = heads(outputs, HeadKind.FEATURES);
+        List<Encoding> found = new ArrayList<>();
         for (HeadSpec head : heads.stream().map(HeadOutput::head).distinct().toList()) {
             List<HeadOutput> tensors =
                     heads.stream().filter(one -> one.head().equals(head)).toList();
@@ -207,7 +203,7 @@ public final class CodecBench {
         return found;
     }
 
-    private static Features features(
+    private static Encoding features(
             Options options, HeadSpec head, List<HeadOutput> tensors, TensorType type, int levels) throws Exception {
         TensorFormat format = new TensorFormat(
                 List.of(head.channels(), head.height(), head.width()),
@@ -239,10 +235,8 @@ public final class CodecBench {
                 options.rounds(),
                 () -> all(tensors, tensor -> TensorCodec.encode(tensor.data(), given, format)),
                 () -> all(encoded, TensorCodec::toFloats));
-        return new Features(
-                head.name(),
-                head.channels() + "x" + head.height() + "x" + head.width(),
-                head.stride(),
+        return new Encoding(
+                "%s %dx%dx%d".formatted(head.name(), head.channels(), head.height(), head.width()),
                 type == TensorType.INT8 ? "int8+zstd " + levels : "fp16+zstd",
                 kilobytes(
                         encoded.stream()

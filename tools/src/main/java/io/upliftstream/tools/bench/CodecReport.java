@@ -2,6 +2,7 @@ package io.upliftstream.tools.bench;
 
 import java.util.List;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What {@code uplift bench codecs} found; times are medians of one thread.
@@ -12,13 +13,7 @@ import java.util.Locale;
  * @param frames that were decoded, inferred and encoded
  */
 public record CodecReport(
-        int processors,
-        String source,
-        String model,
-        int frames,
-        Decoding decoding,
-        List<Masks> masks,
-        List<Features> features) {
+        int processors, String source, String model, int frames, Decoding decoding, List<Encoding> encodings) {
 
     /**
      * Compressed frames to the model's RGB.
@@ -34,29 +29,19 @@ public record CodecReport(
             String frame, String input, double kilobytes, double millis, double imageIoMillis, double times) {}
 
     /**
-     * One encoding of the model's labels, repeated or cut to the size of the input.
+     * One encoding of the model's labels or of a head's features.
      *
-     * @param kilobytes of a mask, the mean
-     */
-    public record Masks(
-            String encoding, String size, double kilobytes, double encodedPerSecond, double decodedPerSecond) {}
-
-    /**
-     * One encoding of the model's features.
-     *
-     * @param shape channels x height x width
+     * @param payload what was encoded: labels, repeated or cut to the size of the input, or a head's features
      * @param kilobytes of a frame's, the mean
-     * @param cosine between features before and after, the mean over all cells
+     * @param cosine between features before and after, the mean over all cells; null for labels, which come back as they were
      * @param lowestCosine of any cell
      */
-    public record Features(
-            String head,
-            String shape,
-            int stride,
+    public record Encoding(
+            String payload,
             String encoding,
             double kilobytes,
-            double cosine,
-            double lowestCosine,
+            @Nullable Double cosine,
+            @Nullable Double lowestCosine,
             double encodedPerSecond,
             double decodedPerSecond) {}
 
@@ -72,29 +57,22 @@ public record CodecReport(
                 decoding.millis,
                 decoding.imageIoMillis,
                 decoding.times));
-        for (Masks mask : masks) {
+        for (Encoding encoding : encodings) {
             text.append(String.format(
                     Locale.ROOT,
-                    "mask %s %-8s %6.1f KB, %5.0f/s encoded, %5.0f/s decoded%n",
-                    mask.size,
-                    mask.encoding,
-                    mask.kilobytes,
-                    mask.encodedPerSecond,
-                    mask.decodedPerSecond));
-        }
-        for (Features feature : features) {
-            text.append(String.format(
-                    Locale.ROOT,
-                    "%s %s, stride %d, %-15s %6.1f KB, cosine %.5f, at least %.4f, %5.0f/s encoded, %5.0f/s decoded%n",
-                    feature.head,
-                    feature.shape,
-                    feature.stride,
-                    feature.encoding,
-                    feature.kilobytes,
-                    feature.cosine,
-                    feature.lowestCosine,
-                    feature.encodedPerSecond,
-                    feature.decodedPerSecond));
+                    "%s, %-13s %6.1f KB, %5.0f/s encoded, %5.0f/s decoded%s%n",
+                    encoding.payload,
+                    encoding.encoding,
+                    encoding.kilobytes,
+                    encoding.encodedPerSecond,
+                    encoding.decodedPerSecond,
+                    encoding.cosine == null
+                            ? ""
+                            : String.format(
+                                    Locale.ROOT,
+                                    ", cosine %.5f, at least %.4f",
+                                    encoding.cosine,
+                                    encoding.lowestCosine)));
         }
         return text.toString().stripTrailing();
     }
