@@ -71,6 +71,7 @@ function connected(yes, error) {
 
 // ---- Cameras ----
 
+const byName = (a, b) => a.localeCompare(b, undefined, { numeric: true });
 const full = () => state.cameras.size >= Math.max(TILES, state.chosen.length);
 
 /** Whether there is a place for one more tile, if need be that of a camera that is quiet. */
@@ -86,7 +87,7 @@ function place() {
 /** Says which cameras have no tile, and how to get one. */
 function others() {
   const known = Object.entries(state.statistics.cameras).filter(([name, n]) => name && n.results).map(([name]) => name);
-  const hidden = state.chosen.length || full() ? known.filter(name => !state.cameras.has(name)) : [];
+  const hidden = state.chosen.length || full() ? known.filter(name => !state.cameras.has(name)).sort(byName) : [];
   const link = (query, text) => Object.assign(document.createElement('a'), { href: '?' + query, textContent: text });
   $('others').hidden = !hidden.length;
   $('others').replaceChildren(
@@ -127,7 +128,7 @@ function tile(name) {
   caption.innerHTML = '<b></b><span class="numbers"></span><span class="under"></span><a title="A link to this frame">frame</a>';
   caption.querySelector('b').textContent = name;
   figure.append(canvas, caption);
-  $('cameras').append(figure);
+  $('cameras').insertBefore(figure, [...$('cameras').children].find(other => byName(other.dataset.camera, name) > 0) ?? null);
   const camera = { name, figure, canvas, caption, moment: null, image: null, drawn: null, under: null, range: null };
   canvas.addEventListener('click', event => { pick(camera, at(camera, event)); });
   canvas.addEventListener('pointermove', event => { camera.under = at(camera, event); tell(camera); });

@@ -509,7 +509,11 @@ class ViewITCase {
             awaitFrame("many-27", 2);
             await("/^2 more cameras are not shown: many-13 many-26 /"
                     + ".test(document.getElementById('others').textContent)");
-            assertThat(browser.findElements(By.className("camera"))).hasSize(16);
+            assertThat(browser.findElements(By.className("camera")))
+                    .as("in the order of their names")
+                    .extracting(tile -> tile.getAttribute("data-camera"))
+                    .hasSize(16)
+                    .isSorted();
 
             browser.get(browser.findElement(By.linkText("many-26")).getAttribute("href") + "&camera=many-11");
             awaitFrame("many-26", 1);
