@@ -55,7 +55,9 @@ public final class JobProgress {
      */
     public String line() throws InterruptedException {
         Map<String, JsonNode> metrics = new HashMap<>();
+        int restarts;
         try {
+            restarts = ask("/metrics?get=numRestarts").path(0).path("value").asInt();
             for (JsonNode vertex : ask("").path("vertices")) {
                 String ask = "/vertices/" + vertex.path("id").asText() + "/subtasks/metrics?agg=sum,max&get=";
                 for (String names : QUESTIONS) {
@@ -67,7 +69,7 @@ public final class JobProgress {
             return "Flink does not say how the job goes: " + e;
         }
         if (!metrics.containsKey(FRAMES + "in")) {
-            return "Loading the model …";
+            return restarts == 0 ? "Loading the model …" : "Loading the model again …";
         }
         String line = List.of("in", "results", "dropped", "failures").stream()
                 .map(outcome -> count(outcome, metrics))
@@ -79,7 +81,10 @@ public final class JobProgress {
                     value(metrics, AGE + "median", "max") / 1e6,
                     value(metrics, AGE + "p95", "max") / 1e6);
         }
-        return metrics.containsKey(BACKLOG) ? line + " | backlog %.0f".formatted(value(metrics, BACKLOG, "sum")) : line;
+        if (metrics.containsKey(BACKLOG)) {
+            line += " | backlog %.0f".formatted(value(metrics, BACKLOG, "sum"));
+        }
+        return restarts == 0 ? line : line + " | started again: " + restarts;
     }
 
     private JsonNode ask(String question) throws IOException, InterruptedException {
