@@ -2,6 +2,8 @@ package io.upliftstream.model;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -32,15 +34,17 @@ public record HeadOutput(HeadSpec head, ByteBuffer data, @Nullable ByteBuffer co
         ByteBuffer values = data.duplicate().order(ByteOrder.LITTLE_ENDIAN).rewind();
         switch (head.dtype()) {
             case FLOAT16 -> {
-                while (values.hasRemaining()) {
-                    if ((values.getShort() & 0x7c00) == 0x7c00) {
+                ShortBuffer halves = values.asShortBuffer();
+                for (int i = 0; i < halves.limit(); i++) {
+                    if ((halves.get(i) & 0x7c00) == 0x7c00) {
                         return false;
                     }
                 }
             }
             case FLOAT32 -> {
-                while (values.hasRemaining()) {
-                    if (!Float.isFinite(values.getFloat())) {
+                FloatBuffer floats = values.asFloatBuffer();
+                for (int i = 0; i < floats.limit(); i++) {
+                    if (!Float.isFinite(floats.get(i))) {
                         return false;
                     }
                 }

@@ -11,14 +11,13 @@ public final class Float16 {
 
     /** Exact; a NaN keeps its payload. */
     public static float toFloat(short half) {
-        int magnitude = half & 0x7FFF;
         int sign = (half & 0x8000) << 16;
+        int magnitude = half & 0x7FFF;
         if (magnitude >= 0x7C00) {
             return Float.intBitsToFloat(sign | 0x7F800000 | ((magnitude & 0x3FF) << 13));
         }
         // The exponents differ by 127 - 15: one product rebases it, for subnormals too.
-        float value = Float.intBitsToFloat(magnitude << 13) * 0x1p112f;
-        return Float.intBitsToFloat(sign | Float.floatToRawIntBits(value));
+        return Float.intBitsToFloat(sign | magnitude << 13) * 0x1p112f;
     }
 
     /** Rounds to the nearest, ties to even; beyond 65,519 is infinity; a NaN stays one. */

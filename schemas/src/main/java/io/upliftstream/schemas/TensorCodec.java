@@ -6,6 +6,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.ShortBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.NullMarked;
 import org.jspecify.annotations.Nullable;
@@ -21,6 +22,9 @@ public final class TensorCodec {
 
     /** The fastest of zstd's ordinary levels: the higher ones gain little on features and masks. */
     static final int ZSTD_LEVEL = 1;
+
+    private static final float ROUND = 0x1.8p23f;
+    private static final int ROUND_BITS = Float.floatToRawIntBits(ROUND);
 
     private TensorCodec() {}
 
@@ -39,12 +43,32 @@ public final class TensorCodec {
             throw new IllegalArgumentException("tensor values: %d bytes of %s (expected: %d of FLOAT32 or FLOAT16)"
                     .formatted(values.remaining(), valuesType, expected));
         }
+        ByteBuffer elements = values.slice().order(ByteOrder.LITTLE_ENDIAN);
         if (valuesType == format.dtype()) {
-            byte[] bytes = new byte[expected];
-            values.get(values.position(), bytes);
-            return tensor(bytes, List.of(), List.of(), format);
+            boolean compressible = format.compression() == Compression.ZSTD && elements.hasArray();
+            return tensor(
+                    compressible
+                            ? elements
+                            : ByteBuffer.allocate(expected).put(elements).flip(),
+                    List.of(),
+                    List.of(),
+                    format);
         }
-        return encode(floats(values, valuesType), format);
+        if (format.dtype() == TensorType.INT8) {
+            return quantise(elements, valuesType, format);
+        }
+        float[] floats = floats(elements, valuesType, 0, format.elements());
+        ByteBuffer converted = ByteBuffer.allocate(floats.length * bytesPerElement(format.dtype()))
+                .order(ByteOrder.LITTLE_ENDIAN);
+        if (format.dtype() == TensorType.FLOAT32) {
+            converted.asFloatBuffer().put(floats);
+        } else {
+            ShortBuffer halves = converted.asShortBuffer();
+            for (int i = 0; i < floats.length; i++) {
+                halves.put(i, Float16.fromFloat(floats[i]));
+            }
+        }
+        return tensor(converted, List.of(), List.of(), format);
     }
 
     /** As {@link #encode(ByteBuffer, TensorType, TensorFormat)}, from floats. */
@@ -53,22 +77,9 @@ public final class TensorCodec {
             throw new IllegalArgumentException("tensor values: %d (expected: %d for shape %s)"
                     .formatted(values.length, format.elements(), format.shape()));
         }
-        ByteBuffer bytes = ByteBuffer.allocate(values.length * bytesPerElement(format.dtype()))
-                .order(ByteOrder.LITTLE_ENDIAN);
-        switch (format.dtype()) {
-            case FLOAT32 -> bytes.asFloatBuffer().put(values);
-            case FLOAT16 -> {
-                ShortBuffer halves = bytes.asShortBuffer();
-                for (int i = 0; i < values.length; i++) {
-                    halves.put(i, Float16.fromFloat(values[i]));
-                }
-            }
-            case INT8 -> {
-                return quantise(values, bytes.array(), format);
-            }
-            case UNKNOWN -> throw new AssertionError(format);
-        }
-        return tensor(bytes.array(), List.of(), List.of(), format);
+        ByteBuffer elements = ByteBuffer.allocate(Float.BYTES * values.length).order(ByteOrder.LITTLE_ENDIAN);
+        elements.asFloatBuffer().put(values);
+        return encode(elements, TensorType.FLOAT32, format);
     }
 
     /**
@@ -112,42 +123,66 @@ public final class TensorCodec {
         ByteBuffer elements = decode(tensor);
         return tensor.getDtype() == TensorType.INT8
                 ? dequantise(elements, tensor)
-                : floats(elements, tensor.getDtype());
+                : floats(elements, tensor.getDtype(), 0, elements(tensor.getShape()));
     }
 
-    private static float[] floats(ByteBuffer elements, TensorType type) {
-        ByteBuffer ordered = elements.slice().order(ByteOrder.LITTLE_ENDIAN);
-        float[] values = new float[ordered.remaining() / bytesPerElement(type)];
+    private static float[] floats(ByteBuffer elements, TensorType type, int from, int count) {
+        float[] values = new float[count];
         if (type == TensorType.FLOAT32) {
-            ordered.asFloatBuffer().get(values);
-        } else {
-            ShortBuffer halves = ordered.asShortBuffer();
-            for (int i = 0; i < values.length; i++) {
-                values[i] = Float16.toFloat(halves.get(i));
-            }
+            elements.asFloatBuffer().get(from, values);
+            return values;
+        }
+        short[] halves = new short[count];
+        elements.asShortBuffer().get(from, halves);
+        for (int i = 0; i < count; i++) {
+            values[i] = Float16.toFloat(halves[i]);
         }
         return values;
     }
 
-    private static Tensor quantise(float[] values, byte[] quantised, TensorFormat format) {
+    private static Tensor quantise(ByteBuffer elements, TensorType type, TensorFormat format) {
+        byte[] quantised = new byte[format.elements()];
         int groups = format.perChannel() ? channels(format.shape(), format.layout()) : 1;
-        int run = run(values.length, groups, format.layout());
+        int run = run(quantised.length, groups, format.layout());
+        List<Float> scales = new ArrayList<>(groups);
+        List<Integer> zeroPoints = new ArrayList<>(groups);
+        if (run == 1) {
+            float[] values = floats(elements, type, 0, quantised.length);
+            quantise(values, groups, quantised, 0, format.levels(), scales, zeroPoints);
+        } else {
+            // Group by group, so that what is converted, measured and written stays in the processor's cache.
+            for (int start = 0; start < quantised.length; start += run) {
+                float[] values = floats(elements, type, start, run);
+                quantise(values, 1, quantised, start, format.levels(), scales, zeroPoints);
+            }
+        }
+        return tensor(ByteBuffer.wrap(quantised), scales, zeroPoints, format);
+    }
+
+    /** Values of groups that take turns; adds the groups' scales and zero points. */
+    private static void quantise(
+            float[] values,
+            int groups,
+            byte[] quantised,
+            int start,
+            int levels,
+            List<Float> scales,
+            List<Integer> zeroPoints) {
+        int run = groups == 1 ? values.length : 1;
         float[] low = new float[groups];
         float[] high = new float[groups];
-        for (int start = 0, group = 0; start < values.length; start += run, group = (group + 1) % groups) {
+        for (int from = 0, group = 0; from < values.length; from += run, group = (group + 1) % groups) {
             float lowest = low[group];
             float highest = high[group];
-            for (int i = start; i < start + run; i++) {
+            for (int i = from; i < from + run; i++) {
                 lowest = Math.min(lowest, values[i]);
                 highest = Math.max(highest, values[i]);
             }
             low[group] = lowest;
             high[group] = highest;
         }
-        List<Float> scales = new ArrayList<>(groups);
-        List<Integer> zeroPoints = new ArrayList<>(groups);
         for (int group = 0; group < groups; group++) {
-            float scale = (float) (((double) high[group] - low[group]) / (format.levels() - 1));
+            float scale = (float) (((double) high[group] - low[group]) / (levels - 1));
             if (!(scale < Float.POSITIVE_INFINITY)) {
                 throw new IllegalArgumentException("tensor values: NaN or infinity (expected: finite ones for INT8)");
             }
@@ -157,16 +192,23 @@ public final class TensorCodec {
             scales.add(scale);
             zeroPoints.add((int) Math.rint(-128 - low[group] / scale));
         }
-        int highest = format.levels() - 129;
-        for (int start = 0, group = 0; start < values.length; start += run, group = (group + 1) % groups) {
-            float inverse = 1 / scales.get(group);
-            int zeroPoint = zeroPoints.get(group);
-            for (int i = start; i < start + run; i++) {
-                int q = (int) Math.rint(values[i] * inverse) + zeroPoint;
-                quantised[i] = (byte) Math.max(-128, Math.min(highest, q));
+        int highest = levels - 129;
+        for (int from = 0, group = 0; from < values.length; from += run, group = (group + 1) % groups) {
+            int last = scales.size() - groups + group;
+            float inverse = 1 / scales.get(last);
+            int zeroPoint = zeroPoints.get(last);
+            for (int i = from; i < from + run; i++) {
+                // Adding ROUND leaves no bits for a fraction: it rounds to the nearest, ties to even, as Math.rint
+                // does.
+                int q = Float.floatToRawIntBits(values[i] * inverse + ROUND) - ROUND_BITS + zeroPoint;
+                if (q > highest) { // by a rounding, at the ends of the range
+                    q = highest;
+                } else if (q < -128) {
+                    q = -128;
+                }
+                quantised[start + i] = (byte) q;
             }
         }
-        return tensor(quantised, scales, zeroPoints, format);
     }
 
     private static float[] dequantise(ByteBuffer elements, Tensor tensor) {
@@ -197,8 +239,9 @@ public final class TensorCodec {
         return groups == 1 || layout == TensorLayout.CHW ? elements / groups : 1;
     }
 
-    private static Tensor tensor(byte[] elements, List<Float> scales, List<Integer> zeroPoints, TensorFormat format) {
-        byte[] data = format.compression() == Compression.ZSTD ? Zstd.compress(elements, ZSTD_LEVEL) : elements;
+    /** @param elements in an array, from here on the tensor's own unless they are compressed */
+    private static Tensor tensor(
+            ByteBuffer elements, List<Float> scales, List<Integer> zeroPoints, TensorFormat format) {
         return new Tensor(
                 format.shape(),
                 format.layout(),
@@ -208,7 +251,20 @@ public final class TensorCodec {
                 format.stride(),
                 format.projection(),
                 format.compression(),
-                ByteBuffer.wrap(data));
+                format.compression() == Compression.ZSTD ? compress(elements) : elements);
+    }
+
+    private static ByteBuffer compress(ByteBuffer elements) {
+        byte[] frame = new byte[(int) Zstd.compressBound(elements.remaining())];
+        long length = Zstd.compressByteArray(
+                frame,
+                0,
+                frame.length,
+                elements.array(),
+                elements.arrayOffset() + elements.position(),
+                elements.remaining(),
+                ZSTD_LEVEL);
+        return ByteBuffer.wrap(Arrays.copyOf(frame, (int) length));
     }
 
     /** Exactly so many bytes out of one zstd frame; never allocates more, whatever the frame claims. */
