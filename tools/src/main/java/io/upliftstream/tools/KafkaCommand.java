@@ -61,6 +61,9 @@ final class KafkaCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        if (port < 0 || port > 65_535) {
+            throw new ParameterException(spec.commandLine(), "--port: %d (expected: 0 to 65535)".formatted(port));
+        }
         if (partitions < 1) {
             throw new ParameterException(spec.commandLine(), "--partitions: %d (expected: >= 1)".formatted(partitions));
         }
@@ -93,7 +96,7 @@ final class KafkaCommand implements Callable<Integer> {
     private EmbeddedKafka start() {
         try {
             return EmbeddedKafka.start(port);
-        } catch (IOException | IllegalArgumentException e) {
+        } catch (IOException e) {
             throw new StartupException(
                     StartupException.ENVIRONMENT,
                     "127.0.0.1:%d: %s (expected: a port that is free, --port N)".formatted(port, e.getMessage()),

@@ -7,14 +7,17 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.Charset;
 import java.util.List;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.apache.kafka.common.errors.InterruptException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.Spec;
 
 /** The command line. */
 @Command(
@@ -56,7 +59,11 @@ import picocli.CommandLine.ScopeType;
             ChaosCommand.class,
             SynthesizeCommand.class
         })
-public final class Uplift {
+public final class Uplift implements Callable<Integer> {
+    @Spec
+    @SuppressWarnings("NullAway.Init")
+    private CommandSpec spec;
+
     /** How long a command may take to end after Ctrl-C. */
     private static final long GRACE_SECONDS = 60;
 
@@ -67,6 +74,13 @@ public final class Uplift {
     private boolean debug;
 
     Uplift() {}
+
+    /** Without a command. */
+    @Override
+    public Integer call() {
+        spec.commandLine().usage(spec.commandLine().getErr());
+        return StartupException.CONFIGURATION;
+    }
 
     public static void main(String[] args) {
         if (List.of(args).contains("--debug")) {

@@ -102,6 +102,15 @@ class StartupITCase {
     @Test
     void impossibleNumberOnTheCommandLine() {
         assertSentence(uplift("demo", "--cameras", "0"), 2, "--cameras: 0");
+        assertSentence(uplift("kafka", "--port", "65536"), 2, "--port: 65536", "65535");
+        assertSentence(uplift("kafka", "--partitions", "0"), 2, "--partitions: 0");
+    }
+
+    @Test
+    void withoutACommandItSaysWhichThereAre() {
+        Outcome outcome = uplift();
+        assertThat(outcome.exitCode()).isEqualTo(2);
+        assertThat(outcome.errors()).startsWith("Usage: uplift").contains("uplift demo", "publish", "kafka");
     }
 
     @Test

@@ -105,6 +105,7 @@ public final class Broker implements AutoCloseable {
         return new StartupException(
                 StartupException.ENVIRONMENT,
                 ("Kafka broker: no answer from %s within %d ms (expected: a running broker at %s, or --bootstrap-servers;"
+                                + " uplift kafka is one to try things with;"
                                 + " a slow one: a larger uplift.kafka.timeout)")
                         .formatted(servers, timeout.toMillis(), JobSettings.BOOTSTRAP_SERVERS.key()),
                 cause);
