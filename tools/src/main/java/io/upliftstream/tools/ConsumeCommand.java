@@ -157,7 +157,7 @@ final class ConsumeCommand implements Callable<Integer> {
         if (format != Format.JSON) {
             Files.createDirectories(output);
         }
-        StatusLine status = new StatusLine(System.err, Boolean.getBoolean("uplift.terminal"));
+        StatusLine status = new StatusLine(System.err, StatusLine.columns());
         try (FrameImages images = new FrameImages(settings)) {
             List<Label> labels = labels(settings);
             Legend.write(output, labels);

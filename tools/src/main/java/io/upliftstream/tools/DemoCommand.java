@@ -5,6 +5,7 @@ import io.upliftstream.tools.demo.Demo;
 import io.upliftstream.tools.demo.DemoOptions;
 import io.upliftstream.tools.demo.Progress;
 import io.upliftstream.tools.demo.Summary;
+import io.upliftstream.tools.stream.StatusLine;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -122,7 +123,7 @@ final class DemoCommand implements Callable<Integer> {
                 seed,
                 set,
                 !noBrowser);
-        Progress progress = new Progress(System.out, Boolean.getBoolean("uplift.terminal"));
+        Progress progress = new Progress(System.out, StatusLine.columns());
         Summary summary = Demo.run(options, progress);
         progress.say(describe(summary));
         summary.irregularities().forEach(progress::say);

@@ -167,7 +167,7 @@ final class PublishCommand implements Callable<Integer> {
 
     private void publish(JobSettings settings, List<Camera> cameras, Schedule schedule, int maxRecordBytes)
             throws IOException {
-        StatusLine status = new StatusLine(System.out, Boolean.getBoolean("uplift.terminal"));
+        StatusLine status = new StatusLine(System.out, StatusLine.columns());
         status.say("Publishing %s to topic %s on %s (Ctrl-C ends)"
                 .formatted(
                         cameras.stream().map(Camera::id).collect(Collectors.joining(", ")),

@@ -69,7 +69,7 @@ final class RunCommand implements Callable<Integer> {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             EmbeddedFlink.Job job = flink.submit(env);
-            StatusLine status = new StatusLine(System.out, Boolean.getBoolean("uplift.terminal"));
+            StatusLine status = new StatusLine(System.out, StatusLine.columns());
             status.say("The job runs from topic %s on %s; Flink's page: %s; Ctrl-C stops it."
                     .formatted(
                             settings.get(JobSettings.INPUT_TOPIC),

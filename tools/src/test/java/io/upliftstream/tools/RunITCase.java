@@ -28,13 +28,13 @@ class RunITCase {
 
     @BeforeEach
     void watch() {
-        System.setProperty("uplift.terminal", "true");
+        System.setProperty("uplift.columns", "200");
         System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
     }
 
     @AfterEach
     void stopWatching() {
-        System.clearProperty("uplift.terminal");
+        System.clearProperty("uplift.columns");
         System.setOut(console);
     }
 

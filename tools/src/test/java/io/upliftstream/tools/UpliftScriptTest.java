@@ -78,7 +78,9 @@ class UpliftScriptTest {
             assertThat(each.waitFor()).isZero();
         }
         assertThat(home.resolve("builds")).hasContent("built");
-        assertThat(printed("first")).contains("io.upliftstream.tools.Uplift demo");
+        assertThat(printed("first"))
+                .contains("io.upliftstream.tools.Uplift demo")
+                .contains("-Duplift.columns=0 ");
         assertThat(printed("second")).contains("io.upliftstream.tools.Uplift demo");
     }
 

@@ -24,6 +24,7 @@ import io.upliftstream.tools.stream.CameraPublisher;
 import io.upliftstream.tools.stream.FrameImages;
 import io.upliftstream.tools.stream.RecordReader;
 import io.upliftstream.tools.stream.Schedule;
+import io.upliftstream.tools.stream.StatusLine;
 import io.upliftstream.tools.view.ViewServer;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -118,7 +119,7 @@ public final class Demo {
             DenseVisionJob.definePipeline(env, settings);
             if (view != null) {
                 progress.say("Watch it, while it runs, at " + view.page());
-                if (Boolean.getBoolean("uplift.terminal")) {
+                if (StatusLine.columns() > 0) {
                     view.openBrowser();
                 }
             }

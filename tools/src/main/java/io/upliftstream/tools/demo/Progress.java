@@ -12,9 +12,9 @@ public final class Progress {
     private final StatusLine status;
     private final Rate rate = new Rate();
 
-    /** @param terminal whether out is one that people watch */
-    public Progress(PrintStream out, boolean terminal) {
-        status = new StatusLine(out, terminal);
+    /** @param columns of the terminal that out is; 0 if it is none */
+    public Progress(PrintStream out, int columns) {
+        status = new StatusLine(out, columns);
     }
 
     /** A line of its own, such as a stage that begins. */

@@ -9,14 +9,19 @@ public final class StatusLine {
     private static final long PLAIN_NANOS = 10_000_000_000L;
 
     private final PrintStream out;
-    private final boolean terminal;
+    private final int columns;
     private long lastShown = System.nanoTime();
     private int shownLength;
 
-    /** @param terminal whether out is one that people watch */
-    public StatusLine(PrintStream out, boolean terminal) {
+    /** @param columns of the terminal that out is; 0 if it is none */
+    public StatusLine(PrintStream out, int columns) {
         this.out = out;
-        this.terminal = terminal;
+        this.columns = columns;
+    }
+
+    /** Columns of the terminal that this process was started from; 0 if there is none. */
+    public static int columns() {
+        return Integer.getInteger("uplift.columns", 0);
     }
 
     /** A line of its own, such as a stage that begins. */
@@ -32,12 +37,15 @@ public final class StatusLine {
     /** Shows how things go, if it is time. */
     public void update(Supplier<String> status) {
         long now = System.nanoTime();
-        if (now - lastShown < (terminal ? TERMINAL_NANOS : PLAIN_NANOS)) {
+        if (now - lastShown < (columns > 0 ? TERMINAL_NANOS : PLAIN_NANOS)) {
             return;
         }
         lastShown = now;
         String line = status.get();
-        if (terminal) {
+        if (columns > 0) {
+            if (line.length() >= columns) { // a line that wraps cannot be rewritten
+                line = line.substring(0, Math.max(0, columns - 2)) + "…";
+            }
             out.print("\r" + line + " ".repeat(Math.max(0, shownLength - line.length())));
             shownLength = line.length();
         } else {

@@ -130,7 +130,7 @@ class DemoITCase {
     }
 
     private static Progress quiet() {
-        return new Progress(new PrintStream(OutputStream.nullOutputStream(), false, StandardCharsets.UTF_8), false);
+        return new Progress(new PrintStream(OutputStream.nullOutputStream(), false, StandardCharsets.UTF_8), 0);
     }
 
     private static List<String> names(Path directory) throws Exception {
