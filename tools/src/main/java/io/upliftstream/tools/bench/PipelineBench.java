@@ -31,6 +31,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Consumer;
+import org.apache.flink.configuration.Configuration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.OffsetSpec;
@@ -91,7 +92,7 @@ public final class PipelineBench {
     public static PipelineReport run(Options options, Consumer<String> say) throws Exception {
         try (EmbeddedKafka kafka = EmbeddedKafka.start();
                 Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()));
-                EmbeddedFlink flink = new EmbeddedFlink(new org.apache.flink.configuration.Configuration(), 1)) {
+                EmbeddedFlink flink = new EmbeddedFlink(new Configuration(), 1)) {
             return new PipelineBench(options, kafka, admin, flink).measure(say);
         }
     }
@@ -130,13 +131,15 @@ public final class PipelineBench {
         try (OpenLoop cameras = cameras(full)) {
             cameras.publish(Double.POSITIVE_INFINITY, all);
         }
-        loop(options.frames());
+        MaskEncoding masks = MaskEncoding.valueOf(
+                settings(full, full).get(JobSettings.MASK_FORMAT).name());
+        loop(masks);
         List<Round> streams = new ArrayList<>();
         List<Round> loops = new ArrayList<>();
         List<Double> added = new ArrayList<>();
         for (int i = 0; i < options.rounds(); i++) {
             Round stream = stream(full, all);
-            Round loop = loop(options.frames());
+            Round loop = loop(masks);
             streams.add(stream);
             loops.add(loop);
             added.add(stream.cpuMillis() - loop.cpuMillis());
@@ -176,8 +179,8 @@ public final class PipelineBench {
         return new OpenLoop(kafka.bootstrapServers(), topics, List.of("camera"), images, new Account(Set.of()));
     }
 
-    /** A job from one run's input topic to topics of its own. */
-    private EmbeddedFlink.Job submit(FrameTopics input, FrameTopics output) throws IOException {
+    /** Of a job from one run's input topic to topics of its own. */
+    private JobSettings settings(FrameTopics input, FrameTopics output) {
         List<String> assignments = new ArrayList<>();
         assignments.add(JobSettings.MODEL_BUNDLE.key() + "=" + options.bundle().toAbsolutePath());
         assignments.add(JobSettings.BOOTSTRAP_SERVERS.key() + "=" + kafka.bootstrapServers());
@@ -185,7 +188,10 @@ public final class PipelineBench {
         assignments.addAll(output.assignments());
         assignments.add(JobSettings.INPUT_TOPIC.key() + "=" + input.input());
         assignments.addAll(options.set());
-        JobSettings settings = JobSettings.load(null, Map.of(), assignments);
+        return JobSettings.load(null, Map.of(), assignments);
+    }
+
+    private EmbeddedFlink.Job submit(JobSettings settings) throws IOException {
         StreamExecutionEnvironment env = flink.environment();
         DenseVisionJob.definePipeline(
                 env,
@@ -206,7 +212,7 @@ public final class PipelineBench {
     /** The job over the full topic: the first third of the frames warms it up. */
     private Round stream(FrameTopics full, int all) throws IOException, InterruptedException {
         FrameTopics output = outputs();
-        EmbeddedFlink.Job job = submit(full, output);
+        EmbeddedFlink.Job job = submit(settings(full, output));
         try {
             long first = await(job, output, all - options.frames());
             long start = System.nanoTime();
@@ -247,13 +253,14 @@ public final class PipelineBench {
     }
 
     /** What a program without Kafka and Flink would do, on one thread. */
-    private Round loop(int frames) throws Exception {
+    private Round loop(MaskEncoding masks) throws Exception {
+        int frames = options.frames();
         long start = System.nanoTime();
         long cpu = cpuNanos();
         long bytes = 0;
         for (int i = 0; i < frames; i++) {
             DenseResult result = IdleEngine.decode(images.get(i % images.size()), System.nanoTime());
-            bytes += encode(result, i).length;
+            bytes += encode(result, masks, i).length;
         }
         if (bytes == 0) {
             throw new IllegalStateException("no records");
@@ -261,7 +268,7 @@ public final class PipelineBench {
         return new Round(frames / ((System.nanoTime() - start) / 1e9), (cpuNanos() - cpu) / 1e6 / frames);
     }
 
-    private static byte[] encode(DenseResult result, int sequence) {
+    private static byte[] encode(DenseResult result, MaskEncoding masks, int sequence) {
         byte[] labels = new byte[IdleEngine.SIDE * IdleEngine.SIDE];
         result.output().heads().get(0).data().get(0, labels);
         return SingleObject.encode(SegmentationRecord.newBuilder()
@@ -278,14 +285,14 @@ public final class PipelineBench {
                 .setName("segmentation")
                 .setClasses(19)
                 .setClassNames(List.of())
-                .setMask(MaskCodec.encode(MaskEncoding.RLE, labels, IdleEngine.SIDE, IdleEngine.SIDE))
+                .setMask(MaskCodec.encode(masks, labels, IdleEngine.SIDE, IdleEngine.SIDE))
                 .build());
     }
 
     /** Milliseconds of every frame from due to the broker's append, less model and queue. */
     private double[] halfLoad(double framesPerSecond) throws IOException, InterruptedException {
         FrameTopics topics = outputs();
-        EmbeddedFlink.Job job = submit(topics, topics);
+        EmbeddedFlink.Job job = submit(settings(topics, topics));
         try {
             job.awaitRunning();
             int warm = (int) Math.ceil(framesPerSecond * options.seconds() / 4);
