@@ -646,6 +646,11 @@ public final class JobSettings implements Serializable {
 
     private void check() {
         OPTIONS.forEach(this::find);
+        if (find(MODEL_BUNDLE).isEmpty()) {
+            throw new StartupException(
+                    StartupException.CONFIGURATION,
+                    MODEL_BUNDLE.key() + " is not set (expected: a bundle's directory, such as model/bundles/street)");
+        }
         bundle();
         model();
         for (ConfigOption<String> name : List.of(

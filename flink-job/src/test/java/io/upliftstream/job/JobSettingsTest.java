@@ -214,7 +214,8 @@ class JobSettingsTest {
     @Test
     void refusesToRunWithoutABundle() {
         assertThatThrownBy(() -> JobSettings.of(Map.of()))
-                .hasMessage("uplift.model.bundle is not set (expected: a value, it has no default)");
+                .hasMessage(
+                        "uplift.model.bundle is not set (expected: a bundle's directory, such as model/bundles/street)");
     }
 
     @Test
