@@ -322,7 +322,8 @@ def test_command(model, tmp_path):
     command = [sys.executable, "-m", "uplift_toolkit", "export", "--config", str(write(tmp_path))]
     command += ["--weights", str(tmp_path), "--output", str(tmp_path / "out"), "--golden", *golden]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    steps = done.stderr.splitlines()
+    first, *steps = done.stderr.splitlines()
+    assert first == "loading the weights …"
     assert [step for step in steps if not re.fullmatch(r".* … \d+\.\d s", step)] == []
     said = [step.partition(" …")[0] for step in steps]
     for variant in VARIANTS:

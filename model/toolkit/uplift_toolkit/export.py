@@ -273,8 +273,8 @@ def run(arguments: argparse.Namespace) -> int:
             model = DenseModel(config).eval()
         note = "The weights are random: this bundle shows nothing but how a bundle is made."
     else:
-        with step("loading the weights"):
-            model = DenseModel.load(config, arguments.weights)
+        print("loading the weights …", file=sys.stderr, flush=True)  # downloads have lines of their own
+        model = DenseModel.load(config, arguments.weights)
         note = ""
     if arguments.note is not None:
         note = arguments.note.read_text()
