@@ -20,9 +20,19 @@ def test_contenders_agree_and_the_first_is_the_measure(tmp_path, capsys):
     assert "| this project's graph, fp32 |" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("contender", ["authors", "nobody"])
-def test_says_what_is_missing(contender, capsys):
-    assert main(["bench", contender]) == 2
+def test_upsampler_alone_states_no_share_of_the_peak(tmp_path):
+    report = tmp_path / "bench.json"
+    arguments = ["--size", "56x56", "--rounds", "1", "--frames", "1", "--warmup", "1", "--json", str(report)]
+    for options in ([], ["--upsampler"]):
+        assert main(["bench", "fp32", *arguments, *options]) == 0
+        row = json.loads(report.read_text())["contenders"]["fp32"]
+        assert ("shareOfPeak" in row) == (not options)  # whose work includes the backbone's
+        assert row["secondsPerFrame"] > 0
+
+
+@pytest.mark.parametrize("arguments", [["authors"], ["nobody"], ["readable", "--upsampler"]])
+def test_says_what_is_missing(arguments, capsys):
+    assert main(["bench", *arguments]) == 2
     assert "expected" in capsys.readouterr().err
 
 

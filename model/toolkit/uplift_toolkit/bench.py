@@ -7,6 +7,7 @@ that ratios hold whatever else the machine does.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -84,6 +85,8 @@ def contender(name: str, settings: dict[str, Any]) -> Callable[[Tensor], Tensor]
         with torch.no_grad():
             features = backbone(frames)
         traced_backbone, traced_upsampler = trace(backbone, frames), trace(upsampler, frames, features)
+        if settings["upsampler"]:
+            return lambda rgb: traced_upsampler(rgb, features)[0]
         return lambda rgb: traced_upsampler(rgb, traced_backbone(rgb))[0]
     dtype = torch.bfloat16 if name == "authors-fast-bf16" else torch.float32
     normalise = Normalise(dtype).to(device)
@@ -152,6 +155,8 @@ def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
             for _ in range(settings["warmup"]):
                 result = run(rgb)
             connection.send(result[0].float().cpu().numpy())
+            with contextlib.suppress(OSError):  # memory of serving, not of tracing; Linux alone can reset it
+                Path("/proc/self/clear_refs").write_text("5")
             for command, argument in iter(connection.recv, None):
                 if command == "frames":
                     connection.send([_time(lambda: run(rgb), settings["device"]) for _ in range(argument)])
@@ -223,6 +228,9 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="turns each has; default: 3")
     parser.add_argument("--frames", type=int, default=3, metavar="N", help="calls per turn; default: 3")
     parser.add_argument("--warmup", type=int, default=3, metavar="N", help="calls before the first turn")
+    parser.add_argument(
+        "--upsampler", action="store_true", help="UPLiFT and head alone, of this project's graphs"
+    )
     parser.add_argument("--profile", action="store_true", help="show where the first contender's time goes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     parser.set_defaults(run=run)
@@ -232,6 +240,8 @@ def run(arguments: argparse.Namespace) -> int:
     unknown = [name for name in arguments.contenders if name not in CONTENDERS]
     if unknown:
         raise ValueError(f"contender {unknown[0]!r} (expected one of {list(CONTENDERS)})")
+    if arguments.upsampler and any(name not in PRECISIONS for name in arguments.contenders):
+        raise ValueError(f"--upsampler with {arguments.contenders} (expected: some of {list(PRECISIONS)})")
     if arguments.authors is None and any(name.startswith("authors") for name in arguments.contenders):
         raise ValueError("--authors is missing (expected: a clone of https://github.com/mwalmer-umd/UPLiFT)")
     width, height = arguments.size
@@ -240,7 +250,10 @@ def run(arguments: argparse.Namespace) -> int:
         "cpus": [int(cpu) for cpu in arguments.cpus.split(",")] if arguments.cpus else [],
         "width": width,
         "height": height,
-    } | {name: getattr(arguments, name) for name in ("task", "device", "threads", "batch", "warmup")}
+    } | {
+        name: getattr(arguments, name)
+        for name in ("task", "device", "threads", "batch", "warmup", "upsampler")
+    }
     context = multiprocessing.get_context("spawn")
     rows: dict[str, dict[str, Any]] = {}
     connections: dict[str, Connection] = {}
@@ -273,7 +286,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name, connection in connections.items():
         seconds = statistics.median(times[name]) / arguments.batch
         rows[name] |= {"secondsPerFrame": seconds, "memoryGB": _ask(connection, "memory", None)}
-        if name in PRECISIONS:
+        if name in PRECISIONS and not arguments.upsampler:
             rows[name]["matrixProductFlops"] = _ask(connection, "peak", name)
             rows[name]["shareOfPeak"] = gflop * 1e9 / seconds / rows[name]["matrixProductFlops"]
     if arguments.profile and connections:

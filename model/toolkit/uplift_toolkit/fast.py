@@ -396,20 +396,22 @@ class FastUplift(nn.Module):
         for step in range(1, self.steps + 1):
             low = (self.grid[0] << (step - 1), self.grid[1] << (step - 1))
             high = (2 * low[0], 2 * low[1])
+            values = x
+            if step == self.steps and self.pooled_heads:  # here: features need not outlast the block below
+                values = torch.cat([self.heads[i](x.float()) for i in self.pooled_heads], dim=1)
             guide = self.up(self.block_0(x, resize(maps[-1], low, self.merge_mode)))
             logits = self.logits(guide, resize(maps[-2], high, self.merge_mode))
             pool = self.pools[step - 1]
             if step == self.steps and self.pooled_heads:
-                values = torch.cat([self.heads[i](x.float()) for i in self.pooled_heads], dim=1)
                 pooled = functools.cache(pool(logits, values))  # once, for all heads
                 end = 0
                 for i in self.pooled_heads:
                     start, end = end, end + self.heads[i].out_channels
                     outputs[i] = functools.partial(_channels, pooled, start, end)
             elif step == self.steps and self.pooled_features:
-                outputs[self.pooled_features[0]] = pool(logits, x)
+                outputs[self.pooled_features[0]] = pool(logits, values)
             else:
-                x = pool(logits, x)(0, high[0]).permute(0, 3, 1, 2)
+                x = pool(logits, values)(0, high[0]).permute(0, 3, 1, 2)
                 if self.refiner is not None:
                     encoded = resize(maps[self.refiner_map], high, self.refiner_merge)
                     x = self.refiner_output(self.refiner(x, encoded))

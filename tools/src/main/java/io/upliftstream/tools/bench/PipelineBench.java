@@ -56,7 +56,7 @@ public final class PipelineBench {
      * @param width of a frame in pixels
      * @param height of a frame in pixels
      * @param kilobytes of a frame
-     * @param seconds of half load
+     * @param seconds of half load, after as many that warm it up
      * @param bundle that the settings name; it is not run
      * @param set options of the job, {@code key=value}
      */
@@ -295,7 +295,8 @@ public final class PipelineBench {
         EmbeddedFlink.Job job = submit(settings(topics, topics));
         try {
             job.awaitRunning();
-            int warm = (int) Math.ceil(framesPerSecond * options.seconds() / 4);
+            // A new job: what it calls is compiled for the first ten seconds or so.
+            int warm = (int) Math.ceil(framesPerSecond * options.seconds());
             int frames = (int) Math.ceil(framesPerSecond * options.seconds());
             try (OpenLoop cameras = cameras(topics)) {
                 cameras.publish(framesPerSecond, warm + frames);
