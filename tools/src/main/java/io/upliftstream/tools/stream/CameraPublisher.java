@@ -222,6 +222,8 @@ public final class CameraPublisher implements AutoCloseable {
      * @throws IOException if one could not go on
      */
     public boolean finished() throws IOException {
+        // Asked first: a camera that fails in between is seen by the next call, not taken for one that is done.
+        boolean finished = runs.stream().allMatch(run -> run.end.isDone());
         for (Run run : runs) {
             if (run.end.isCompletedExceptionally()) {
                 try {
@@ -232,7 +234,7 @@ public final class CameraPublisher implements AutoCloseable {
                 }
             }
         }
-        return runs.stream().allMatch(run -> run.end.isDone());
+        return finished;
     }
 
     /** Stops publishing; frames on their way still arrive. */

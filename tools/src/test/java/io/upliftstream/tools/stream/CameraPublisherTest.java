@@ -9,11 +9,11 @@ import io.upliftstream.tools.stream.CameraPublisher.Spread;
 import java.io.IOException;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Timeout;
 
 class CameraPublisherTest {
-    @Test
+    @RepeatedTest(10) // it must not be missed between two looks
     @Timeout(60)
     void aCameraWhoseLibraryDoesNotLoadEndsThePublisher() throws Exception {
         Camera camera = new Camera() {
