@@ -1,12 +1,14 @@
 """What the bench compares does the same work; the patch embedding's product is its convolution."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from uplift_toolkit.__main__ import main
+from uplift_toolkit.bench import ALLOCATOR
 from uplift_toolkit.graph import PatchProjection
 
 
@@ -28,6 +30,12 @@ def test_upsampler_alone_states_no_share_of_the_peak(tmp_path):
         row = json.loads(report.read_text())["contenders"]["fp32"]
         assert ("shareOfPeak" in row) == (not options)  # whose work includes the backbone's
         assert row["secondsPerFrame"] > 0
+
+
+def test_memory_is_allocated_as_by_the_command_line():
+    launcher = Path(__file__).parents[3] / "uplift"
+    settings = " ".join(f"{name}={value}" for name, value in ALLOCATOR.items())
+    assert f"export {settings}\n" in launcher.read_text()
 
 
 @pytest.mark.parametrize("arguments", [["authors"], ["nobody"], ["readable", "--upsampler"]])

@@ -15,7 +15,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -30,6 +30,9 @@ from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
 from uplift_toolkit.uplift import uplift_config
 from uplift_toolkit.vit import MODELS
+
+ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+"""What `./uplift` sets: glibc keeps the memory of one frame for the next."""
 
 GFLOP_448 = 384  # of the plain algorithm for a frame of 448x448: DINOv2-S/14, UPLiFT x4, a head
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -231,6 +234,11 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--upsampler", action="store_true", help="UPLiFT and head alone, of this project's graphs"
     )
+    parser.add_argument(
+        "--same-allocator",
+        action="store_true",
+        help="the authors' code, too, with the settings of ./uplift for glibc's malloc",
+    )
     parser.add_argument("--profile", action="store_true", help="show where the first contender's time goes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     parser.set_defaults(run=run)
@@ -252,7 +260,7 @@ def run(arguments: argparse.Namespace) -> int:
         "height": height,
     } | {
         name: getattr(arguments, name)
-        for name in ("task", "device", "threads", "batch", "warmup", "upsampler")
+        for name in ("task", "device", "threads", "batch", "warmup", "upsampler", "same_allocator")
     }
     context = multiprocessing.get_context("spawn")
     rows: dict[str, dict[str, Any]] = {}
@@ -260,7 +268,9 @@ def run(arguments: argparse.Namespace) -> int:
     reference = None
     for name in arguments.contenders:
         connections[name], theirs = context.Pipe()
-        context.Process(target=work, args=(theirs, name, settings), daemon=True).start()
+        own = name in PRECISIONS or name == "readable" or arguments.same_allocator
+        with _environment(ALLOCATOR if own else {}):
+            context.Process(target=work, args=(theirs, name, settings), daemon=True).start()
         first = connections[name].recv()
         rows[name] = {}
         if isinstance(first, str):
@@ -315,6 +325,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         arguments.json.write_text(json.dumps({"settings": settings, "contenders": rows}, indent=1) + "\n")
     return 0
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Environment variables of processes started inside; what is set already stays."""
+    before = dict(os.environ)
+    os.environ |= variables | before
+    try:
+        yield
+    finally:
+        for name in variables.keys() - before.keys():
+            del os.environ[name]
 
 
 def _ask(connection: Connection, command: str, argument: Any) -> Any:

@@ -200,7 +200,7 @@ class Up(nn.Module):
         self.up = nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.up(x) + double_size(x) if self.residual else self.up(x)
+        return self.up(x).add_(double_size(x)) if self.residual else self.up(x)
 
 
 class Encoder(nn.Module):
