@@ -305,8 +305,9 @@ final class BenchCommand {
             @Option(
                             names = "--seconds",
                             paramLabel = "S",
-                            defaultValue = "20",
-                            description = "How long half the load is sent; default: ${DEFAULT-VALUE}.")
+                            defaultValue = "60",
+                            description = "How long half the load is sent and measured, after as long to warm up;"
+                                    + " default: ${DEFAULT-VALUE}.")
                     double seconds,
             @Option(
                             names = "--set",

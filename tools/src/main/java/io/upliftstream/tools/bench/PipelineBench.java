@@ -295,7 +295,7 @@ public final class PipelineBench {
         EmbeddedFlink.Job job = submit(settings(topics, topics));
         try {
             job.awaitRunning();
-            // A new job: what it calls is compiled for the first ten seconds or so.
+            // A new job: what it calls is compiled for most of the first minute.
             int warm = (int) Math.ceil(framesPerSecond * options.seconds());
             int frames = (int) Math.ceil(framesPerSecond * options.seconds());
             try (OpenLoop cameras = cameras(topics)) {
