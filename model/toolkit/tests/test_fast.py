@@ -4,9 +4,12 @@ import pytest
 import torch
 import yaml
 from conftest import PARITY, randomise
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from uplift_toolkit.bench import model
 from uplift_toolkit.fast import BandedResize, FastUplift, GatheredPool, Readout
+from uplift_toolkit.graph import UpsamplerGraph
 from uplift_toolkit.parity import FAST_BAR, compare
 from uplift_toolkit.uplift import NEIGHBOURHOODS, Uplift, resize, uplift_config
 
@@ -150,6 +153,16 @@ def test_neighbourhood_is_never_materialised():
     with LargestTensor() as largest:
         (output,) = graph(image, features)
     assert largest.numel == output.numel()  # the plain form: 17 times that
+
+
+@torch.inference_mode()
+def test_all_features_are_neither_multiplied_nor_ever_whole_at_the_finer_grid():
+    graph = UpsamplerGraph(model(56, 56, "features"), torch.float32).eval()
+    assert isinstance(graph.upsampler.heads[0], nn.Identity)  # the head's matrix is
+    frames = torch.randint(0, 256, (1, 56, 56, 3), dtype=torch.uint8)
+    with LargestTensor() as largest:
+        (output,) = graph(frames, torch.randn(1, 384, 4, 4))
+    assert largest.numel == output.numel()  # the last step's map has 64x64 pixels, this one 56x56
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 package io.upliftstream.model;
 
+import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 
@@ -26,11 +27,16 @@ public record GoldenReport(
     @Override
     public String toString() {
         String labels = labelAgreement.entrySet().stream()
-                .map(e -> "%s labels agree %.5f (expected: >= %s)"
-                        .formatted(e.getKey(), e.getValue(), tolerance.labelAgreement()))
+                .map(e -> String.format(
+                        Locale.ROOT,
+                        "%s labels agree %.5f (expected: >= %s)",
+                        e.getKey(),
+                        e.getValue(),
+                        tolerance.labelAgreement()))
                 .collect(Collectors.joining(", "));
         String cosines = cosine.entrySet().stream()
-                .map(e -> "%s cosine %.5f (expected: >= %s)".formatted(e.getKey(), e.getValue(), tolerance.cosine()))
+                .map(e -> String.format(
+                        Locale.ROOT, "%s cosine %.5f (expected: >= %s)", e.getKey(), e.getValue(), tolerance.cosine()))
                 .collect(Collectors.joining(", "));
         return variant + ": " + labels + (labels.isEmpty() || cosines.isEmpty() ? "" : ", ") + cosines;
     }

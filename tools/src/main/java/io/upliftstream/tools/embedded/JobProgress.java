@@ -82,7 +82,7 @@ public final class JobProgress {
                     value(metrics, AGE + "p95", "max") / 1e6);
         }
         if (metrics.containsKey(BACKLOG)) {
-            line += " | backlog %.0f".formatted(value(metrics, BACKLOG, "sum"));
+            line += " | backlog " + Math.round(value(metrics, BACKLOG, "sum"));
         }
         return restarts == 0 ? line : line + " | started again: " + restarts;
     }
