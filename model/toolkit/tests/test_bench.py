@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from uplift_toolkit import quantise
 from uplift_toolkit.__main__ import main
 from uplift_toolkit.bench import ALLOCATOR
 from uplift_toolkit.graph import PatchProjection
@@ -14,10 +15,13 @@ from uplift_toolkit.graph import PatchProjection
 
 def test_contenders_agree_and_the_first_is_the_measure(tmp_path, capsys):
     report = tmp_path / "bench.json"
-    arguments = ["bench", "fp32", "readable", "--size", "56x56", "--rounds", "1", "--frames", "1"]
+    arguments = ["bench", "fp32", "readable", "int8", "--size", "56x56", "--rounds", "1", "--frames", "1"]
     assert main([*arguments, "--warmup", "1", "--threads", "1", "--json", str(report)]) == 0
     rows = json.loads(report.read_text())["contenders"]
     assert rows["readable"]["agreement"] > 0.999  # of the labels
+    if quantise.available():
+        assert rows["int8"]["agreement"] > 0.99
+        assert "matrixProductFlops" not in rows["int8"]  # the product's precision is another
     assert rows["fp32"]["secondsPerFrame"] > 0 < rows["fp32"]["matrixProductFlops"]
     assert "| this project's graph, fp32 |" in capsys.readouterr().out
 

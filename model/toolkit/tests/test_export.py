@@ -14,9 +14,10 @@ from conftest import randomise
 from PIL import Image
 from test_model import save_weights, write
 
+from uplift_toolkit import quantise
 from uplift_toolkit.__main__ import main
 from uplift_toolkit.bundle import TOLERANCE, VARIANTS, Bundle, BundleError, cosine
-from uplift_toolkit.export import export_bundle, export_variant, trace
+from uplift_toolkit.export import calibration_images, export_bundle, export_variant, trace
 from uplift_toolkit.graph import MEAN, STD, Normalise
 from uplift_toolkit.model import DenseModel, ModelConfig
 
@@ -30,6 +31,24 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundle(model, tmp_path_factory):
     return export_bundle(model, tmp_path_factory.mktemp("bundle") / "small", note="Made by a test.")
+
+
+needs_int8 = pytest.mark.skipif(not quantise.available(), reason="this PyTorch does not convolve integers")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("photos")
+    for i, frame in enumerate(frames(70, seed=3)):
+        Image.fromarray(frame).save(directory / f"{i:02}.png")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def all_variants(model, photos, tmp_path_factory):
+    """A bundle with cpu-int8 where that can be made."""
+    images = calibration_images(photos) if quantise.available() else []
+    return export_bundle(model, tmp_path_factory.mktemp("bundle") / "all", calibration=images)
 
 
 def frames(count, seed=1):
@@ -108,6 +127,7 @@ def test_manifest(bundle):
                 "fp32": {"labelAgreement": 0.999, "cosine": 0.999},
                 "bf16": {"labelAgreement": 0.99, "cosine": 0.999},
                 "fp16": {"labelAgreement": 0.99, "cosine": 0.999},
+                "int8": {"labelAgreement": 0.99, "cosine": 0.999},
             },
         },
     }
@@ -146,10 +166,13 @@ def test_fp32_gives_the_readable_models_numbers(bundle, model):
     assert (coarse == expected["coarse"].argmax(1).numpy()).all()
 
 
-@pytest.mark.parametrize("variant", ["cpu-fp32", "cpu-bf16", "cuda-fp16"])
+@pytest.mark.parametrize(
+    "variant", ["cpu-fp32", "cpu-bf16", "cuda-fp16", pytest.param("cpu-int8", marks=needs_int8)]
+)
 @torch.inference_mode()
-def test_any_batch_size(bundle, variant):
+def test_any_batch_size(all_variants, variant):
     """The fp16 graph is run on the CPU here: nothing in it says cuda."""
+    bundle = all_variants
     entry = next(v for v in bundle.manifest["variants"] if v["name"] == variant)
     backbone, upsampler = (
         torch.jit.load(str(bundle.directory / entry[p])) for p in ("backbone", "upsampler")
@@ -184,15 +207,15 @@ def device_constants(graph):
     return [line for line in str(graph).splitlines() if ": Device = prim::Constant" in line]
 
 
-def test_no_device_inside_the_graphs(bundle):
+def test_no_device_inside_the_graphs(all_variants):
     class Fixed(torch.nn.Module):
         def forward(self, x):
             return x + torch.zeros(x.shape[0])
 
     assert device_constants(trace(Fixed(), torch.ones(2)).inlined_graph), "the search below finds nothing"
-    for variant in bundle.manifest["variants"]:
+    for variant in all_variants.manifest["variants"]:
         for part in ("backbone", "upsampler"):
-            graph = torch.jit.load(str(bundle.directory / variant[part])).inlined_graph
+            graph = torch.jit.load(str(all_variants.directory / variant[part])).inlined_graph
             assert device_constants(graph) == [], (variant["name"], part)
 
 
@@ -201,6 +224,43 @@ def test_golden_case(bundle, variant):
     report = bundle.verify(variant)
     assert set(report) == {"classes", "features", "depth", "coarse"}
     assert all(value >= 0.99 for value in report.values())
+
+
+@needs_int8
+def test_int8(all_variants):
+    """Integers in the upsampler alone, which is another computation, but as good a one."""
+    entry = all_variants.manifest["variants"][-1]
+    assert entry == {
+        "name": "cpu-int8",
+        "device": "cpu",
+        "precision": "int8",
+        "backbone": "cpu-fp32/backbone.pt",
+        "upsampler": "cpu-int8/upsampler.pt",
+    }
+    graph = str(torch.jit.load(str(all_variants.directory / entry["upsampler"])).inlined_graph)
+    assert graph.count("onednn::qconv2d_pointwise") > 10
+    outputs, exact = (all_variants.run(variant, frames(4)) for variant in ("cpu-int8", "cpu-fp32"))
+    assert (outputs[0] == exact[0]).mean() >= 0.99
+    assert cosine(outputs[2], exact[2]) > 0.999
+    assert not (outputs[2] == exact[2]).all()
+
+
+def test_images_of_a_calibration_are_from_all_over(photos, tmp_path):
+    names = [path.name for path in calibration_images(photos)]
+    assert len(names) == 24  # of 70: every third, to be at most 32
+    assert names[:3] == ["00.png", "03.png", "06.png"]
+    with pytest.raises(ValueError, match=r"no frames \(expected: "):
+        calibration_images(tmp_path)
+
+
+@needs_int8
+def test_int8_from_the_command_line(photos, tmp_path, capsys):
+    output = tmp_path / "bundle"
+    arguments = ["export", "--config", str(write(tmp_path)), "--random", "0", "--output", str(output)]
+    assert main([*arguments, "--int8", str(photos)]) == 0
+    said = capsys.readouterr()
+    assert "cpu-int8: ranges of 24 images" in said.err
+    assert "\n  cpu-int8   " in said.out
 
 
 def test_the_readable_graphs_as_a_bundle(bundle, model, tmp_path):

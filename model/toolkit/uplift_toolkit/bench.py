@@ -28,6 +28,7 @@ from uplift_toolkit.export import size, trace
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph
 from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
+from uplift_toolkit.quantise import quantise
 from uplift_toolkit.uplift import uplift_config
 from uplift_toolkit.vit import MODELS
 
@@ -36,10 +37,12 @@ ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRE
 
 GFLOP_448 = 384  # of the plain algorithm for a frame of 448x448: DINOv2-S/14, UPLiFT x4, a head
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+OWN = (*PRECISIONS, "int8")
 CONTENDERS = {
     "fp32": "this project's graph, fp32",
     "bf16": "this project's graph, bf16",
     "fp16": "this project's graph, fp16",
+    "int8": "this project's graph, upsampler's convolutions in int8",
     "readable": "this project's plain graph, fp32",
     "authors": "the authors' code as it comes, fp32",
     "authors-low": "the authors' low_mem=True, fp32",
@@ -79,14 +82,17 @@ def contender(name: str, settings: dict[str, Any]) -> Callable[[Tensor], Tensor]
     """Frames u8 [N,H,W,3] to labels u8 [N,H,W], or features fp16 [N,C,H,W]."""
     task, device = settings["task"], settings["device"]
     own = model(settings["width"], settings["height"], task)
-    if name in PRECISIONS:
+    if name in OWN:
+        dtype = PRECISIONS.get(name, torch.float32)
         frames = torch.randint(
             0, 256, (settings["batch"], settings["height"], settings["width"], 3), dtype=torch.uint8
         ).to(device)
-        backbone = BackboneGraph(own, PRECISIONS[name]).eval().to(device)
-        upsampler = UpsamplerGraph(own, PRECISIONS[name]).eval().to(device)
+        backbone = BackboneGraph(own, dtype).eval().to(device)
+        upsampler = UpsamplerGraph(own, dtype).eval().to(device)
         with torch.no_grad():
             features = backbone(frames)
+            if name == "int8":
+                quantise(upsampler.upsampler, lambda: upsampler(frames, features))
         traced_backbone, traced_upsampler = trace(backbone, frames), trace(upsampler, frames, features)
         if settings["upsampler"]:
             return lambda rgb: traced_upsampler(rgb, features)[0]
@@ -248,8 +254,8 @@ def run(arguments: argparse.Namespace) -> int:
     unknown = [name for name in arguments.contenders if name not in CONTENDERS]
     if unknown:
         raise ValueError(f"contender {unknown[0]!r} (expected one of {list(CONTENDERS)})")
-    if arguments.upsampler and any(name not in PRECISIONS for name in arguments.contenders):
-        raise ValueError(f"--upsampler with {arguments.contenders} (expected: some of {list(PRECISIONS)})")
+    if arguments.upsampler and any(name not in OWN for name in arguments.contenders):
+        raise ValueError(f"--upsampler with {arguments.contenders} (expected: some of {list(OWN)})")
     if arguments.authors is None and any(name.startswith("authors") for name in arguments.contenders):
         raise ValueError("--authors is missing (expected: a clone of https://github.com/mwalmer-umd/UPLiFT)")
     width, height = arguments.size
@@ -268,7 +274,7 @@ def run(arguments: argparse.Namespace) -> int:
     reference = None
     for name in arguments.contenders:
         connections[name], theirs = context.Pipe()
-        own = name in PRECISIONS or name == "readable" or arguments.same_allocator
+        own = name in OWN or name == "readable" or arguments.same_allocator
         with _environment(ALLOCATOR if own else {}):
             context.Process(target=work, args=(theirs, name, settings), daemon=True).start()
         first = connections[name].recv()

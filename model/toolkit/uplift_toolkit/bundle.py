@@ -22,6 +22,7 @@ TOLERANCE = {
     "fp32": {"labelAgreement": 0.999, "cosine": 0.999},
     "bf16": {"labelAgreement": 0.99, "cosine": 0.999},
     "fp16": {"labelAgreement": 0.99, "cosine": 0.999},
+    "int8": {"labelAgreement": 0.99, "cosine": 0.999},
 }
 
 
@@ -31,7 +32,7 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True)
 class Variant:
-    """TorchScript for one kind of device at one precision."""
+    """TorchScript for one kind of device at one precision. `int8` is that of the upsampler's convolutions."""
 
     device: str
     precision: str
@@ -42,14 +43,17 @@ class Variant:
 
     @property
     def dtype(self) -> torch.dtype:
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+        """That of the maps."""
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision, torch.float32)
 
     def manifest(self) -> dict[str, str]:
-        files = {part: f"{self.name}/{part}.pt" for part in ("backbone", "upsampler")}
+        backbone = f"{self.device}-fp32" if self.precision == "int8" else self.name
+        files = {"backbone": f"{backbone}/backbone.pt", "upsampler": f"{self.name}/upsampler.pt"}
         return {"name": self.name, "device": self.device, "precision": self.precision, **files}
 
 
 VARIANTS = (Variant("cpu", "fp32"), Variant("cpu", "bf16"), Variant("cuda", "fp16"))
+INT8 = Variant("cpu", "int8")
 
 
 def sha256(path: Path) -> str:

@@ -19,9 +19,22 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from uplift_toolkit.bundle import FORMAT, TOLERANCE, VARIANTS, Bundle, BundleError, Variant, write_manifest
+from uplift_toolkit.bundle import (
+    FORMAT,
+    INT8,
+    TOLERANCE,
+    VARIANTS,
+    Bundle,
+    BundleError,
+    Variant,
+    write_manifest,
+)
+from uplift_toolkit.data import sources
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
+from uplift_toolkit.quantise import quantise
+
+CALIBRATION = 32  # images; 12 gave the shipped model's labels as well
 
 
 @contextmanager
@@ -96,8 +109,15 @@ class ReadableUpsampler(nn.Module):
         return tuple(x for head in self.model.config.heads for x in finish(head, maps[head.name]))
 
 
-def export_variant(model: DenseModel, variant: Variant, directory: Path, readable: bool = False) -> None:
-    """Writes `<variant>/backbone.pt` and `<variant>/upsampler.pt`."""
+def export_variant(
+    model: DenseModel,
+    variant: Variant,
+    directory: Path,
+    readable: bool = False,
+    calibration: Sequence[Path] = (),
+) -> None:
+    """Writes `<variant>/backbone.pt` and `<variant>/upsampler.pt`; of int8 the latter alone, for maps of the
+    ranges that `calibration`'s images have."""
     model = copy.deepcopy(model).eval()
     size = model.config.input
     frames = torch.randint(0, 256, (2, size.height, size.width, 3), dtype=torch.uint8)
@@ -108,12 +128,23 @@ def export_variant(model: DenseModel, variant: Variant, directory: Path, readabl
     backbone, upsampler = backbone.eval(), upsampler.eval()
     with step(f"{variant.name}: running the backbone"), torch.no_grad():
         features = backbone(frames)
+    if variant.precision == "int8":
+
+        def calibrate() -> None:
+            for image in calibration:
+                frame = torch.from_numpy(golden_frames(size, [image]))
+                upsampler(frame, backbone(frame))
+
+        with step(f"{variant.name}: ranges of {len(calibration)} images"), torch.no_grad():
+            quantise(upsampler.upsampler, calibrate)
     (directory / variant.name).mkdir(parents=True, exist_ok=True)
     files = variant.manifest()
     for part, graph, inputs in (
         ("backbone", backbone, (frames,)),
         ("upsampler", upsampler, (frames, features)),
     ):
+        if not files[part].startswith(f"{variant.name}/"):
+            continue  # another variant's
         with step(f"{variant.name}: tracing the {part}"):
             traced = trace(graph, *inputs)
         with step(f"{variant.name}: writing {files[part]}"), quiet_tracing():
@@ -181,18 +212,23 @@ def card(config: ModelConfig, note: str) -> str:
 
 
 def export_bundle(
-    model: DenseModel, directory: Path, images: Sequence[Path] = (), note: str = "", readable: bool = False
+    model: DenseModel,
+    directory: Path,
+    images: Sequence[Path] = (),
+    note: str = "",
+    readable: bool = False,
+    calibration: Sequence[Path] = (),
 ) -> Bundle:
-    """Writes the whole bundle.
+    """Writes the whole bundle; with cpu-int8 if there are images for its calibration.
 
     A `readable` one says so in its name and has cpu-fp32 alone, of the graphs that are written to be read.
     """
     config = model.config
-    variants = VARIANTS
+    variants = (*VARIANTS, INT8) if calibration else VARIANTS
     if readable:
         config, variants = replace(config, name=f"{config.name}-readable"), VARIANTS[:1]
     for variant in variants:
-        export_variant(model, variant, directory, readable)
+        export_variant(model, variant, directory, readable, calibration)
     (directory / "labels.json").write_text(json.dumps(config.labels, indent=1) + "\n")
     golden = directory / "golden"
     shutil.rmtree(golden, ignore_errors=True)
@@ -210,6 +246,12 @@ def export_bundle(
         return Bundle.load(directory)
 
 
+def calibration_images(directory: Path) -> list[Path]:
+    """Images from all over a data set (its training part), or a directory; ValueError if it has none."""
+    found = [source.image for source in sources(directory, "train")]
+    return found[:: -(-len(found) // CALIBRATION)]
+
+
 def register(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "export",
@@ -219,7 +261,8 @@ def register(subparsers: argparse._SubParsersAction) -> None:
             "Makes a bundle directory: manifest.json, labels.json, README.md, golden/ and the TorchScript\n"
             "variants cpu-fp32, cpu-bf16 and cuda-fp16. Every variant that this machine can run is checked\n"
             "against the golden case before the command ends; a reduced precision that is not exact enough\n"
-            "is left out.\n\n"
+            "is left out. --int8 adds cpu-int8, whose upsampler convolves 8-bit integers: for CPUs without\n"
+            "bf16 instructions, where --precision int8 asks for it.\n\n"
             "DIR of --weights holds backbone.safetensors, upsampler.safetensors (the UPLiFT authors' names)\n"
             "and heads.safetensors (<head>.linear.weight [K,C,1,1], <head>.linear.bias [K]). What FILE\n"
             "names weights for (a file, an address or hub:OWNER/NAME/FILE) is taken from there; where that\n"
@@ -230,7 +273,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:
             "  python -m uplift_toolkit export --config configs/street.yaml --weights out/street \\\n"
             "      --output ../bundles/street --note card.md\n"
             "  python -m uplift_toolkit export --config configs/dinov2-s14-ade20k.yaml --size 798x448 \\\n"
-            "      --output ../bundles/dinov2-s14-ade20k\n"
+            "      --output ../bundles/dinov2-s14-ade20k --int8 frames\n"
             "  python -m uplift_toolkit export --config configs/street.yaml --random 0 --output /tmp/bundle"
         ),
     )
@@ -246,7 +289,14 @@ def register(subparsers: argparse._SubParsersAction) -> None:
         "--golden", type=Path, nargs="*", default=[], metavar="IMAGE", help="images of the golden case"
     )
     parser.add_argument("--note", type=Path, metavar="FILE", help="Markdown to close the bundle's card with")
-    parser.add_argument(
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument(
+        "--int8",
+        type=Path,
+        metavar="DIR",
+        help=f"also cpu-int8, with the ranges of {CALIBRATION} images of a data set or a directory",
+    )
+    others.add_argument(
         "--readable",
         action="store_true",
         help="the plain graphs of uplift.py, cpu-fp32 only: slow, to compare the fast ones with",
@@ -264,6 +314,7 @@ def size(text: str) -> tuple[int, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     config = ModelConfig.load(arguments.config)
+    calibration = [] if arguments.int8 is None else calibration_images(arguments.int8)
     if arguments.size is not None:
         width, height = arguments.size
         config = replace(config, input=replace(config.input, width=width, height=height))
@@ -278,9 +329,9 @@ def run(arguments: argparse.Namespace) -> int:
         note = ""
     if arguments.note is not None:
         note = arguments.note.read_text()
-    bundle = export_bundle(model, arguments.output, arguments.golden, note, arguments.readable)
+    bundle = export_bundle(model, arguments.output, arguments.golden, note, arguments.readable, calibration)
     checks = []
-    for variant in VARIANTS[:1] if arguments.readable else VARIANTS:
+    for variant in [Variant(entry["device"], entry["precision"]) for entry in bundle.manifest["variants"]]:
         if variant.device == "cuda" and not torch.cuda.is_available():
             checks.append(f"  {variant.name:10} not checked: no CUDA device here")
             continue

@@ -41,16 +41,10 @@ class Readout:
     bias: Tensor | None = None  # [K]
 
 
-class FastBlock(nn.Module):
-    """A ConvBlock over the concatenation of `inputs` maps of the given widths, which is never formed.
+class BlockConvs(nn.Module):
+    """The convolutions of a ConvBlock over the concatenation of maps, which is never formed."""
 
-    With `stride` only every stride-th pixel is computed. With `head` (a 1×1 convolution that follows the
-    block) the head's output is computed, and the block's own never is.
-    """
-
-    def __init__(
-        self, block: ConvBlock, widths: Sequence[int], stride: int = 1, head: nn.Conv2d | None = None
-    ) -> None:
+    def __init__(self, block: ConvBlock, widths: Sequence[int], stride: int) -> None:
         super().__init__()
         layers = list(block.conv)
         convs: list[nn.Conv2d] = []
@@ -67,13 +61,6 @@ class FastBlock(nn.Module):
         self.rest = nn.ModuleList(convs[1:])
         self.norms = nn.ModuleList(norms)
         self.last = layers[-1]
-        self.residual = block.residual
-        self.width = self.last.out_channels
-        self.stride = stride
-        self.skip: nn.Conv2d | None = None
-        if head is not None:
-            self.last, skip = _compose(head, self.last)
-            self.skip = skip if block.residual else None
 
     def forward(self, *inputs: Tensor) -> Tensor:
         x = self.first[0](inputs[0])
@@ -82,7 +69,31 @@ class FastBlock(nn.Module):
         x = self.norms[0](x).relu_()
         for conv, norm in zip(self.rest, self.norms[1:], strict=True):
             x = norm(conv(x)).relu_()
-        x = self.last(x)
+        return self.last(x)
+
+
+class FastBlock(nn.Module):
+    """A ConvBlock over the concatenation of `inputs` maps of the given widths.
+
+    With `stride` only every stride-th pixel is computed. With `head` (a 1×1 convolution that follows the
+    block) the head's output is computed, and the block's own never is.
+    """
+
+    def __init__(
+        self, block: ConvBlock, widths: Sequence[int], stride: int = 1, head: nn.Conv2d | None = None
+    ) -> None:
+        super().__init__()
+        self.convs: nn.Module = BlockConvs(block, widths, stride)
+        self.residual = block.residual
+        self.width = self.convs.last.out_channels
+        self.stride = stride
+        self.skip: nn.Conv2d | None = None
+        if head is not None:
+            self.convs.last, skip = _compose(head, self.convs.last)
+            self.skip = skip if block.residual else None
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x = self.convs(*inputs)
         if not self.residual:
             return x
         kept = inputs[0] if inputs[0].shape[1] >= self.width else torch.cat(inputs, dim=1)

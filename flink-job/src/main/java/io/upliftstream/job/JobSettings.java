@@ -291,7 +291,8 @@ public final class JobSettings implements Serializable {
     public static final ConfigOption<String> MODEL_PRECISION = option("model.precision")
             .stringType()
             .defaultValue(ModelOptions.AUTO.precision())
-            .withDescription("auto (the fastest that the device has instructions for), fp32, bf16 or fp16.");
+            .withDescription("auto (the fastest floating point that the device has instructions for), fp32, bf16, fp16"
+                    + " or int8 (of a bundle exported with --int8).");
 
     public static final ConfigOption<Integer> MODEL_THREADS = option("model.threads")
             .intType()

@@ -10,7 +10,7 @@ import java.util.List;
 
 /**
  * What matrix products reach in this process: the roof under which a model runs. One product of large square matrices
- * after the other, at the precision of a model and on its device, inside a small TorchScript graph.
+ * after the other, at the precision of a model (for int8: fp32) and on its device, inside a small TorchScript graph.
  */
 public final class MatrixPeak implements AutoCloseable {
     private static final int SIDE = 1024;
@@ -24,7 +24,7 @@ public final class MatrixPeak implements AutoCloseable {
 
     /** Of the device and the precision that a model has. */
     public MatrixPeak(DenseModel model) {
-        precision = PRECISIONS.indexOf(model.variant().precision());
+        precision = Math.max(0, PRECISIONS.indexOf(model.variant().precision()));
         graph = SmallGraph.load("matrix-peak", model.gpu() < 0 ? Device.cpu() : Device.gpu(model.gpu()));
     }
 

@@ -44,7 +44,10 @@ public final class ModelBundle {
     /** The UPLiFT upsampler: {@code steps} doublings, each attending over {@code neighbours} patches. */
     public record Upsampler(int steps, int neighbours) {}
 
-    /** TorchScript for one device ({@code cpu} or {@code cuda}) and precision ({@code fp32}, {@code bf16}, {@code fp16}). */
+    /**
+     * TorchScript for one device ({@code cpu} or {@code cuda}) and precision ({@code fp32}, {@code bf16}, {@code fp16}, or
+     * {@code int8}, which is that of the upsampler's convolutions).
+     */
     public record Variant(
             String name, String device, String precision, Path backbone, Path upsampler, Tolerance tolerance) {}
 
@@ -216,7 +219,7 @@ public final class ModelBundle {
         List<Variant> result = new ArrayList<>();
         Set<String> names = new HashSet<>();
         for (Field variant : root.list("variants")) {
-            String precision = variant.choice("precision", "fp32", "bf16", "fp16");
+            String precision = variant.choice("precision", "fp32", "bf16", "fp16", "int8");
             Field tolerance = root.object("golden").object("tolerance").object(precision);
             Variant spec = new Variant(
                     variant.text("name"),

@@ -5,8 +5,8 @@ package io.upliftstream.model;
  *
  * @param device {@code auto} (a GPU where there is one and the bundle has a variant for it, else the CPU), {@code cpu},
  *     {@code cuda} (the first GPU) or {@code cuda:n}
- * @param precision {@code auto} (the fastest that the device has instructions for), {@code fp32}, {@code bf16} or
- *     {@code fp16}
+ * @param precision {@code auto} (the fastest that the device has instructions for), {@code fp32}, {@code bf16},
+ *     {@code fp16} or {@code int8} (which {@code auto} never takes: its results differ more)
  * @param threads of one operator inside PyTorch, on a CPU; 0 chooses: all cores, less an eighth that is left for decoding.
  *     PyTorch takes this once per process: the first model decides.
  * @param maxBatch frames per call; 0 chooses: 1 on a CPU, where a batch only adds latency, else the bundle's maximum
@@ -19,8 +19,9 @@ public record ModelOptions(String device, String precision, int threads, int max
         if (!device.matches("auto|cpu|cuda(:\\d{1,3})?")) {
             throw new IllegalArgumentException("device: " + device + " (expected: auto, cpu, cuda or cuda:n)");
         }
-        if (!precision.matches("auto|fp32|bf16|fp16")) {
-            throw new IllegalArgumentException("precision: " + precision + " (expected: auto, fp32, bf16 or fp16)");
+        if (!precision.matches("auto|fp32|bf16|fp16|int8")) {
+            throw new IllegalArgumentException(
+                    "precision: " + precision + " (expected: auto, fp32, bf16, fp16 or int8)");
         }
         if (threads < 0) {
             throw new IllegalArgumentException("threads: " + threads + " (expected: >= 1, or 0 to choose)");

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -39,6 +40,13 @@ class DenseModelTest {
             assertThat(report.cosine().values()).allMatch(cosine -> cosine >= 0.999);
             assertThat(report.passed()).isTrue();
         }
+    }
+
+    /** Other builds of PyTorch may not have the operator. */
+    @Test
+    @EnabledOnOs(architectures = {"amd64", "x86_64"})
+    void agreesWithPythonInIntegers() throws Exception {
+        agreesWithPython("int8");
     }
 
     @Test
@@ -140,6 +148,7 @@ class DenseModelTest {
                 .isEqualTo("cpu-bf16");
         assertThat(place(bundle, "cpu", "fp32", 1, "amx_bf16").variant().name()).isEqualTo("cpu-fp32");
         assertThat(place(bundle, "cpu", "bf16", 0).variant().name()).isEqualTo("cpu-bf16");
+        assertThat(place(bundle, "cpu", "int8", 0).variant().name()).isEqualTo("cpu-int8");
         assertThat(place(bundle, "auto", "auto", 1)).extracting(Placement::gpu).isEqualTo(0);
         assertThat(place(bundle, "cuda:1", "auto", 2).variant().name()).isEqualTo("cuda-fp16");
         assertThat(place(bundle, "cuda:1", "auto", 2).gpu()).isEqualTo(1);
@@ -164,7 +173,7 @@ class DenseModelTest {
     void refusesOptionsThatMakeNoSense() {
         assertThatThrownBy(() -> new ModelOptions("gpu", "auto", 0))
                 .hasMessage("device: gpu (expected: auto, cpu, cuda or cuda:n)");
-        assertThatThrownBy(() -> new ModelOptions("cpu", "int8", 0)).hasMessageContaining("precision: int8");
+        assertThatThrownBy(() -> new ModelOptions("cpu", "int4", 0)).hasMessageContaining("precision: int4");
         assertThatThrownBy(() -> new ModelOptions("cpu", "auto", -1)).hasMessageContaining("threads: -1");
     }
 

@@ -3,6 +3,7 @@ package io.upliftstream.tools;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.model.ModelOptions;
 import io.upliftstream.model.ServiceOptions;
 import io.upliftstream.tools.bench.CodecBench;
 import io.upliftstream.tools.bench.CodecReport;
@@ -14,6 +15,7 @@ import io.upliftstream.tools.bench.PipelineBench;
 import io.upliftstream.tools.bench.PipelineReport;
 import io.upliftstream.tools.camera.JpegFormat;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -36,6 +38,7 @@ import picocli.CommandLine.Spec;
             "  uplift bench load --quick               the same in about two minutes, too short for good percentiles",
             "  uplift bench codecs --input street.mp4  JPEG, masks and features: time, size and what they lose",
             "  uplift bench model --against other/bundle   stages, memory, and which is faster",
+            "  uplift bench model --against model/bundles/street:int8   one bundle at two precisions",
             "  uplift bench pipeline                   what Kafka and Flink add to a plain loop",
             "  uplift bench load --modes live --loads 3 --seconds 1800   half an hour at three times the capacity",
         })
@@ -230,10 +233,11 @@ final class BenchCommand {
             @Mixin ModelOption model,
             @Option(
                             names = "--against",
-                            paramLabel = "DIR",
-                            description = "Another bundle to compare with; repeatable.")
+                            paramLabel = "DIR[:P]",
+                            description =
+                                    "Another bundle to compare with, or the same at another precision; repeatable.")
                     @Nullable
-                    List<Path> against,
+                    List<String> against,
             @Option(
                             names = "--batch",
                             paramLabel = "N",
@@ -261,10 +265,15 @@ final class BenchCommand {
         require(batch >= 0 && batch <= 1024, "--batch", batch, "1 to 1024, or 0 to choose");
         require(rounds >= 1 && rounds <= 10_000, "--rounds", rounds, "1 to 10000");
         require(gflop >= 0, "--gflop", gflop, "above 0");
-        List<Path> bundles = new ArrayList<>(List.of(model.bundle()));
-        bundles.addAll(against == null ? List.of() : against);
-        ModelReport report = ModelBench.run(
-                new ModelBench.Options(bundles, model.options(), batch, rounds, gflop), System.out::println);
+        List<ModelBench.Contender> contenders = new ArrayList<>();
+        contenders.add(new ModelBench.Contender(model.bundle(), model.options()));
+        for (String other : against == null ? List.<String>of() : against) {
+            int colon = Files.isDirectory(Path.of(other)) ? -1 : other.lastIndexOf(':');
+            ModelOptions options = colon < 0 ? model.options() : model.options(other.substring(colon + 1));
+            contenders.add(new ModelBench.Contender(Path.of(colon < 0 ? other : other.substring(0, colon)), options));
+        }
+        ModelReport report =
+                ModelBench.run(new ModelBench.Options(contenders, batch, rounds, gflop), System.out::println);
         System.out.println(report);
         json.write(report);
         return 0;

@@ -30,8 +30,8 @@ final class ModelOption {
             names = "--precision",
             paramLabel = "P",
             defaultValue = "auto",
-            description = "auto (the fastest that the device has instructions for), fp32, bf16 or fp16; default:"
-                    + " ${DEFAULT-VALUE}.")
+            description = "auto (the fastest floating point that the device has instructions for), fp32, bf16, fp16"
+                    + " or int8; default: ${DEFAULT-VALUE}.")
     String precision = "auto";
 
     Path bundle() {
@@ -47,6 +47,11 @@ final class ModelOption {
     }
 
     ModelOptions options() {
+        return options(precision);
+    }
+
+    /** At another precision. */
+    ModelOptions options(String precision) {
         try {
             return new ModelOptions(device, precision, 0);
         } catch (IllegalArgumentException e) {

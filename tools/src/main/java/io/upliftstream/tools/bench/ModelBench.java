@@ -30,16 +30,15 @@ public final class ModelBench {
     /**
      * What to measure.
      *
-     * @param bundles the first is compared with the others
+     * @param contenders the first is compared with the others
      * @param batch frames of one call; 0 for what the product would choose
      * @param rounds over all bundles
      * @param gigaflop operations of one frame; 0 if not known
      */
-    public record Options(List<Path> bundles, ModelOptions model, int batch, int rounds, double gigaflop) {
-        ModelOptions withBatch() {
-            return new ModelOptions(model.device(), model.precision(), model.threads(), batch);
-        }
-    }
+    public record Options(List<Contender> contenders, int batch, int rounds, double gigaflop) {}
+
+    /** A bundle, and where and how it runs; the size of its batches is {@link Options}'. */
+    public record Contender(Path bundle, ModelOptions model) {}
 
     private ModelBench() {}
 
@@ -47,16 +46,19 @@ public final class ModelBench {
     public static ModelReport run(Options options, Consumer<String> say) throws Exception {
         List<@Nullable Double> resident = new ArrayList<>();
         List<Double> scheduling = new ArrayList<>();
-        for (Path bundle : options.bundles()) {
-            say.accept("one frame after the other through the service of " + bundle);
+        for (Contender contender : options.contenders()) {
+            say.accept("one frame after the other through the service of " + contender.bundle());
             ProcessSample.forgetPeak();
-            scheduling.add(schedulingMillis(bundle, options));
+            scheduling.add(schedulingMillis(contender, options.rounds()));
             resident.add(ProcessSample.peakResident());
         }
         List<DenseModel> models = new ArrayList<>();
         try {
-            for (Path bundle : options.bundles()) {
-                models.add(DenseModel.load(ModelBundle.load(bundle), options.withBatch()));
+            for (Contender contender : options.contenders()) {
+                ModelOptions model = contender.model();
+                models.add(DenseModel.load(
+                        ModelBundle.load(contender.bundle()),
+                        new ModelOptions(model.device(), model.precision(), model.threads(), options.batch())));
             }
             int batch = models.stream().mapToInt(DenseModel::maxBatch).min().orElseThrow();
             List<Peak> peaks = new ArrayList<>();
@@ -133,13 +135,13 @@ public final class ModelBench {
     }
 
     /** A frame that is alone in the service: its time less that of decoding and of the model. */
-    private static double schedulingMillis(Path bundle, Options options) throws Exception {
+    private static double schedulingMillis(Contender contender, int rounds) throws Exception {
         byte[] image;
         try (SyntheticCamera street = new SyntheticCamera("bench", 20_900, 640, 360, 10, 0.75)) {
             image = street.next().image();
         }
-        double[] millis = new double[options.rounds()];
-        try (DenseService service = DenseService.acquire(new ServiceOptions(bundle, options.model()))) {
+        double[] millis = new double[rounds];
+        try (DenseService service = DenseService.acquire(new ServiceOptions(contender.bundle(), contender.model()))) {
             for (int round = -WARM_UP; round < millis.length; round++) {
                 long start = System.nanoTime();
                 DenseResult result = service.submit(image).get();

@@ -15,8 +15,8 @@ class ModelBenchITCase {
 
     @Test
     void bundlesAreTimedInTurnsStageByStage() throws Exception {
-        ModelReport report =
-                ModelBench.run(new ModelBench.Options(List.of(TINY, TINY), ModelOptions.AUTO, 2, 5, 0.001), said -> {});
+        ModelBench.Contender tiny = new ModelBench.Contender(TINY, ModelOptions.AUTO);
+        ModelReport report = ModelBench.run(new ModelBench.Options(List.of(tiny, tiny), 2, 5, 0.001), said -> {});
 
         assertThat(report.batch()).isEqualTo(2);
         assertThat(report.models()).hasSize(2).allSatisfy(model -> {
