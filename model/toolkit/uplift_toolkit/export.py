@@ -34,7 +34,7 @@ from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finis
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
 from uplift_toolkit.quantise import quantise
 
-CALIBRATION = 32  # images; 12 gave the shipped model's labels as well
+CALIBRATION = 32  # images; with 12, 0.9987 of the shipped model's labels were those of fp32
 
 
 @contextmanager
