@@ -11,7 +11,9 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.training.ParameterStore;
+import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
+import com.sun.jna.Platform;
 import io.upliftstream.model.ModelBundle.Variant;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -392,11 +394,15 @@ public final class DenseModel implements AutoCloseable {
             // Without these DJL asks the network for newer natives and reports its use.
             System.setProperty("ai.djl.offline", "true");
             System.setProperty("OPT_OUT_TRACKING", "true");
-            // GNU OpenMP reads this as it is loaded. By default its threads spin while they wait, and on a machine that
-            // does anything else (Kafka, Flink, decoding) they then take several times the time the model itself takes.
-            NativeLibrary.getProcess()
-                    .getFunction("setenv")
-                    .invokeInt(new Object[] {"OMP_WAIT_POLICY", "PASSIVE", KEEP_WHAT_IS_SET});
+            // OpenMP reads these as it is loaded. By default its threads spin for milliseconds while they wait, and on
+            // a
+            // machine that does anything else (Kafka, Flink, decoding) they then take several times the time the model
+            // itself takes. Without any spinning, every operator of a small model has to wake them. GNU's, on Linux,
+            // can spin for 10 microseconds or so; where there are more threads than cores, with ACTIVE alone.
+            Function setenv = NativeLibrary.getProcess().getFunction("setenv");
+            String policy = Platform.isLinux() ? "ACTIVE" : "PASSIVE";
+            setenv.invokeInt(new Object[] {"OMP_WAIT_POLICY", policy, KEEP_WHAT_IS_SET});
+            setenv.invokeInt(new Object[] {"GOMP_SPINCOUNT", "1000", KEEP_WHAT_IS_SET});
             int cores = Runtime.getRuntime().availableProcessors();
             int wanted = threads > 0 ? threads : Integer.getInteger("ai.djl.pytorch.num_threads", cores - cores / 8);
             System.setProperty("ai.djl.pytorch.num_threads", String.valueOf(wanted));
