@@ -394,10 +394,10 @@ public final class DenseModel implements AutoCloseable {
             // Without these DJL asks the network for newer natives and reports its use.
             System.setProperty("ai.djl.offline", "true");
             System.setProperty("OPT_OUT_TRACKING", "true");
-            // OpenMP reads these as it is loaded. By default its threads spin for milliseconds while they wait, and where
-            // anything else runs (Kafka, Flink, decoding) they then take far more time than the model itself. Without
-            // spinning, every operator of a small model has to wake them. GNU's, on Linux, can spin for 10 microseconds
-            // or so; where there are more threads than cores, with ACTIVE alone.
+            // OpenMP reads these as it is loaded. By default its threads spin for milliseconds while they wait; where
+            // anything else runs (Kafka, Flink, decoding) they then take more time than the model itself. Without
+            // spinning, every operator of a small model has to wake them. GNU's, on Linux, can spin for about 10
+            // microseconds; where there are more threads than cores, with ACTIVE alone.
             Function setenv = NativeLibrary.getProcess().getFunction("setenv");
             String policy = Platform.isLinux() ? "ACTIVE" : "PASSIVE";
             setenv.invokeInt(new Object[] {"OMP_WAIT_POLICY", policy, KEEP_WHAT_IS_SET});
