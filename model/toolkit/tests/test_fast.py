@@ -56,17 +56,49 @@ def test_identity_heads_at_every_step(neighbours, grid):
     assert difference(uplift, image, features, [Readout(step) for step in (0, 1, 2, 3)]) < 2e-5
 
 
+READOUTS = (
+    [head(3, 4), head(3, 1)],  # two share one pooling
+    [head(3, 4), head(1, 5), head(2, 1)],  # several strides, not in order
+    [head(2, 3), Readout(2), head(0, 2)],  # beside the features themselves
+    [Readout(3)],
+    [head(0, 2)],  # nothing is upsampled
+)
+
+
 @pytest.mark.parametrize("neighbours", sorted(NEIGHBOURHOODS))
 @torch.inference_mode()
 def test_heads_pooled_before_the_last_attender(neighbours):
     uplift, image, features = model_and_inputs(neighbours)
-    for readouts in (
-        [head(3, 4), head(3, 1)],  # two share one pooling
-        [head(3, 4), head(1, 5), head(2, 1)],  # several strides, not in order
-        [head(2, 3), Readout(2), head(0, 2)],  # beside the features themselves
-        [head(0, 2)],  # nothing is upsampled
-    ):
+    for readouts in READOUTS:
         assert difference(uplift, image, features, readouts) < 2e-5
+
+
+@pytest.mark.parametrize("neighbours", sorted(NEIGHBOURHOODS))
+@pytest.mark.parametrize("grid", [(1, 1), (3, 5)])
+@torch.inference_mode()
+def test_wide_features_are_upsampled_as_what_is_read_of_them(neighbours, grid):
+    uplift, image, features = model_and_inputs(neighbours, grid, decoder=5, n=2)
+    for readouts in (*READOUTS[:2], [head(2, 3), Readout(1)]):
+        graph = FastUplift(uplift, image.shape[2:], features.shape[2:], readouts)
+        assert (graph.projection is None) == (readouts[-1].weight is None)  # all is read of them
+        assert difference(uplift, image, features, readouts) < 2e-5
+
+
+@pytest.mark.parametrize(
+    ("options", "largest"),
+    [
+        ({}, 17 * 24 * 40),  # the attention's weights
+        ({"project": False}, 400 * 12 * 20),  # features
+    ],
+)
+@torch.inference_mode()
+def test_wide_features_are_not_upsampled_themselves(options, largest):
+    uplift, image, features = model_and_inputs(channels=400, decoder=4)
+    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [head(3, 3, 400)], **options)
+    with LargestTensor() as found:
+        graph(image, features)
+    assert found.numel == largest
+    assert difference(uplift, image, features, [head(3, 3, 400)], **options) < 1e-4
 
 
 @pytest.mark.parametrize("decoder", [6, 30])
@@ -148,7 +180,7 @@ class LargestTensor(TorchDispatchMode):
 
 @torch.inference_mode()
 def test_neighbourhood_is_never_materialised():
-    uplift, image, features = model_and_inputs(17, (8, 8), channels=64)
+    uplift, image, features = model_and_inputs(17, (8, 8), channels=72)
     graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [Readout(3)])
     with LargestTensor() as largest:
         (output,) = graph(image, features)

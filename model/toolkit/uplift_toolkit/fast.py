@@ -1,15 +1,16 @@
 """UPLiFT for inference: the same numbers as uplift.py, from less work.
 
 Exact algebra, no approximation: batch norms folded, the n-fold neighbourhood never materialised, linear heads
-pooled instead of features, the last encoder block at the stride it is read at, the attender's 1×1 folded
-into the block before it, the last step pooled, resized and finished a few rows at a time. Maps are
-channels_last: rows of pixels, each a row of channels.
+pooled instead of features, and so is what the decoder's first convolution makes of them, the last encoder
+block at the stride it is read at, the attender's 1×1 folded into the block before it, the last step pooled,
+resized and finished a few rows at a time. Maps are channels_last: rows of pixels, each a row of channels.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -92,11 +93,13 @@ class FastBlock(nn.Module):
             self.convs.last, skip = _compose(head, self.convs.last)
             self.skip = skip if block.residual else None
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, residual: Tensor | None = None) -> Tensor:
+        """`residual` in place of that of the inputs."""
         x = self.convs(*inputs)
         if not self.residual:
             return x
-        kept = inputs[0] if inputs[0].shape[1] >= self.width else torch.cat(inputs, dim=1)
+        kept = inputs[0] if residual is None else residual
+        kept = kept if kept.shape[1] >= self.width else torch.cat(inputs, dim=1)
         kept = kept[:, : self.width, :: self.stride, :: self.stride]
         if self.skip is not None:
             return x.add_(F.conv2d(kept, self.skip.weight[:, : kept.shape[1]]))
@@ -146,11 +149,66 @@ class FastBlocks(nn.Module):
             widths = [blocks[-1].width]
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        x = self.blocks[0](*inputs)
+    def forward(self, *inputs: Tensor, residual: Tensor | None = None) -> Tensor:
+        x = self.blocks[0](*inputs, residual=residual)
         for block in self.blocks[1:]:
             x = block(x)
         return x
+
+
+class Projection(nn.Module):
+    """What is read of features [N,C,h,w], as one 1×1 convolution: products, [N,P,h,w].
+
+    Attention pooling is a weighted mean of pixels, so it commutes with what is linear in each: with a head,
+    and with every tap of the 3×3 convolution that begins the block. Products are pooled in place of
+    features, whose width then costs nothing. They are the block's residual, its taps, and heads.
+    """
+
+    BAND = 32  # rows whose taps are summed at a time: all products of the finest grid need not exist
+
+    def __init__(self, block: FastBlock, heads: Sequence[nn.Conv2d], channels: int) -> None:
+        """Takes the convolution of features away from the block."""
+        super().__init__()
+        conv = block.convs.first[0]
+        block.convs.first[0] = nn.Identity()
+        self.width, self.bias = conv.out_channels, conv.bias
+        weights = [torch.eye(block.width, channels), *conv.weight.permute(2, 3, 0, 1).flatten(0, 1)]
+        biases = [torch.zeros(len(weight)) for weight in weights]
+        self.heads = [head.out_channels for head in heads]
+        for head in heads:
+            weights.append(head.weight[:, :, 0, 0])
+            biases.append(torch.zeros(head.out_channels) if head.bias is None else head.bias)
+        self.sizes = [*map(len, weights[:10]), sum(self.heads)]
+        self.linear = nn.Conv2d(channels, sum(self.sizes), 1)
+        self.linear.weight = nn.Parameter(torch.cat(weights)[:, :, None, None].detach())
+        self.linear.bias = nn.Parameter(torch.cat(biases).detach())
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.linear(features)
+
+    def read(self, products: Rows, height: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Of rows of products the convolution's output, the residual, and the outputs of all heads."""
+        bands = []
+        for low in range(0, height, self.BAND):
+            top, high = max(low - 1, 0), min(low + self.BAND, height)
+            residual, *taps, heads = products(top, min(high + 1, height)).split(self.sizes, dim=3)
+            x = taps[4].clone() if self.bias is None else taps[4] + self.bias
+            for i, tap in enumerate(taps):
+                if i != 4:
+                    (to_row, row), (to_column, column) = INSIDE[i // 3], INSIDE[i % 3]
+                    x[:, to_row, to_column].add_(tap[:, row, column])
+            # Copies: views would keep the band's products.
+            bands.append([part[:, low - top : high - top].clone() for part in (x, residual, heads)])
+        whole = [torch.cat(parts, dim=1).permute(0, 3, 1, 2) for parts in zip(*bands, strict=True)]
+        return whole[0], whole[1], whole[2]
+
+
+INSIDE = (
+    (slice(1, None), slice(-1)),
+    (slice(None), slice(None)),
+    (slice(-1), slice(1, None)),
+)
+"""The rows or columns that have a neighbour before, at and behind them, and those neighbours."""
 
 
 class AttentionPool(nn.Module):
@@ -327,7 +385,11 @@ class FastUplift(nn.Module):
         grid: tuple[int, int],
         readouts: Sequence[Readout],
         gpu: bool = False,
+        project: bool = True,
     ) -> None:
+        """`gpu`: pools as they were measured on one. `project`: of wide features only what the decoder and
+        the readouts make of them is upsampled.
+        """
         super().__init__()
         uplift = copy.deepcopy(uplift).eval()
         self.patch = uplift.patch
@@ -340,7 +402,8 @@ class FastUplift(nn.Module):
                     f"ncat_s: {merge.noise_scale} (expected of the fast graph: 0, it draws no noise)"
                 )
         self.merge_mode = uplift.decoder.merge.mode
-        self.heads = nn.ModuleList(_projection(uplift.channels, readout) for readout in readouts)
+        self.projection: Projection | None = None
+        self.heads = nn.ModuleList(_head(uplift.channels, readout) for readout in readouts)
         last = [i for i, readout in enumerate(readouts) if readout.step == self.steps]
         # Heads commute with the attender: the last step pools their outputs, not features.
         self.pooled_heads = last if all(readouts[i].weight is not None for i in last) else []
@@ -352,6 +415,12 @@ class FastUplift(nn.Module):
         widths, decoder = uplift.encoder.widths, uplift.decoder
         self.encoder = FastEncoder(uplift, self._stride_of_last_map(uplift, image))
         self.block_0 = FastBlocks(decoder.block_0, [uplift.channels, widths[-1]])
+        # Pooling ten times the block's width takes a fifth of the time that convolving as many channels does.
+        # Where all features are read, too, it takes much more memory.
+        read = sum(uplift.channels if head.weight is None else len(head.weight) for head in readouts)
+        pays = uplift.channels > max(2 * decoder.block_0.width, read)
+        if project and pays and uplift.refiner is None:
+            self.projection = Projection(self.block_0.blocks[0], self.heads, uplift.channels)
         self.up = copy.deepcopy(decoder.up_1)
         self.logits = FastBlocks(
             decoder.block_1, [decoder.block_0.width, widths[-2]], head=_attender_logits(uplift.attender)
@@ -402,32 +471,52 @@ class FastUplift(nn.Module):
 
     def rows(self, image: Tensor, features: Tensor) -> list[Rows]:
         x = features.contiguous(memory_format=torch.channels_last)
-        outputs = self._read(0, x)
         maps = self.encoder(encoder_image(image, self.patch)) if self.steps else []
+        if self.projection is not None:
+            return self._rows_of_products(self.projection(x), maps)
+        outputs = self._read(0, x)
         for step in range(1, self.steps + 1):
-            low = (self.grid[0] << (step - 1), self.grid[1] << (step - 1))
-            high = (2 * low[0], 2 * low[1])
             values = x
             if step == self.steps and self.pooled_heads:  # here: features need not outlast the block below
                 values = torch.cat([self.heads[i](x.float()) for i in self.pooled_heads], dim=1)
-            guide = self.up(self.block_0(x, resize(maps[-1], low, self.merge_mode)))
-            logits = self.logits(guide, resize(maps[-2], high, self.merge_mode))
-            pool = self.pools[step - 1]
+            rows = self.pools[step - 1](self._logits(step, maps, x), values)
             if step == self.steps and self.pooled_heads:
-                pooled = functools.cache(pool(logits, values))  # once, for all heads
-                end = 0
-                for i in self.pooled_heads:
-                    start, end = end, end + self.heads[i].out_channels
-                    outputs[i] = functools.partial(_channels, pooled, start, end)
+                outputs |= _split_rows(rows, {i: self.heads[i].out_channels for i in self.pooled_heads})
             elif step == self.steps and self.pooled_features:
-                outputs[self.pooled_features[0]] = pool(logits, values)
+                outputs[self.pooled_features[0]] = rows
             else:
-                x = pool(logits, values)(0, high[0]).permute(0, 3, 1, 2)
+                high = (self.grid[0] << step, self.grid[1] << step)
+                x = rows(0, high[0]).permute(0, 3, 1, 2)
                 if self.refiner is not None:
                     encoded = resize(maps[self.refiner_map], high, self.refiner_merge)
                     x = self.refiner_output(self.refiner(x, encoded))
                 outputs |= self._read(step, x)
         return [outputs[i] for i in range(len(self.readouts))]
+
+    def _rows_of_products(self, products: Tensor, maps: list[Tensor]) -> list[Rows]:
+        outputs: dict[int, Rows] = {}
+        rows = functools.partial(_slice, products.permute(0, 2, 3, 1))
+        for step in range(1, self.steps + 1):
+            height = self.grid[0] << (step - 1)
+            x, residual, heads = self.projection.read(rows, height)
+            read = heads.split(self.projection.heads, dim=1)
+            here = {i: head for i, head in enumerate(read) if self.readouts[i].step == step - 1}
+            outputs |= {i: functools.partial(_slice, head.permute(0, 2, 3, 1)) for i, head in here.items()}
+            last = [i for i in range(len(read)) if self.readouts[i].step == step == self.steps]
+            values = torch.cat([read[i] for i in last], dim=1) if last else products
+            rows = self.pools[step - 1](self._logits(step, maps, x, residual), values)
+            if last:
+                outputs |= _split_rows(rows, {i: self.projection.heads[i] for i in last})
+            elif step + 1 < self.steps:
+                products = rows(0, 2 * height).permute(0, 3, 1, 2)
+                rows = functools.partial(_slice, products.permute(0, 2, 3, 1))
+        return [outputs[i] for i in range(len(self.readouts))]
+
+    def _logits(self, step: int, maps: list[Tensor], x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """The attention's at the grid of `step`, from what block_0 reads at the one below it."""
+        low, high = ((self.grid[0] << i, self.grid[1] << i) for i in (step - 1, step))
+        guide = self.up(self.block_0(x, resize(maps[-1], low, self.merge_mode), residual=residual))
+        return self.logits(guide, resize(maps[-2], high, self.merge_mode))
 
     def _read(self, step: int, x: Tensor) -> dict[int, Rows]:
         return {
@@ -435,6 +524,16 @@ class FastUplift(nn.Module):
             for i, (head, readout) in enumerate(zip(self.heads, self.readouts, strict=True))
             if readout.step == step
         }
+
+
+def _split_rows(rows: Rows, widths: dict[int, int]) -> dict[int, Rows]:
+    """Rows of channels side by side, each part by its key; all are computed once."""
+    once = functools.cache(rows)
+    ends = itertools.accumulate(widths.values())
+    return {
+        i: functools.partial(_channels, once, end - widths[i], end)
+        for i, end in zip(widths, ends, strict=True)
+    }
 
 
 def _channels(rows: Rows, start: int, end: int, low: int, high: int) -> Tensor:
@@ -445,7 +544,7 @@ def _slice(x: Tensor, low: int, high: int) -> Tensor:
     return x[:, low:high]
 
 
-def _projection(channels: int, readout: Readout) -> nn.Module:
+def _head(channels: int, readout: Readout) -> nn.Module:
     if readout.weight is None:
         return nn.Identity()
     projection = nn.Conv2d(channels, readout.weight.shape[0], 1, bias=readout.bias is not None)

@@ -80,7 +80,9 @@ class UpsamplerGraph(nn.Module):
         readouts = [_readout(config.step_of(head), model.heads[head.name]) for head in config.heads]
         grid = (height // patch, width // patch)
         gpu = dtype == torch.float16
-        fast = FastUplift(model.upsampler, (height, width), grid, readouts, gpu)
+        # In bf16 every product would be rounded, logits included.
+        project = dtype == torch.float32
+        fast = FastUplift(model.upsampler, (height, width), grid, readouts, gpu, project)
         self.upsampler = fast.to(memory_format=torch.channels_last).lower_precision(dtype)
         self.normalise = Normalise(dtype, model.config)
         self.dtype = dtype

@@ -112,6 +112,7 @@ def quantise(upsampler: FastUplift, calibrate: Callable[[], object]) -> None:
         block
         for block in upsampler.modules()
         if isinstance(block, FastBlock)
+        and isinstance(block.convs.first[0], nn.Conv2d)  # else most of it was pooled, in fp32
         and block.convs.first[0].in_channels > 3  # the image's costs as many labels as all others together
         and all(isinstance(norm, nn.Identity) for norm in block.convs.norms)
     ]
