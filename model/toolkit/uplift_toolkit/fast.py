@@ -161,7 +161,8 @@ class Projection(nn.Module):
 
     Attention pooling is a weighted mean of pixels, so it commutes with what is linear in each: with a head,
     and with every tap of the 3×3 convolution that begins the block. Products are pooled in place of
-    features, whose width then costs nothing. They are the block's residual, its taps, and heads.
+    features, whose width then matters at the backbone's grid alone. They are the block's residual, its
+    taps, and heads.
     """
 
     BAND = 32  # rows whose taps are summed at a time: all products of the finest grid need not exist
