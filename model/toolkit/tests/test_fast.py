@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from uplift_toolkit.bench import model
-from uplift_toolkit.fast import BandedResize, FastUplift, GatheredPool, Readout
+from uplift_toolkit.fast import BandedResize, FastUplift, GatheredPool, Projection, Readout
 from uplift_toolkit.graph import UpsamplerGraph
 from uplift_toolkit.parity import FAST_BAR, compare
 from uplift_toolkit.uplift import NEIGHBOURHOODS, Uplift, resize, uplift_config
@@ -82,6 +82,14 @@ def test_wide_features_are_upsampled_as_what_is_read_of_them(neighbours, grid):
         graph = FastUplift(uplift, image.shape[2:], features.shape[2:], readouts)
         assert (graph.projection is None) == (readouts[-1].weight is None)  # all is read of them
         assert difference(uplift, image, features, readouts) < 2e-5
+
+
+@pytest.mark.parametrize("band", [1, 2, 5])
+@torch.inference_mode()
+def test_taps_summed_by_bands_of_rows(band, monkeypatch):
+    monkeypatch.setattr(Projection, "BAND", band)  # of 3, 6 and 12 rows
+    uplift, image, features = model_and_inputs(decoder=5, n=2)
+    assert difference(uplift, image, features, [head(1, 2), head(3, 4)]) < 2e-5
 
 
 @pytest.mark.parametrize(

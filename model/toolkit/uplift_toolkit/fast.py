@@ -156,6 +156,14 @@ class FastBlocks(nn.Module):
         return x
 
 
+INSIDE = (
+    (slice(1, None), slice(-1)),
+    (slice(None), slice(None)),
+    (slice(-1), slice(1, None)),
+)
+"""The rows or columns that have a neighbour before, at and behind them, and those neighbours."""
+
+
 class Projection(nn.Module):
     """What is read of features [N,C,h,w], as one 1×1 convolution: products, [N,P,h,w].
 
@@ -172,7 +180,7 @@ class Projection(nn.Module):
         super().__init__()
         conv = block.convs.first[0]
         block.convs.first[0] = nn.Identity()
-        self.width, self.bias = conv.out_channels, conv.bias
+        self.bias = conv.bias
         weights = [torch.eye(block.width, channels), *conv.weight.permute(2, 3, 0, 1).flatten(0, 1)]
         biases = [torch.zeros(len(weight)) for weight in weights]
         self.heads = [head.out_channels for head in heads]
@@ -202,14 +210,6 @@ class Projection(nn.Module):
             bands.append([part[:, low - top : high - top].clone() for part in (x, residual, heads)])
         whole = [torch.cat(parts, dim=1).permute(0, 3, 1, 2) for parts in zip(*bands, strict=True)]
         return whole[0], whole[1], whole[2]
-
-
-INSIDE = (
-    (slice(1, None), slice(-1)),
-    (slice(None), slice(None)),
-    (slice(-1), slice(1, None)),
-)
-"""The rows or columns that have a neighbour before, at and behind them, and those neighbours."""
 
 
 class AttentionPool(nn.Module):
@@ -496,21 +496,20 @@ class FastUplift(nn.Module):
 
     def _rows_of_products(self, products: Tensor, maps: list[Tensor]) -> list[Rows]:
         outputs: dict[int, Rows] = {}
-        rows = functools.partial(_slice, products.permute(0, 2, 3, 1))
+        rows = _rows(products)
         for step in range(1, self.steps + 1):
             height = self.grid[0] << (step - 1)
-            x, residual, heads = self.projection.read(rows, height)
+            convolved, residual, heads = self.projection.read(rows, height)
             read = heads.split(self.projection.heads, dim=1)
-            here = {i: head for i, head in enumerate(read) if self.readouts[i].step == step - 1}
-            outputs |= {i: functools.partial(_slice, head.permute(0, 2, 3, 1)) for i, head in here.items()}
+            outputs |= {i: _rows(x) for i, x in enumerate(read) if self.readouts[i].step == step - 1}
             last = [i for i in range(len(read)) if self.readouts[i].step == step == self.steps]
             values = torch.cat([read[i] for i in last], dim=1) if last else products
-            rows = self.pools[step - 1](self._logits(step, maps, x, residual), values)
+            rows = self.pools[step - 1](self._logits(step, maps, convolved, residual), values)
             if last:
                 outputs |= _split_rows(rows, {i: self.projection.heads[i] for i in last})
             elif step + 1 < self.steps:
                 products = rows(0, 2 * height).permute(0, 3, 1, 2)
-                rows = functools.partial(_slice, products.permute(0, 2, 3, 1))
+                rows = _rows(products)
         return [outputs[i] for i in range(len(self.readouts))]
 
     def _logits(self, step: int, maps: list[Tensor], x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -521,7 +520,7 @@ class FastUplift(nn.Module):
 
     def _read(self, step: int, x: Tensor) -> dict[int, Rows]:
         return {
-            i: functools.partial(_slice, head(x.float()).permute(0, 2, 3, 1))
+            i: _rows(head(x.float()))
             for i, (head, readout) in enumerate(zip(self.heads, self.readouts, strict=True))
             if readout.step == step
         }
@@ -539,6 +538,11 @@ def _split_rows(rows: Rows, widths: dict[int, int]) -> dict[int, Rows]:
 
 def _channels(rows: Rows, start: int, end: int, low: int, high: int) -> Tensor:
     return rows(low, high)[..., start:end]
+
+
+def _rows(x: Tensor) -> Rows:
+    """Those of a map [N,C,H,W]."""
+    return functools.partial(_slice, x.permute(0, 2, 3, 1))
 
 
 def _slice(x: Tensor, low: int, high: int) -> Tensor:

@@ -100,8 +100,8 @@ class QuantisedConvs(nn.Module):
 
 
 def quantise(upsampler: FastUplift, calibrate: Callable[[], object]) -> None:
-    """Puts integers in place of the convolutions of all blocks, but for those that read the image, and those
-    with layer norms.
+    """Puts integers in place of the convolutions of all blocks, but for those that read the image, those that
+    read products of features, and those with layer norms.
 
     `calibrate` runs the upsampler over what the maps' ranges are taken from. ValueError if no block is left,
     or if this PyTorch cannot convolve integers.
