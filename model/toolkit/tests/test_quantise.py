@@ -5,10 +5,11 @@ import torch
 from conftest import randomise
 from torch import nn
 
+from uplift_toolkit import quantise as quantise_module
 from uplift_toolkit.bench import model
-from uplift_toolkit.fast import BlockConvs, FastUplift, Readout
+from uplift_toolkit.fast import BlockConvs, FastBlock, FastUplift, Readout
 from uplift_toolkit.graph import UpsamplerGraph
-from uplift_toolkit.quantise import QuantisedConvs, available, quantise
+from uplift_toolkit.quantise import Bytes, QuantisedBlock, QuantisedConvs, available, quantise
 from uplift_toolkit.uplift import ConvBlock, Uplift, uplift_config
 
 pytestmark = pytest.mark.skipif(not available(), reason="this PyTorch does not convolve integers")
@@ -42,13 +43,12 @@ def test_agrees_with_the_convolutions_it_replaces(layers, widths, n):
     assert not torch.equal(found, expected)  # it is another computation
 
 
+@pytest.mark.parametrize("zero", [0, 128])
 @torch.inference_mode()
-def test_bytes_are_the_nearest():
-    convs = BlockConvs(randomise(ConvBlock(1, 9, 4, "batch", True)), [4, 5], 1)
-    quantised = QuantisedConvs(convs, [2.0, 30.0], [1.0])
-    x, y = maps(4, 5)
-    parts = [(part * 127 / most).clamp(-128, 127) for part, most in ((x, 2.0), (y, 30.0))]
-    off = quantised._bytes(x, y).float() - 128 - torch.cat(parts, dim=1)
+def test_bytes_are_the_nearest(zero, monkeypatch):
+    monkeypatch.setattr(quantise_module, "BAND", 100)  # three rows
+    (x,) = maps(4)
+    off = Bytes(2 / 127, zero)(x).float() - zero - (x * 127 / 2).clamp(-zero, 255 - zero)
     assert off.abs().max() < 0.501
     assert off.abs().max() > 0.4
 
@@ -60,6 +60,27 @@ def test_strided():
     found = QuantisedConvs(convs, *ranges(convs, inputs))(*inputs)
     assert found.shape == (1, 16, 6, 4)
     assert (found - convs(*inputs)).norm() / convs(*inputs).norm() < 0.03
+
+
+@pytest.mark.parametrize(("width", "stride"), [(8, 1), (8, 2), (13, 1), (5, 1)])  # of 8 channels
+@pytest.mark.parametrize("residual", [True, False])
+@torch.inference_mode()
+def test_a_block_whose_map_stays_bytes(width, stride, residual):
+    block = FastBlock(randomise(ConvBlock(1, 8, width, "batch", residual)), [8], stride)
+    (x,) = maps(8, n=2, size=(12, 8))
+    given = x.clone()
+    expected = block(x)
+    largest = float(expected.abs().max())
+    found = QuantisedBlock(block, QuantisedConvs(block.convs, *ranges(block.convs, [x]), largest))
+    bytes_of_x = found.convs.bytes[0](x)
+    kept = bytes_of_x.clone()
+    for read in (x, bytes_of_x):
+        y = found(read)
+        assert y.dtype == torch.uint8
+        values = (y.float() - 128) * largest / 127
+        assert (values - expected).norm() / expected.norm() < 0.03
+    assert torch.equal(x, given)
+    assert torch.equal(bytes_of_x, kept)  # others read the map, too
 
 
 @torch.inference_mode()
@@ -95,9 +116,38 @@ def test_labels_of_a_whole_upsampler():
     features = torch.randn(4, 384, 4, 4)
     quantise(graph.upsampler, lambda: graph(frames[:2], features[:2]))
     counted = [module for module in graph.modules() if isinstance(module, QuantisedConvs)]
-    assert len(counted) == 4 + 1  # encoder but for the block that reads the image, decoder but for products
+    assert len(counted) == 4 + 2  # encoder but for the block that reads the image, and the decoder's
+    assert sum(isinstance(module, QuantisedBlock) for module in graph.modules()) == 4
     found, expected = graph(frames, features)[0], exact(frames, features)[0]
     assert (found == expected).float().mean() >= 0.99
+
+
+@pytest.mark.parametrize(
+    ("change", "chained"),
+    [
+        ({}, 2),
+        ({"decoder": {"enc_resample": "bilinear"}}, 0),
+        ({"encoder": {"down_2": {"down_op": "max", "factor": 0.5, "residual": "none"}}}, 0),
+        ({"encoder": {"block_1": {"block": "SingleConv", "norm": "batch", "count": 2, "hc": [8, 8]}}}, 0),
+        ({"encoder": {"block_1": {"block": "DoubleConv", "norm": "batch", "count": 1, "hc": [8]}}}, 2),
+        ({"encoder": {"block_2": {"block": "SingleConv", "norm": "layer", "count": 1, "hc": [8]}}}, 0),
+        ({"decoder": {"block_0": {"block": "DoubleConv", "norm": "batch", "count": 2, "hc": [12, 12]}}}, 2),
+        ({"decoder": {"block_0": {"block": "DoubleConv", "norm": "batch", "count": 1, "hc": [16]}}}, 0),
+    ],
+)
+@torch.inference_mode()
+def test_maps_stay_bytes_only_where_all_that_reads_them_can(change, chained):
+    config = uplift_config(12, 8, 9, (4, 6, 8), 12)
+    for part, options in change.items():
+        config["uplift"][part].update(options)
+    uplift = randomise(Uplift(config))
+    image, features = torch.randn(2, 3, 24, 40), torch.randn(2, 12, 3, 5)
+    exact, graph = (FastUplift(uplift, (24, 40), (3, 5), [Readout(3)]) for _ in range(2))
+    quantise(graph, lambda: graph(image, features))
+    assert sum(isinstance(module, QuantisedBlock) for module in graph.modules()) == chained
+    (expected,), (found,) = exact(image, features), graph(image, features)
+    assert (found - expected).norm() / expected.norm() < 0.03
+    assert not torch.equal(found, expected)
 
 
 def test_an_upsampler_without_batch_norms_is_refused():

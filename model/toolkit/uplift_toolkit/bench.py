@@ -37,12 +37,13 @@ ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRE
 
 GFLOP_448 = 384  # of the plain algorithm for a frame of 448x448: DINOv2-S/14, UPLiFT x4, a head
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-OWN = (*PRECISIONS, "int8")
+OWN = (*PRECISIONS, "int8", "int8-bf16")
 CONTENDERS = {
     "fp32": "this project's graph, fp32",
     "bf16": "this project's graph, bf16",
     "fp16": "this project's graph, fp16",
     "int8": "this project's graph, upsampler's convolutions in int8",
+    "int8-bf16": "the same, backbone in bf16",
     "readable": "this project's plain graph, fp32",
     "authors": "the authors' code as it comes, fp32",
     "authors-low": "the authors' low_mem=True, fp32",
@@ -87,11 +88,11 @@ def contender(name: str, settings: dict[str, Any]) -> Callable[[Tensor], Tensor]
         frames = torch.randint(
             0, 256, (settings["batch"], settings["height"], settings["width"], 3), dtype=torch.uint8
         ).to(device)
-        backbone = BackboneGraph(own, dtype).eval().to(device)
+        backbone = BackboneGraph(own, torch.bfloat16 if name == "int8-bf16" else dtype).eval().to(device)
         upsampler = UpsamplerGraph(own, dtype).eval().to(device)
         with torch.no_grad():
             features = backbone(frames)
-            if name == "int8":
+            if name.startswith("int8"):
                 quantise(upsampler.upsampler, lambda: upsampler(frames, features))
         traced_backbone, traced_upsampler = trace(backbone, frames), trace(upsampler, frames, features)
         if settings["upsampler"]:

@@ -52,6 +52,22 @@ class PatchProjection(nn.Module):
         return self.linear(rows.reshape(n, h, w, -1)).permute(0, 3, 1, 2)
 
 
+SCORES = 1 << 25
+"""Scores of queries by keys that exist at a time."""
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of [N,heads,T,D] as two matrix products, by bands of queries.
+
+    PyTorch's own multiplies by MKL, which on AMD's CPUs has no fast kernel for bf16; this by oneDNN.
+    """
+    n, heads, tokens, channels = q.shape
+    q, k, v = (x.reshape(-1, tokens, channels) for x in (q * channels**-0.5, k, v))
+    bands = q.split(max(1, SCORES // (heads * tokens)), dim=1)
+    attended = [torch.bmm(torch.bmm(band, k.transpose(1, 2)).softmax(dim=-1), v) for band in bands]
+    return torch.cat(attended, dim=1).reshape(n, heads, tokens, channels)
+
+
 class BackboneGraph(nn.Module):
     """frames u8 [N,H,W,3] to features [N,C,h,w]; bf16 leaves as fp32, which every runtime can hold."""
 
@@ -63,6 +79,9 @@ class BackboneGraph(nn.Module):
             stem = backbone.patch_embed.proj
             folded = isinstance(stem, nn.Sequential)
             backbone.patch_embed.proj = fold_batch_norms(stem) if folded else PatchProjection(stem)
+            if dtype == torch.bfloat16:
+                for block in backbone.blocks:
+                    block.attn.attend = attend
         self.backbone = backbone.to(dtype, memory_format=torch.channels_last)
         self.output = torch.float32 if dtype == torch.bfloat16 else dtype
 

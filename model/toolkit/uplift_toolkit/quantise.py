@@ -1,7 +1,8 @@
 """The upsampler's convolutions in 8-bit integers: not the same numbers, but the same labels to a per mille.
 
 Weights have a scale for every output channel, maps one for all; the scales of maps are of the largest values
-that calibration saw. Residuals, attention and heads stay as they are.
+that calibration saw. The encoder's maps stay bytes from block to block and into the decoder. The decoder's
+residuals, attention and heads stay as they are.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uplift_toolkit.fast import BlockConvs, FastBlock, FastUplift
@@ -33,16 +35,61 @@ def _convolve(
     scale: Tensor,  # [K], of an output for products of integers
     bias: Tensor,  # [K]
     stride: int,
-    out: float,  # scale of a u8 output, which is rectified; 0: the output is fp32
+    out: float,  # scale of a u8 output; 0: the output is fp32
+    out_zero: int,  # of a u8 output; 0: it is rectified
+    residual: Tensor | None,  # u8 [N,K,H/stride,W/stride] around 128, becomes the u8 output
+    residual_scale: float,
 ) -> Tensor:
     # oneDNN's own format is made anew for every call, in a tenth of a millisecond: it cannot be saved.
+    # Of the operator's two forms the arguments choose.
     padding = weight.shape[2] // 2
     strides, pads, dilation = [stride, stride], [padding, padding], [1, 1]
     packed = torch.ops.onednn.qconv_prepack(weight, scale, 1.0, zero, strides, pads, dilation, 1, x.shape)
     zeros = torch.zeros_like(scale, dtype=torch.int32)
-    dtype, out = (torch.uint8, out) if out > 0 else (torch.float32, 1.0)  # u8 has nothing below 0
+    dtype, out = (torch.uint8, out) if out > 0 else (torch.float32, 1.0)
+    if residual is None:
+        return torch.ops.onednn.qconv2d_pointwise(
+            x,
+            1.0,
+            zero,
+            packed,
+            scale,
+            zeros,
+            bias,
+            strides,
+            pads,
+            dilation,
+            1,
+            out,
+            out_zero,
+            dtype,
+            "none",
+            [],
+            "",
+        )
     return torch.ops.onednn.qconv2d_pointwise(
-        x, 1.0, zero, packed, scale, zeros, bias, strides, pads, dilation, 1, out, 0, dtype, "none", [], ""
+        x,
+        1.0,
+        zero,
+        packed,
+        scale,
+        zeros,
+        residual,
+        bias,
+        strides,
+        pads,
+        dilation,
+        1,
+        out,
+        out_zero,
+        dtype,
+        residual_scale,
+        128,
+        "sum",
+        1.0,
+        "none",
+        [],
+        "",
     )
 
 
@@ -53,55 +100,121 @@ def _scripted() -> Callable[..., Tensor]:
 
 
 class QuantisedConv(nn.Module):
-    """A convolution of integers: u8 to u8, rectified, or to fp32."""
+    """A convolution of integers: u8 to u8, or to fp32."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, stride: int, zero: int, out: float) -> None:
-        """`weight` [K,C,k,k] is that of x - zero for u8 x; `out` the scale of a u8 output, 0 for fp32."""
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, stride: int, zero: int, out: float, out_zero: int = 0
+    ) -> None:
+        """`weight` [K,C,k,k] is that of x - zero for u8 x; `out` the scale of a u8 output, 0 for fp32.
+
+        From `out_zero` 0 on a u8 output is rectified: it has nothing below.
+        """
         super().__init__()
-        self.stride, self.zero, self.out = stride, zero, out
+        self.stride, self.zero, self.out, self.out_zero = stride, zero, out, out_zero
         scale = (weight.abs().amax(dim=(1, 2, 3)) / WEIGHT).clamp(min=1e-12)
         self.register_buffer("weight", (weight / scale[:, None, None, None]).round().to(torch.int8))
         self.register_buffer("scale", scale)
         self.register_buffer("bias", torch.zeros_like(scale) if bias is None else bias.clone())
 
+    def forward(self, x: Tensor, residual: Tensor | None = None, residual_scale: float = 0.0) -> Tensor:
+        """`residual`, u8 around 128, is added and its memory taken for the output."""
+        weights = (self.weight, self.scale, self.bias)
+        out = (self.out, self.out_zero)
+        return _scripted()(x, self.zero, *weights, self.stride, *out, residual, residual_scale)
+
+
+class Bytes(nn.Module):
+    """Maps to u8 around a zero; bytes, which have been that already, as they are."""
+
+    def __init__(self, scale: float, zero: int) -> None:
+        super().__init__()
+        self.scale = scale
+        # Conversion cuts fractions off.
+        self.register_buffer("offset", torch.tensor(zero + 0.5), persistent=False)
+
     def forward(self, x: Tensor) -> Tensor:
-        return _scripted()(x, self.zero, self.weight, self.scale, self.bias, self.stride, self.out)
+        if x.dtype == torch.uint8:
+            return x
+        row = x.shape[1] * x.shape[3]
+        parts = [
+            # By way of int32: PyTorch 2.7 takes longer to make bytes of floats than for both steps.
+            torch.add(self.offset, band, alpha=1 / self.scale).clamp_(0, 255).to(torch.int32).to(torch.uint8)
+            for band in x.split(max(1, BAND // row), dim=2)
+        ]
+        return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
 
 
 class QuantisedConvs(nn.Module):
-    """What `BlockConvs` computes, in integers: signed maps around 128, rectified ones from 0."""
+    """What `BlockConvs` computes, in integers: signed maps around 128, rectified ones from 0.
 
-    def __init__(self, convs: BlockConvs, inputs: Sequence[float], hidden: Sequence[float]) -> None:
-        """With the largest absolute values of every input, and of what every further convolution reads."""
+    Where the convolution of the first input has been pooled in its place, that input is added as it is.
+    """
+
+    def __init__(
+        self, convs: BlockConvs, inputs: Sequence[float], hidden: Sequence[float], output: float = 0.0
+    ) -> None:
+        """With the largest absolute values of every input, and of what every further convolution reads.
+
+        The output is fp32, or with its largest absolute value u8 around 128.
+        """
         super().__init__()
-        self.scales = [max(largest, 1e-12) / 127 for largest in inputs]
-        outs = [max(largest, 1e-12) / 255 for largest in hidden]
-        parts = [conv.weight * scale for conv, scale in zip(convs.first, self.scales, strict=True)]
-        first = convs.first[0]
-        layers = [QuantisedConv(torch.cat(parts, dim=1), first.bias, first.stride[0], 128, outs[0])]
-        for conv, scale, out in zip([*convs.rest, convs.last], outs, [*outs[1:], 0.0], strict=True):
-            layers.append(QuantisedConv(conv.weight * scale, conv.bias, 1, 0, out))
-        self.layers = nn.Sequential(*layers)
-        self.register_buffer("offset", torch.tensor(128.5), persistent=False)  # conversion cuts fractions off
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        row = inputs[0].shape[3] * sum(x.shape[1] for x in inputs)
-        bands = zip(*(x.split(max(1, BAND // row), dim=2) for x in inputs), strict=True)
-        return self.layers(torch.cat([self._bytes(*band) for band in bands], dim=2))
-
-    def _bytes(self, *inputs: Tensor) -> Tensor:
-        """The concatenation of the inputs as u8 around 128."""
-        # By way of int32: PyTorch 2.7 takes longer to make bytes of floats than for both steps.
-        parts = [
-            torch.add(self.offset, x, alpha=1 / scale).clamp_(0, 255).to(torch.int32).to(torch.uint8)
-            for x, scale in zip(inputs, self.scales, strict=True)
+        self.pooled = not isinstance(convs.first[0], nn.Conv2d)
+        read = [
+            (conv, _scale(largest, 127))
+            for conv, largest in zip(convs.first, inputs, strict=True)
+            if isinstance(conv, nn.Conv2d)
         ]
-        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        self.bytes = nn.ModuleList(Bytes(scale, 128) for _, scale in read)
+        self.scale = read[0][1]
+        outs = [_scale(largest, 255) for largest in hidden]
+        first = read[0][0]
+        weight = torch.cat([conv.weight * scale for conv, scale in read], dim=1)
+        self.first = QuantisedConv(weight, first.bias, first.stride[0], 128, 0.0 if self.pooled else outs[0])
+        self.hidden = Bytes(outs[0], 0)
+        self.rest = nn.Sequential(
+            *(
+                QuantisedConv(conv.weight * scale, conv.bias, 1, 0, out)
+                for conv, scale, out in zip(convs.rest, outs[:-1], outs[1:], strict=True)
+            )
+        )
+        out = _scale(output, 127) if output > 0 else 0.0
+        self.last = QuantisedConv(
+            convs.last.weight * outs[-1], convs.last.bias, 1, 0, out, 128 if output > 0 else 0
+        )
+
+    def forward(self, *inputs: Tensor, residual: Tensor | None = None) -> Tensor:
+        """`residual`: of a u8 output, and of the first input's scale."""
+        read = inputs[1:] if self.pooled else inputs
+        parts = [to_bytes(x) for to_bytes, x in zip(self.bytes, read, strict=True)]
+        x = self.first(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
+        if self.pooled:
+            x = self.hidden(inputs[0].add_(x).relu_())
+        return self.last(self.rest(x), residual, self.scale)
+
+
+class QuantisedBlock(nn.Module):
+    """A block of one input whose map leaves as u8 around 128, the residual added in integers."""
+
+    def __init__(self, block: FastBlock, convs: QuantisedConvs) -> None:
+        super().__init__()
+        self.convs, self.width, self.stride, self.residual = convs, block.width, block.stride, block.residual
+
+    def forward(self, x: Tensor, residual: None = None) -> Tensor:
+        x = self.convs.bytes[0](x)
+        if not self.residual:
+            return self.convs(x)
+        kept = x[:, : self.width, :: self.stride, :: self.stride].permute(0, 2, 3, 1)
+        kept = F.pad(kept, (0, self.width - kept.shape[3]), value=128.0)  # a copy, also of all channels
+        return self.convs(x, residual=kept.permute(0, 3, 1, 2))
+
+
+def _scale(largest: float, steps: int) -> float:
+    return max(largest, 1e-12) / steps
 
 
 def quantise(upsampler: FastUplift, calibrate: Callable[[], object]) -> None:
-    """Puts integers in place of the convolutions of all blocks, but for those that read the image, those that
-    read products of features, and those with layer norms.
+    """Puts integers in place of the convolutions of all blocks, but for those that read the image, and those
+    with layer norms.
 
     `calibrate` runs the upsampler over what the maps' ranges are taken from. ValueError if no block is left,
     or if this PyTorch cannot convolve integers.
@@ -112,24 +225,67 @@ def quantise(upsampler: FastUplift, calibrate: Callable[[], object]) -> None:
         block
         for block in upsampler.modules()
         if isinstance(block, FastBlock)
-        and isinstance(block.convs.first[0], nn.Conv2d)  # else most of it was pooled, in fp32
-        and block.convs.first[0].in_channels > 3  # the image's costs as many labels as all others together
+        and not _reads_image(block)  # it costs as many labels as all others together
         and all(isinstance(norm, nn.Identity) for norm in block.convs.norms)
     ]
     if not blocks:
         raise ValueError("int8: no convolution to quantise (expected: steps, and blocks with batch norms)")
     largest: dict[tuple[nn.Module, int], float] = {}
 
-    def observe(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        for i, x in enumerate(inputs):
-            largest[module, i] = max(largest.get((module, i), 0.0), float(x.abs().max()))
+    def observe(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | None = None) -> None:
+        for i, x in enumerate(inputs if output is None else [output]):
+            key = (module, i if output is None else OUTPUT)
+            largest[key] = max(largest.get(key, 0.0), float(x.abs().max()))
 
-    observed = [module for block in blocks for module in (block.convs, *block.convs.rest, block.convs.last)]
-    for module in observed:
-        module.register_forward_pre_hook(observe)
+    hooks = [block.register_forward_hook(observe) for block in blocks]
+    for block in blocks:
+        for module in (block.convs, *block.convs.rest, block.convs.last):
+            hooks.append(module.register_forward_pre_hook(observe))
     calibrate()
+    for hook in hooks:
+        hook.remove()
+    maps = _maps_as_bytes(upsampler, blocks)
+    for reader, i, block in _readers(upsampler):
+        if block in maps:
+            largest[reader.convs, i] = largest[block, OUTPUT]
     for block in blocks:
         convs = block.convs
         inputs = [largest[convs, i] for i in range(len(convs.first))]
         hidden = [largest[conv, 0] for conv in (*convs.rest, convs.last)]
-        block.convs = QuantisedConvs(convs, inputs, hidden)
+        output = largest[block, OUTPUT] if block in maps else 0.0
+        block.convs = QuantisedConvs(convs, inputs, hidden, output)
+    for group in upsampler.encoder.blocks:
+        if group.blocks[-1] in maps:
+            block = group.blocks[-1]
+            group.blocks[-1] = QuantisedBlock(block, block.convs)
+
+
+OUTPUT = -1
+
+
+def _reads_image(block: FastBlock) -> bool:
+    return isinstance(block.convs.first[0], nn.Conv2d) and block.convs.first[0].in_channels == 3
+
+
+def _readers(upsampler: FastUplift) -> list[tuple[FastBlock, int, FastBlock]]:
+    """Blocks that read an encoder's map, as which input, and the block that makes it."""
+    ends = [group.blocks[-1] for group in upsampler.encoder.blocks]
+    following = [
+        (group.blocks[0], 0, end) for group, end in zip(upsampler.encoder.blocks[1:], ends[:-1], strict=True)
+    ]
+    return [*following, (upsampler.block_0.blocks[0], 1, ends[-1]), (upsampler.logits.blocks[0], 1, ends[-2])]
+
+
+def _maps_as_bytes(upsampler: FastUplift, quantised: Sequence[FastBlock]) -> set[FastBlock]:
+    """The encoder's blocks whose maps may stay bytes: where all that reads them convolves integers."""
+    encoder = upsampler.encoder
+    plain = upsampler.merge_mode == "nearest" and upsampler.refiner is None
+    plain = plain and all(getattr(down, "down", None) is None for down in encoder.downs)
+    plain = plain and all(len(group.blocks) == 1 for group in encoder.blocks)
+    readers = _readers(upsampler)
+    # A residual wider than the first input would be of the concatenation of floats and bytes.
+    for reader, i, _ in readers:
+        widths = [conv.in_channels for conv in reader.convs.first if isinstance(conv, nn.Conv2d)]
+        plain = plain and reader in quantised
+        plain = plain and (i == 0 or len(widths) < len(reader.convs.first) or widths[0] >= reader.width)
+    return {block for _, _, block in readers if block in quantised} if plain else set()

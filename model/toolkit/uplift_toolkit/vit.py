@@ -137,6 +137,7 @@ class Attention(nn.Module):
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.heads = config.heads
+        self.attend = F.scaled_dot_product_attention
         self.qkv = nn.Linear(config.dim, 3 * config.dim, bias=config.qkv_bias)
         self.proj = nn.Linear(config.dim, config.dim)
 
@@ -145,7 +146,7 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).reshape(n, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         if turns is not None:
             q, k = turned(q, turns), turned(k, turns)
-        x = F.scaled_dot_product_attention(q, k, v)
+        x = self.attend(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(n, tokens, dim))
 
 

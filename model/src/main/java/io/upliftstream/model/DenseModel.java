@@ -349,6 +349,15 @@ public final class DenseModel implements AutoCloseable {
             String instructions = fast ? "the CPU has bf16 instructions" : "the CPU has no bf16 instructions";
             String where = !auto ? "" : gpus == 0 ? "no usable GPU; " : "no variant for the GPU; ";
             Variant variant = variant(bundle, "cpu", options.precision(), fast ? "bf16" : "fp32", "fp32");
+            if (fast && variant.precision().equals("int8")) {
+                // That is the upsampler's precision; the backbone can have another.
+                for (Variant other : bundle.variants()) {
+                    if (other.device().equals("cpu") && other.precision().equals("bf16")) {
+                        variant = variant.withBackbone(other.backbone());
+                        instructions += ", backbone of " + other.name();
+                    }
+                }
+            }
             return new Placement(variant, -1, where + instructions);
         }
         int gpu = options.device().startsWith("cuda:")

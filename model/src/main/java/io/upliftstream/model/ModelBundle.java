@@ -49,7 +49,11 @@ public final class ModelBundle {
      * {@code int8}, which is that of the upsampler's convolutions).
      */
     public record Variant(
-            String name, String device, String precision, Path backbone, Path upsampler, Tolerance tolerance) {}
+            String name, String device, String precision, Path backbone, Path upsampler, Tolerance tolerance) {
+        Variant withBackbone(Path other) {
+            return new Variant(name, device, precision, other, upsampler, tolerance);
+        }
+    }
 
     /** What must agree with the golden outputs: the share of equal labels, and the cosine of the other heads. */
     public record Tolerance(double labelAgreement, double cosine) {}

@@ -148,7 +148,14 @@ class DenseModelTest {
                 .isEqualTo("cpu-bf16");
         assertThat(place(bundle, "cpu", "fp32", 1, "amx_bf16").variant().name()).isEqualTo("cpu-fp32");
         assertThat(place(bundle, "cpu", "bf16", 0).variant().name()).isEqualTo("cpu-bf16");
-        assertThat(place(bundle, "cpu", "int8", 0).variant().name()).isEqualTo("cpu-int8");
+        Placement int8 = place(bundle, "cpu", "int8", 0);
+        assertThat(int8.variant().name()).isEqualTo("cpu-int8");
+        assertThat(int8.variant().backbone()).isEqualTo(TestBundles.STREET.resolve("cpu-fp32/backbone.pt"));
+        Placement int8WithBf16 = place(bundle, "cpu", "int8", 0, "avx512_bf16");
+        assertThat(int8WithBf16.variant().name()).isEqualTo("cpu-int8");
+        assertThat(int8WithBf16.variant().upsampler()).isEqualTo(int8.variant().upsampler());
+        assertThat(int8WithBf16.variant().backbone()).isEqualTo(TestBundles.STREET.resolve("cpu-bf16/backbone.pt"));
+        assertThat(int8WithBf16.reason()).contains("the CPU has bf16 instructions, backbone of cpu-bf16");
         assertThat(place(bundle, "auto", "auto", 1)).extracting(Placement::gpu).isEqualTo(0);
         assertThat(place(bundle, "cuda:1", "auto", 2).variant().name()).isEqualTo("cuda-fp16");
         assertThat(place(bundle, "cuda:1", "auto", 2).gpu()).isEqualTo(1);
