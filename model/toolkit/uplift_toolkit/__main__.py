@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import sys
 
+import torch
+
 # Every module here has register(subparsers); it adds its subcommands, each with a `run` default.
 MODULES = ("export", "agree", "parity", "train", "evaluate", "bench")
 
@@ -22,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         if importlib.util.find_spec(name) is not None:
             importlib.import_module(name).register(subparsers)
     parsed = parser.parse_args(arguments)
+    torch.backends.nnpack.set_flags(False)  # where it does not support the CPU it says so for every layer
     try:
         return parsed.run(parsed)
     except (OSError, ValueError) as e:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -59,8 +60,37 @@ def quiet_tracing() -> Iterator[None]:
         yield
 
 
+class PixelLinear(nn.Module):
+    """A 1x1 convolution as a matrix product."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.out_channels = conv.out_channels
+        self.weight = nn.Parameter(conv.weight[:, :, 0, 0].detach().clone())
+        self.bias = conv.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+def avoid_wide_convolutions(module: nn.Module) -> None:
+    """Multiplies matrices in place of 1x1 convolutions in fp32 with more than 32 outputs, but for 64 and 128.
+
+    On CPUs with AVX-512 oneDNN 3.7, which is in PyTorch 2.7, gets the last outputs of some of them wrong,
+    such as of 33, 133, 292, 320 or 512; 64 and 128 have been right.
+    """
+    for name, child in module.named_children():
+        single = isinstance(child, nn.Conv2d) and child.kernel_size == (1, 1) and child.stride == (1, 1)
+        if single and child.weight.dtype == torch.float32:
+            if child.out_channels > 32 and child.out_channels not in (64, 128):
+                setattr(module, name, PixelLinear(child))
+        else:
+            avoid_wide_convolutions(child)
+
+
 def trace(module: nn.Module, *inputs: Tensor) -> torch.jit.ScriptModule:
-    """Traced, then frozen: any batch size, the inputs' height and width."""
+    """Traced, then frozen: any batch size, the inputs' height and width. Changes layers of the module."""
+    avoid_wide_convolutions(module)
     with quiet_tracing(), torch.no_grad():
         return torch.jit.freeze(torch.jit.trace(module.eval(), inputs, check_trace=False))
 
