@@ -62,6 +62,16 @@ def test_strided():
     assert (found - convs(*inputs)).norm() / convs(*inputs).norm() < 0.03
 
 
+@torch.inference_mode()
+def test_channels_are_aligned_for_the_jvms_pytorch():
+    convs = BlockConvs(randomise(ConvBlock(2, 9, 24, "batch", True)), [4, 5], 1)
+    inputs = maps(4, 5)
+    found = QuantisedConvs(convs, *ranges(convs, inputs))
+    shapes = [tuple(conv.weight.shape) for conv in (found.first, *found.rest, found.last)]
+    assert shapes == [(32, 16, 3, 3), (32, 32, 3, 3), (24, 32, 1, 1)]
+    assert found(*inputs).shape[1] == 24
+
+
 @pytest.mark.parametrize(("width", "stride"), [(8, 1), (8, 2), (13, 1), (5, 1)])  # of 8 channels
 @pytest.mark.parametrize("residual", [True, False])
 @torch.inference_mode()

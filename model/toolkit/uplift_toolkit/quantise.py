@@ -19,6 +19,10 @@ from uplift_toolkit.fast import BlockConvs, FastBlock, FastUplift
 WEIGHT = 63
 """Largest weight. With 127, two products of 255 overflow the 16 bits that CPUs without VNNI add them in."""
 
+ALIGNED = 16
+"""Channels come in multiples of these: on CPUs with AVX-512, oneDNN 3.7, which is in PyTorch 2.7, gets 3x3
+convolutions of others wrong."""
+
 BAND = 1 << 21
 """Values that become bytes at a time. Fewer would stay in the cache, but every operator wakes threads."""
 
@@ -107,17 +111,22 @@ class QuantisedConv(nn.Module):
     ) -> None:
         """`weight` [K,C,k,k] is that of x - zero for u8 x; `out` the scale of a u8 output, 0 for fp32.
 
-        From `out_zero` 0 on a u8 output is rectified: it has nothing below.
+        From `out_zero` 0 on a u8 output is rectified: it has nothing below. A 3x3 convolution has surplus
+        outputs if K is not ALIGNED; surplus inputs are ignored.
         """
         super().__init__()
         self.stride, self.zero, self.out, self.out_zero = stride, zero, out, out_zero
+        bias = torch.zeros(len(weight)) if bias is None else bias.detach()
+        surplus = -len(weight) % ALIGNED if weight.shape[2] > 1 else 0
+        weight = F.pad(weight.detach(), (0, 0, 0, 0, 0, -weight.shape[1] % ALIGNED, 0, surplus))
         scale = (weight.abs().amax(dim=(1, 2, 3)) / WEIGHT).clamp(min=1e-12)
         self.register_buffer("weight", (weight / scale[:, None, None, None]).round().to(torch.int8))
         self.register_buffer("scale", scale)
-        self.register_buffer("bias", torch.zeros_like(scale) if bias is None else bias.clone())
+        self.register_buffer("bias", F.pad(bias, (0, surplus)))
 
     def forward(self, x: Tensor, residual: Tensor | None = None, residual_scale: float = 0.0) -> Tensor:
         """`residual`, u8 around 128, is added and its memory taken for the output."""
+        x = _pad(x, self.weight.shape[1], self.zero)
         weights = (self.weight, self.scale, self.bias)
         out = (self.out, self.out_zero)
         return _scripted()(x, self.zero, *weights, self.stride, *out, residual, residual_scale)
@@ -188,7 +197,7 @@ class QuantisedConvs(nn.Module):
         parts = [to_bytes(x) for to_bytes, x in zip(self.bytes, read, strict=True)]
         x = self.first(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
         if self.pooled:
-            x = self.hidden(inputs[0].add_(x).relu_())
+            x = self.hidden(inputs[0].add_(x[:, : inputs[0].shape[1]]).relu_())
         return self.last(self.rest(x), residual, self.scale)
 
 
@@ -203,9 +212,16 @@ class QuantisedBlock(nn.Module):
         x = self.convs.bytes[0](x)
         if not self.residual:
             return self.convs(x)
-        kept = x[:, : self.width, :: self.stride, :: self.stride].permute(0, 2, 3, 1)
-        kept = F.pad(kept, (0, self.width - kept.shape[3]), value=128.0)  # a copy, also of all channels
-        return self.convs(x, residual=kept.permute(0, 3, 1, 2))
+        kept = x[:, : self.width, :: self.stride, :: self.stride].clone(memory_format=torch.channels_last)
+        return self.convs(x, residual=_pad(kept, self.width, 128))
+
+
+def _pad(x: Tensor, channels: int, value: int) -> Tensor:
+    """Channels added to u8 [N,C,H,W], channels last in memory."""
+    if x.shape[1] == channels:
+        return x
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, channels - x.shape[1]), value=float(value))
+    return padded.permute(0, 3, 1, 2)
 
 
 def _scale(largest: float, steps: int) -> float:
