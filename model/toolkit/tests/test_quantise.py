@@ -7,6 +7,7 @@ from torch import nn
 
 from uplift_toolkit import quantise as quantise_module
 from uplift_toolkit.bench import model
+from uplift_toolkit.export import trace
 from uplift_toolkit.fast import BlockConvs, FastBlock, FastUplift, Readout
 from uplift_toolkit.graph import UpsamplerGraph
 from uplift_toolkit.quantise import Bytes, QuantisedBlock, QuantisedConvs, available, quantise
@@ -130,6 +131,8 @@ def test_labels_of_a_whole_upsampler():
     assert sum(isinstance(module, QuantisedBlock) for module in graph.modules()) == 4
     found, expected = graph(frames, features)[0], exact(frames, features)[0]
     assert (found == expected).float().mean() >= 0.99
+    traced = trace(graph, frames[:2], features[:2])
+    assert (traced(frames, features)[0] == found).float().mean() >= 0.999
 
 
 @pytest.mark.parametrize(
@@ -143,13 +146,14 @@ def test_labels_of_a_whole_upsampler():
         ({"encoder": {"block_2": {"block": "SingleConv", "norm": "layer", "count": 1, "hc": [8]}}}, 0),
         ({"decoder": {"block_0": {"block": "DoubleConv", "norm": "batch", "count": 2, "hc": [12, 12]}}}, 2),
         ({"decoder": {"block_0": {"block": "DoubleConv", "norm": "batch", "count": 1, "hc": [16]}}}, 0),
+        ({"refiner": {"block_0": {"block": "SingleConv", "norm": "batch", "count": 1, "hc": [12]}}}, 0),
     ],
 )
 @torch.inference_mode()
 def test_maps_stay_bytes_only_where_all_that_reads_them_can(change, chained):
     config = uplift_config(12, 8, 9, (4, 6, 8), 12)
     for part, options in change.items():
-        config["uplift"][part].update(options)
+        config["uplift"].setdefault(part, {"enc_resample": "nearest"}).update(options)
     uplift = randomise(Uplift(config))
     image, features = torch.randn(2, 3, 24, 40), torch.randn(2, 12, 3, 5)
     exact, graph = (FastUplift(uplift, (24, 40), (3, 5), [Readout(3)]) for _ in range(2))

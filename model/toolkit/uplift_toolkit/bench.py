@@ -43,7 +43,7 @@ CONTENDERS = {
     "bf16": "this project's graph, bf16",
     "fp16": "this project's graph, fp16",
     "int8": "this project's graph, upsampler's convolutions in int8",
-    "int8-bf16": "the same, backbone in bf16",
+    "int8-bf16": "the same (int8), backbone in bf16",
     "readable": "this project's plain graph, fp32",
     "authors": "the authors' code as it comes, fp32",
     "authors-low": "the authors' low_mem=True, fp32",
@@ -156,6 +156,7 @@ def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
     if settings["cpus"]:
         os.sched_setaffinity(0, settings["cpus"])
     torch.set_num_threads(settings["threads"])
+    torch.backends.nnpack.set_flags(False)  # as everywhere in the command line
     try:
         with torch.inference_mode():
             run = contender(name, settings)

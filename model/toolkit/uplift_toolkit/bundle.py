@@ -100,15 +100,17 @@ class Bundle:
         shape = (self.manifest["golden"]["count"], size["height"], size["width"], 3)
         return np.fromfile(self.directory / self.manifest["golden"]["frames"], np.uint8).reshape(shape)
 
-    def load_variant(self, variant: str) -> Callable[[np.ndarray], list[np.ndarray]]:
-        """The variant's TorchScript as a function of u8 frames [N,H,W,3], as the JVM would see it."""
-        entry = next((v for v in self.manifest["variants"] if v["name"] == variant), None)
-        if entry is None:
-            names = [v["name"] for v in self.manifest["variants"]]
-            raise BundleError(f"variant: {variant!r} (expected one of {names})")
+    def load_variant(
+        self, variant: str, backbone_of: str | None = None
+    ) -> Callable[[np.ndarray], list[np.ndarray]]:
+        """The variant's TorchScript as a function of u8 frames [N,H,W,3], as the JVM would see it.
+
+        With the backbone of another variant, if that is named.
+        """
+        entry = self._entry(variant)
+        files = self._entry(backbone_of or variant)["backbone"], entry["upsampler"]
         backbone, upsampler = (
-            torch.jit.load(str(self.directory / entry[part]), map_location=entry["device"])
-            for part in ("backbone", "upsampler")
+            torch.jit.load(str(self.directory / file), map_location=entry["device"]) for file in files
         )
 
         def infer(frames: np.ndarray) -> list[np.ndarray]:
@@ -118,9 +120,16 @@ class Bundle:
 
         return infer
 
-    def run(self, variant: str, frames: np.ndarray) -> list[np.ndarray]:
+    def _entry(self, variant: str) -> dict[str, str]:
+        entry = next((v for v in self.manifest["variants"] if v["name"] == variant), None)
+        if entry is None:
+            names = [v["name"] for v in self.manifest["variants"]]
+            raise BundleError(f"variant: {variant!r} (expected one of {names})")
+        return entry
+
+    def run(self, variant: str, frames: np.ndarray, backbone_of: str | None = None) -> list[np.ndarray]:
         """What `load_variant` gives for these frames."""
-        return self.load_variant(variant)(frames)
+        return self.load_variant(variant, backbone_of)(frames)
 
     def outputs_by_head(self, outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """The first tensor of every head: labels of a segmentation, not its confidence."""
@@ -132,11 +141,10 @@ class Bundle:
                 next(remaining)
         return named
 
-    def verify(self, variant: str) -> dict[str, float]:
+    def verify(self, variant: str, backbone_of: str | None = None) -> dict[str, float]:
         """Runs the golden case: label agreement or cosine per head. BundleError below the tolerance."""
-        entry = next((v for v in self.manifest["variants"] if v["name"] == variant), {})
-        outputs = self.outputs_by_head(self.run(variant, self.frames()))
-        tolerance = self.manifest["golden"]["tolerance"][entry["precision"]]
+        outputs = self.outputs_by_head(self.run(variant, self.frames(), backbone_of))
+        tolerance = self.manifest["golden"]["tolerance"][self._entry(variant)["precision"]]
         report = {}
         for head in self.manifest["heads"]:
             name, found = head["name"], outputs[head["name"]]

@@ -80,8 +80,8 @@ def avoid_wide_convolutions(module: nn.Module) -> None:
     such as of 33, 133, 292, 320 or 512; 64 and 128 have been right.
     """
     for name, child in module.named_children():
-        single = isinstance(child, nn.Conv2d) and child.kernel_size == (1, 1) and child.stride == (1, 1)
-        if single and child.weight.dtype == torch.float32:
+        plain = type(child) is nn.Conv2d and child.groups == 1 and child.padding == (0, 0)
+        if plain and child.kernel_size == child.stride == (1, 1) and child.weight.dtype == torch.float32:
             if child.out_channels > 32 and child.out_channels not in (64, 128):
                 setattr(module, name, PixelLinear(child))
         else:
@@ -291,8 +291,8 @@ def register(subparsers: argparse._SubParsersAction) -> None:
             "Makes a bundle directory: manifest.json, labels.json, README.md, golden/ and the TorchScript\n"
             "variants cpu-fp32, cpu-bf16 and cuda-fp16. Every variant that this machine can run is checked\n"
             "against the golden case before the command ends; a reduced precision that is not exact enough\n"
-            "is left out. --int8 adds cpu-int8, whose upsampler convolves 8-bit integers: for CPUs without\n"
-            "bf16 instructions, where --precision int8 asks for it.\n\n"
+            "is left out. --int8 adds cpu-int8, whose upsampler convolves 8-bit integers; it is served where\n"
+            "--precision int8 asks for it.\n\n"
             "DIR of --weights holds backbone.safetensors, upsampler.safetensors (the UPLiFT authors' names)\n"
             "and heads.safetensors (<head>.linear.weight [K,C,1,1], <head>.linear.bias [K]). What FILE\n"
             "names weights for (a file, an address or hub:OWNER/NAME/FILE) is taken from there; where that\n"
@@ -368,6 +368,11 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             with step(f"{variant.name}: checking the golden case"):
                 report = bundle.verify(variant.name)
+                if variant == INT8 and any(v["name"] == "cpu-bf16" for v in bundle.manifest["variants"]):
+                    report |= {  # what a CPU with bf16 instructions serves
+                        f"{head} (bf16 backbone)": value
+                        for head, value in bundle.verify(variant.name, "cpu-bf16").items()
+                    }
         except BundleError as error:
             if variant.precision == "fp32":
                 raise

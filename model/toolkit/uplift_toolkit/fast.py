@@ -479,7 +479,7 @@ class FastUplift(nn.Module):
         for step in range(1, self.steps + 1):
             values = x
             if step == self.steps and self.pooled_heads:  # here: features need not outlast the block below
-                values = torch.cat([self.heads[i](x.float()) for i in self.pooled_heads], dim=1)
+                values = torch.cat([_precisely(self.heads[i], x) for i in self.pooled_heads], dim=1)
             rows = self.pools[step - 1](self._logits(step, maps, x), values)
             if step == self.steps and self.pooled_heads:
                 outputs |= _split_rows(rows, {i: self.heads[i].out_channels for i in self.pooled_heads})
@@ -520,10 +520,20 @@ class FastUplift(nn.Module):
 
     def _read(self, step: int, x: Tensor) -> dict[int, Rows]:
         return {
-            i: _rows(head(x.float()))
+            i: _rows(_precisely(head, x))
             for i, (head, readout) in enumerate(zip(self.heads, self.readouts, strict=True))
             if readout.step == step
         }
+
+
+def _precisely(head: nn.Module, x: Tensor) -> Tensor:
+    """The head's output in fp32; of features in less a band of rows at a time becomes fp32."""
+    if x.dtype == torch.float32 or isinstance(head, nn.Identity):
+        return head(x.float())
+    return torch.cat([head(band.float()) for band in x.split(BAND, dim=2)], dim=2)
+
+
+BAND = 64
 
 
 def _split_rows(rows: Rows, widths: dict[int, int]) -> dict[int, Rows]:

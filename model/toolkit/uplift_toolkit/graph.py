@@ -53,7 +53,7 @@ class PatchProjection(nn.Module):
 
 
 SCORES = 1 << 25
-"""Scores of queries by keys that exist at a time."""
+"""Scores of queries by keys that exist at a time, of a frame."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

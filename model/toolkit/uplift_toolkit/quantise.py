@@ -1,8 +1,8 @@
 """The upsampler's convolutions in 8-bit integers: not the same numbers, but the same labels to a per mille.
 
 Weights have a scale for every output channel, maps one for all; the scales of maps are of the largest values
-that calibration saw. The encoder's maps stay bytes from block to block and into the decoder. The decoder's
-residuals, attention and heads stay as they are.
+that calibration saw. Where all that reads them convolves integers, the encoder's maps stay bytes from block to
+block and into the decoder. The decoder's residuals, attention and heads stay as they are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALIGNED = 16
 convolutions of others wrong."""
 
 BAND = 1 << 21
-"""Values that become bytes at a time. Fewer would stay in the cache, but every operator wakes threads."""
+"""Values of a frame that become bytes at a time. Fewer would stay in the cache, but every operator wakes threads."""
 
 
 def available() -> bool:
@@ -179,7 +179,8 @@ class QuantisedConvs(nn.Module):
         first = read[0][0]
         weight = torch.cat([conv.weight * scale for conv, scale in read], dim=1)
         self.first = QuantisedConv(weight, first.bias, first.stride[0], 128, 0.0 if self.pooled else outs[0])
-        self.hidden = Bytes(outs[0], 0)
+        if self.pooled:
+            self.hidden = Bytes(outs[0], 0)
         self.rest = nn.Sequential(
             *(
                 QuantisedConv(conv.weight * scale, conv.bias, 1, 0, out)
@@ -212,8 +213,12 @@ class QuantisedBlock(nn.Module):
         x = self.convs.bytes[0](x)
         if not self.residual:
             return self.convs(x)
-        kept = x[:, : self.width, :: self.stride, :: self.stride].clone(memory_format=torch.channels_last)
-        return self.convs(x, residual=_pad(kept, self.width, 128))
+        kept = x[:, : self.width, :: self.stride, :: self.stride]
+        if kept.shape[1] < self.width:
+            kept = _pad(kept, self.width, 128)
+        else:
+            kept = kept.clone(memory_format=torch.channels_last)  # others read the map, too
+        return self.convs(x, residual=kept)
 
 
 def _pad(x: Tensor, channels: int, value: int) -> Tensor:
@@ -268,7 +273,7 @@ def quantise(upsampler: FastUplift, calibrate: Callable[[], object]) -> None:
         convs = block.convs
         inputs = [largest[convs, i] for i in range(len(convs.first))]
         hidden = [largest[conv, 0] for conv in (*convs.rest, convs.last)]
-        output = largest[block, OUTPUT] if block in maps else 0.0
+        output = max(largest[block, OUTPUT], 1e-12) if block in maps else 0.0
         block.convs = QuantisedConvs(convs, inputs, hidden, output)
     for group in upsampler.encoder.blocks:
         if group.blocks[-1] in maps:

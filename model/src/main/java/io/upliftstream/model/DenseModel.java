@@ -351,12 +351,7 @@ public final class DenseModel implements AutoCloseable {
             Variant variant = variant(bundle, "cpu", options.precision(), fast ? "bf16" : "fp32", "fp32");
             if (fast && variant.precision().equals("int8")) {
                 // That is the upsampler's precision; the backbone can have another.
-                for (Variant other : bundle.variants()) {
-                    if (other.device().equals("cpu") && other.precision().equals("bf16")) {
-                        variant = variant.withBackbone(other.backbone());
-                        instructions += ", backbone of " + other.name();
-                    }
-                }
+                variant = variant.withBackboneOf(variant(bundle, "cpu", "auto", "bf16", "int8"));
             }
             return new Placement(variant, -1, where + instructions);
         }

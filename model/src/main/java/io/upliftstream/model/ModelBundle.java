@@ -50,8 +50,9 @@ public final class ModelBundle {
      */
     public record Variant(
             String name, String device, String precision, Path backbone, Path upsampler, Tolerance tolerance) {
-        Variant withBackbone(Path other) {
-            return new Variant(name, device, precision, other, upsampler, tolerance);
+        Variant withBackboneOf(Variant other) {
+            String both = other.equals(this) ? name : name + "+" + other.name;
+            return new Variant(both, device, precision, other.backbone, upsampler, tolerance);
         }
     }
 

@@ -152,10 +152,9 @@ class DenseModelTest {
         assertThat(int8.variant().name()).isEqualTo("cpu-int8");
         assertThat(int8.variant().backbone()).isEqualTo(TestBundles.STREET.resolve("cpu-fp32/backbone.pt"));
         Placement int8WithBf16 = place(bundle, "cpu", "int8", 0, "avx512_bf16");
-        assertThat(int8WithBf16.variant().name()).isEqualTo("cpu-int8");
+        assertThat(int8WithBf16.variant().name()).isEqualTo("cpu-int8+cpu-bf16");
         assertThat(int8WithBf16.variant().upsampler()).isEqualTo(int8.variant().upsampler());
         assertThat(int8WithBf16.variant().backbone()).isEqualTo(TestBundles.STREET.resolve("cpu-bf16/backbone.pt"));
-        assertThat(int8WithBf16.reason()).contains("the CPU has bf16 instructions, backbone of cpu-bf16");
         assertThat(place(bundle, "auto", "auto", 1)).extracting(Placement::gpu).isEqualTo(0);
         assertThat(place(bundle, "cuda:1", "auto", 2).variant().name()).isEqualTo("cuda-fp16");
         assertThat(place(bundle, "cuda:1", "auto", 2).gpu()).isEqualTo(1);

@@ -23,7 +23,9 @@ class BenchCommandITCase {
         assertThat(benchModel("--bundle=" + street, "--against=" + street + ":int8", "--json=" + json))
                 .isEmpty();
         JsonNode models = new ObjectMapper().readTree(json.toFile()).get("models");
-        assertThat(models.findValuesAsText("variant")).containsExactly("cpu-fp32", "cpu-int8");
+        assertThat(models.findValuesAsText("variant"))
+                .satisfiesExactly(fp32 -> assertThat(fp32).isEqualTo("cpu-fp32"), int8 -> assertThat(int8)
+                        .startsWith("cpu-int8")); // "+cpu-bf16" where the CPU has that
         assertThat(benchModel("--against=" + street + ":int7"))
                 .isEqualTo("uplift: precision: int7 (expected: auto, fp32, bf16, fp16 or int8)\n");
     }

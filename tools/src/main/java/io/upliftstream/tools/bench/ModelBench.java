@@ -77,6 +77,8 @@ public final class ModelBench {
                 double overhead = median(stages, 0) + median(stages, 3) + calls + scheduling.get(i);
                 double rate = 1e3 * batch / median(stages, 4);
                 double peak = peaks.get(i).gigaflops();
+                boolean share = options.gigaflop() > 0
+                        && !models.get(i).variant().precision().equals("int8");
                 found.add(new Model(
                         models.get(i).bundle().toString(),
                         models.get(i).variant().name(),
@@ -91,7 +93,7 @@ public final class ModelBench {
                         LoadReport.round(median(stages, 4) / first),
                         resident.get(i),
                         LoadReport.round(peak),
-                        options.gigaflop() == 0 ? null : LoadReport.round(rate * options.gigaflop() / peak),
+                        share ? LoadReport.round(rate * options.gigaflop() / peak) : null,
                         LoadReport.round(overhead),
                         overhead / (graphs - calls)));
             }

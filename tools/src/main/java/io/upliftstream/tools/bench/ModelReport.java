@@ -20,7 +20,7 @@ public record ModelReport(int processors, int batch, List<Model> models) {
      * @param residentMegabytes the most of the process, JVM included, while this bundle was loaded and ran alone; null
      *     where the system does not say
      * @param matrixPeak what matrix products reach at the bundle's precision (for int8: fp32), in GFLOP/s
-     * @param matrixShare of that peak, if the frame's operations are given
+     * @param matrixShare of that peak, if the frame's operations are given; not of int8, which that peak does not bound
      * @param overheadMillis of one frame through the service: everything but decoding and the two graphs
      * @param overheadShare of the two graphs' time
      */
