@@ -291,7 +291,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:
             "Makes a bundle directory: manifest.json, labels.json, README.md, golden/ and the TorchScript\n"
             "variants cpu-fp32, cpu-bf16 and cuda-fp16. Every variant that this machine can run is checked\n"
             "against the golden case before the command ends; a reduced precision that is not exact enough\n"
-            "is left out. --int8 adds cpu-int8, whose upsampler convolves 8-bit integers; it is served where\n"
+            "is left out. --int8 adds cpu-int8, whose upsampler convolves 8-bit integers: served where\n"
             "--precision int8 asks for it.\n\n"
             "DIR of --weights holds backbone.safetensors, upsampler.safetensors (the UPLiFT authors' names)\n"
             "and heads.safetensors (<head>.linear.weight [K,C,1,1], <head>.linear.bias [K]). What FILE\n"

@@ -1,8 +1,8 @@
 """The upsampler's convolutions in 8-bit integers: not the same numbers, but the same labels to a per mille.
 
 Weights have a scale for every output channel, maps one for all; the scales of maps are of the largest values
-that calibration saw. Where all that reads them convolves integers, the encoder's maps stay bytes from block to
-block and into the decoder. The decoder's residuals, attention and heads stay as they are.
+that calibration saw. Where all that reads them convolves integers, the encoder's maps stay bytes from block
+to block and into the decoder. The decoder's residuals, attention and heads stay as they are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ ALIGNED = 16
 convolutions of others wrong."""
 
 BAND = 1 << 21
-"""Values of a frame that become bytes at a time. Fewer would stay in the cache, but every operator wakes threads."""
+"""Values of a frame that become bytes at a time. Fewer would stay in the cache, but every operator wakes
+threads."""
 
 
 def available() -> bool:
