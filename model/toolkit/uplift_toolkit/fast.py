@@ -526,14 +526,15 @@ class FastUplift(nn.Module):
         }
 
 
+HEAD_ROWS = 64
+"""Rows of features in less that become fp32 at a time, for a head."""
+
+
 def _precisely(head: nn.Module, x: Tensor) -> Tensor:
     """The head's output in fp32; of features in less a band of rows at a time becomes fp32."""
     if x.dtype == torch.float32 or isinstance(head, nn.Identity):
         return head(x.float())
-    return torch.cat([head(band.float()) for band in x.split(BAND, dim=2)], dim=2)
-
-
-BAND = 64
+    return torch.cat([head(band.float()) for band in x.split(HEAD_ROWS, dim=2)], dim=2)
 
 
 def _split_rows(rows: Rows, widths: dict[int, int]) -> dict[int, Rows]:

@@ -28,6 +28,10 @@ BAND = 1 << 21
 threads."""
 
 
+OUTPUT = -1
+"""In place of an input's number where the ranges of maps are kept."""
+
+
 def available() -> bool:
     """Whether this PyTorch convolves integers; builds for other processors than x86-64 may not."""
     return hasattr(torch.ops.onednn, "qconv2d_pointwise")
@@ -52,50 +56,17 @@ def _convolve(
     packed = torch.ops.onednn.qconv_prepack(weight, scale, 1.0, zero, strides, pads, dilation, 1, x.shape)
     zeros = torch.zeros_like(scale, dtype=torch.int32)
     dtype, out = (torch.uint8, out) if out > 0 else (torch.float32, 1.0)
+    # fmt: off
     if residual is None:
         return torch.ops.onednn.qconv2d_pointwise(
-            x,
-            1.0,
-            zero,
-            packed,
-            scale,
-            zeros,
-            bias,
-            strides,
-            pads,
-            dilation,
-            1,
-            out,
-            out_zero,
-            dtype,
-            "none",
-            [],
-            "",
+            x, 1.0, zero, packed, scale, zeros, bias, strides, pads, dilation, 1,
+            out, out_zero, dtype, "none", [], "",
         )
     return torch.ops.onednn.qconv2d_pointwise(
-        x,
-        1.0,
-        zero,
-        packed,
-        scale,
-        zeros,
-        residual,
-        bias,
-        strides,
-        pads,
-        dilation,
-        1,
-        out,
-        out_zero,
-        dtype,
-        residual_scale,
-        128,
-        "sum",
-        1.0,
-        "none",
-        [],
-        "",
+        x, 1.0, zero, packed, scale, zeros, residual, bias, strides, pads, dilation, 1,
+        out, out_zero, dtype, residual_scale, 128, "sum", 1.0, "none", [], "",
     )
+    # fmt: on
 
 
 @functools.cache
@@ -280,9 +251,6 @@ def quantise(upsampler: FastUplift, calibrate: Callable[[], object]) -> None:
         if group.blocks[-1] in maps:
             block = group.blocks[-1]
             group.blocks[-1] = QuantisedBlock(block, block.convs)
-
-
-OUTPUT = -1
 
 
 def _reads_image(block: FastBlock) -> bool:
