@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.MappingIterator;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.tools.cli.Uplift;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

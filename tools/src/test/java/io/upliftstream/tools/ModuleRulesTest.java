@@ -37,4 +37,12 @@ class ModuleRulesTest {
             .should()
             .dependOnClassesThat()
             .resideInAnyPackage("kafka..", "org.apache.kafka.metadata..", "org.apache.flink.runtime..");
+
+    @ArchTest
+    static final ArchRule NOTHING_KNOWS_THE_COMMAND_LINE = noClasses()
+            .that()
+            .resideOutsideOfPackage("..tools.cli..")
+            .should()
+            .dependOnClassesThat()
+            .resideInAPackage("..tools.cli..");
 }

@@ -32,8 +32,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
 import org.jspecify.annotations.Nullable;
 
 /** The job's topics on an embedded broker, under names of one test. */
-final class Topics {
-    static final Path BUNDLE = Path.of("..", "model", "bundles", "street");
+public final class Topics {
+    public static final Path BUNDLE = Path.of("..", "model", "bundles", "street");
 
     private final EmbeddedKafka kafka;
     private final String test;
@@ -44,7 +44,7 @@ final class Topics {
     }
 
     /** Creates the topics; {@code segmentation} takes records up to so many bytes. */
-    static Topics create(EmbeddedKafka kafka, String test, int partitions, int maxSegmentationBytes)
+    public static Topics create(EmbeddedKafka kafka, String test, int partitions, int maxSegmentationBytes)
             throws IOException {
         Topics topics = new Topics(kafka, test);
         kafka.createTopic(topics.name("camera-frames"), partitions, Map.of());
@@ -59,12 +59,12 @@ final class Topics {
     }
 
     /** A job between these topics that ends after the frames that are there when it starts. */
-    JobSettings settings(String... more) {
+    public JobSettings settings(String... more) {
         return JobSettings.load(null, Map.of(), assignments(more));
     }
 
     /** The same as {@code key=value}; the later ones win. */
-    List<String> assignments(String... more) {
+    public List<String> assignments(String... more) {
         List<String> assignments = new ArrayList<>(List.of(
                 "uplift.kafka.bootstrap-servers=" + kafka.bootstrapServers(),
                 "uplift.model.bundle=" + BUNDLE.toAbsolutePath().normalize(),
@@ -83,11 +83,11 @@ final class Topics {
         return assignments;
     }
 
-    String name(String topic) {
+    public String name(String topic) {
         return test + "-" + topic;
     }
 
-    static CameraFrame.Builder frame(String cameraId, long sequence, byte[] image) {
+    public static CameraFrame.Builder frame(String cameraId, long sequence, byte[] image) {
         return CameraFrame.newBuilder()
                 .setCameraId(cameraId)
                 .setSequence(sequence)
@@ -98,7 +98,8 @@ final class Topics {
     }
 
     /** Sends a value and returns where it is. */
-    RecordMetadata send(int partition, @Nullable String key, byte @Nullable [] value) throws InterruptedException {
+    public RecordMetadata send(int partition, @Nullable String key, byte @Nullable [] value)
+            throws InterruptedException {
         try (KafkaProducer<String, byte[]> producer = new KafkaProducer<>(
                 Map.of("bootstrap.servers", kafka.bootstrapServers(), "max.request.size", 16 << 20),
                 new StringSerializer(),
@@ -111,7 +112,7 @@ final class Topics {
     }
 
     /** Runs a job to its end, and fails if it was started again on the way. */
-    static void runWithoutRestart(JobSettings settings) throws IOException, InterruptedException {
+    public static void runWithoutRestart(JobSettings settings) throws IOException, InterruptedException {
         try (EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 1)) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
@@ -122,7 +123,7 @@ final class Topics {
     }
 
     /** Every record of a topic that is visible now, partition by partition in order. */
-    <T extends SpecificRecord> List<T> read(String topic, String isolation, Class<T> type) {
+    public <T extends SpecificRecord> List<T> read(String topic, String isolation, Class<T> type) {
         List<T> records = new ArrayList<>();
         try (KafkaConsumer<String, byte[]> consumer = new KafkaConsumer<>(
                 Map.of("bootstrap.servers", kafka.bootstrapServers(), "isolation.level", isolation),

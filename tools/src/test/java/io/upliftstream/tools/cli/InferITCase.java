@@ -1,7 +1,8 @@
-package io.upliftstream.tools;
+package io.upliftstream.tools.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import java.awt.image.BufferedImage;
 import java.io.PrintWriter;

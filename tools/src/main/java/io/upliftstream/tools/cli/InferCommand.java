@@ -1,4 +1,4 @@
-package io.upliftstream.tools;
+package io.upliftstream.tools.cli;
 
 import io.upliftstream.job.StartupException;
 import io.upliftstream.model.DenseResult;

@@ -1,10 +1,11 @@
-package io.upliftstream.tools;
+package io.upliftstream.tools.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;

@@ -1,4 +1,4 @@
-package io.upliftstream.tools;
+package io.upliftstream.tools.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
@@ -7,6 +7,7 @@ import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.Shot;

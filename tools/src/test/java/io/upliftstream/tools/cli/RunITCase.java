@@ -1,9 +1,10 @@
-package io.upliftstream.tools;
+package io.upliftstream.tools.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.io.ByteArrayOutputStream;

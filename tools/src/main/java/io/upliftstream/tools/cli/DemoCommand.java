@@ -1,4 +1,4 @@
-package io.upliftstream.tools;
+package io.upliftstream.tools.cli;
 
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.tools.demo.Demo;

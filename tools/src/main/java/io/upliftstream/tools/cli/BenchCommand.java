@@ -1,4 +1,4 @@
-package io.upliftstream.tools;
+package io.upliftstream.tools.cli;
 
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;

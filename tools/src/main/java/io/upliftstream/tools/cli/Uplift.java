@@ -1,4 +1,4 @@
-package io.upliftstream.tools;
+package io.upliftstream.tools.cli;
 
 import io.upliftstream.job.StartupException;
 import io.upliftstream.model.BundleException;
@@ -72,8 +72,6 @@ public final class Uplift implements Callable<Integer> {
             scope = ScopeType.INHERIT,
             description = "Print the log, and the stack trace of an error.")
     private boolean debug;
-
-    Uplift() {}
 
     /** Without a command. */
     @Override

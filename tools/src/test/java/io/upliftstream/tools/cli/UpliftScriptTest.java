@@ -1,4 +1,4 @@
-package io.upliftstream.tools;
+package io.upliftstream.tools.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -79,9 +79,9 @@ class UpliftScriptTest {
         }
         assertThat(home.resolve("builds")).hasContent("built");
         assertThat(printed("first"))
-                .contains("io.upliftstream.tools.Uplift demo")
+                .contains("io.upliftstream.tools.cli.Uplift demo")
                 .contains("-Duplift.columns=0 ");
-        assertThat(printed("second")).contains("io.upliftstream.tools.Uplift demo");
+        assertThat(printed("second")).contains("io.upliftstream.tools.cli.Uplift demo");
     }
 
     @Test
