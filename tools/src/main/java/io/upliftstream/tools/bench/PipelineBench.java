@@ -296,19 +296,19 @@ public final class PipelineBench {
         try {
             job.awaitRunning();
             // A new job: what it calls is compiled for most of the first minute.
-            int warm = (int) Math.ceil(framesPerSecond * options.seconds());
             int frames = (int) Math.ceil(framesPerSecond * options.seconds());
             try (OpenLoop cameras = cameras(topics)) {
-                cameras.publish(framesPerSecond, warm + frames);
+                cameras.publish(framesPerSecond, 2L * frames);
             }
-            await(job, topics, warm + frames);
-            return outside(topics, warm, frames);
+            await(job, topics, 2L * frames);
+            return outside(topics, frames);
         } finally {
             job.cancel();
         }
     }
 
-    private double[] outside(FrameTopics topics, int warm, int frames) throws IOException {
+    /** Of the topic's second half. */
+    private double[] outside(FrameTopics topics, int frames) throws IOException {
         TopicPartition partition = new TopicPartition(topics.outputs().get(0), 0);
         try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(
                 Map.of("bootstrap.servers", kafka.bootstrapServers()),
@@ -317,7 +317,7 @@ public final class PipelineBench {
             consumer.assign(List.of(partition));
             consumer.seekToBeginning(List.of(partition));
             double[] millis = new double[frames];
-            int next = -warm;
+            int next = -frames;
             while (next < frames) {
                 for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofSeconds(1))) {
                     if (next >= 0 && next < frames) {

@@ -9,10 +9,8 @@ import java.util.List;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
 /** {@code uplift chaos}. */
 @Command(
@@ -36,10 +34,6 @@ import picocli.CommandLine.Spec;
             "the output directory."
         })
 final class ChaosCommand implements Callable<Integer> {
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
-
     @Option(
             names = "--minutes",
             paramLabel = "N",
@@ -114,14 +108,17 @@ final class ChaosCommand implements Callable<Integer> {
     @Option(names = "--set", paramLabel = "KEY=VALUE", description = "An option of the job; repeatable.")
     private List<String> set = new ArrayList<>();
 
+    @Mixin
+    private Checks checks = new Checks();
+
     @Override
     public Integer call() throws Exception {
-        require(minutes >= 0, "--minutes", minutes, "0 or more");
-        require(taskManagers >= 0, "--taskmanagers", taskManagers, "0 or more");
-        require(jobManagers >= 0, "--jobmanagers", jobManagers, "0 or more");
-        require(brokers >= 0, "--brokers", brokers, "0 or more");
-        require(cameras >= 2 && cameras <= 64, "--cameras", cameras, "2 to 64");
-        require(framesPerSecond > 0, "--fps", framesPerSecond, "above 0");
+        checks.require(minutes >= 0, "--minutes", minutes, "0 or more");
+        checks.require(taskManagers >= 0, "--taskmanagers", taskManagers, "0 or more");
+        checks.require(jobManagers >= 0, "--jobmanagers", jobManagers, "0 or more");
+        checks.require(brokers >= 0, "--brokers", brokers, "0 or more");
+        checks.require(cameras >= 2 && cameras <= 64, "--cameras", cameras, "2 to 64");
+        checks.require(framesPerSecond > 0, "--fps", framesPerSecond, "above 0");
         Path home = Path.of(System.getProperty(ModelOption.HOME, "."));
         Path model = bundle != null ? bundle : home.resolve(Path.of("model", "src", "test", "resources", "tiny"));
         List<String> assignments = new ArrayList<>(List.of(
@@ -150,12 +147,5 @@ final class ChaosCommand implements Callable<Integer> {
                                 : "Every frame ended at least once, in order per camera."
                         : "The account does NOT hold.");
         return holds ? 0 : 1;
-    }
-
-    private void require(boolean holds, String option, Object found, String expected) {
-        if (!holds) {
-            throw new ParameterException(
-                    spec.commandLine(), "%s: %s (expected: %s)".formatted(option, found, expected));
-        }
     }
 }

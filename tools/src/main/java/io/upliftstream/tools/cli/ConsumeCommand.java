@@ -31,11 +31,8 @@ import org.apache.kafka.common.errors.InterruptException;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
-import picocli.CommandLine.Spec;
 
 /** {@code uplift consume}. */
 @Command(
@@ -80,10 +77,6 @@ final class ConsumeCommand implements Callable<Integer> {
         LATEST
     }
 
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
-
     @Parameters(
             paramLabel = "RECORDS",
             description =
@@ -124,25 +117,20 @@ final class ConsumeCommand implements Callable<Integer> {
     @Mixin
     private KafkaOption kafka = new KafkaOption();
 
+    @Mixin
+    private Checks checks = new Checks();
+
     private long count;
     private long unreadable;
 
     @Override
     public Integer call() throws Exception {
-        if (limit != null && limit < 1) {
-            throw new ParameterException(spec.commandLine(), "--limit: %d (expected: >= 1)".formatted(limit));
-        }
-        if (!formats().contains(format)) {
-            throw new ParameterException(
-                    spec.commandLine(),
-                    "--format: %s of %s (expected: %s)"
-                            .formatted(
-                                    lower(format),
-                                    lower(kind),
-                                    formats().stream()
-                                            .map(ConsumeCommand::lower)
-                                            .collect(Collectors.joining(" or "))));
-        }
+        checks.require(limit == null || limit >= 1, "--limit", limit, ">= 1");
+        checks.require(
+                formats().contains(format),
+                "--format",
+                lower(format) + " of " + lower(kind),
+                formats().stream().map(ConsumeCommand::lower).collect(Collectors.joining(" or ")));
         JobSettings settings = kafka.settings();
         String topic = settings.get(kind.topic());
         if (topic.equals(JobSettings.NO_TOPIC)) {
@@ -158,7 +146,7 @@ final class ConsumeCommand implements Callable<Integer> {
             Files.createDirectories(output);
         }
         StatusLine status = new StatusLine(System.err, StatusLine.columns());
-        try (FrameImages images = new FrameImages(settings)) {
+        try (FrameImages images = FrameImages.inOrder(settings)) {
             List<Label> labels = labels(settings);
             Legend.write(output, labels);
             RecordPainter painter = new RecordPainter(images, labels);

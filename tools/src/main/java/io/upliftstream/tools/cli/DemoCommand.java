@@ -14,10 +14,7 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
 /** {@code uplift demo}. */
 @Command(
@@ -37,10 +34,6 @@ import picocli.CommandLine.Spec;
             "contact-sheet.png and summary.json. Exit code 0 if every frame ended exactly once."
         })
 final class DemoCommand implements Callable<Integer> {
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
-
     @Option(names = "--input", paramLabel = "VIDEO|DIR", description = "Video or images instead of synthetic cameras.")
     private @Nullable Path input;
 
@@ -75,8 +68,9 @@ final class DemoCommand implements Callable<Integer> {
             names = "--size",
             paramLabel = "WxH",
             defaultValue = "640x360",
+            converter = Size.Converter.class,
             description = "Size of synthetic frames; default: ${DEFAULT-VALUE}.")
-    private String size = "640x360";
+    private Size size = new Size(640, 360);
 
     @Option(
             names = "--fps",
@@ -101,13 +95,15 @@ final class DemoCommand implements Callable<Integer> {
     @Option(names = "--no-browser", description = "No live page (see uplift view) while it runs.")
     private boolean noBrowser;
 
+    @Mixin
+    private Checks checks = new Checks();
+
     @Override
     public Integer call() throws Exception {
-        require(cameras == null || (cameras >= 1 && cameras <= 64), "--cameras", cameras, "1 to 64");
-        require(frames == null || frames >= 1, "--frames", frames, ">= 1");
-        require(framesPerSecond > 0 && framesPerSecond <= 1000, "--fps", framesPerSecond, "above 0, at most 1000");
-        require(size.matches("\\d{2,4}x\\d{2,4}"), "--size", size, "such as 640x360");
-        int x = size.indexOf('x');
+        checks.require(cameras == null || (cameras >= 1 && cameras <= 64), "--cameras", cameras, "1 to 64");
+        checks.require(frames == null || frames >= 1, "--frames", frames, ">= 1");
+        checks.require(
+                framesPerSecond > 0 && framesPerSecond <= 1000, "--fps", framesPerSecond, "above 0, at most 1000");
         DemoOptions options = new DemoOptions(
                 input,
                 cameras != null ? cameras : input == null ? 2 : 1,
@@ -117,8 +113,8 @@ final class DemoCommand implements Callable<Integer> {
                 model.bundle(),
                 model.device,
                 model.precision,
-                Integer.parseInt(size.substring(0, x)),
-                Integer.parseInt(size.substring(x + 1)),
+                size.width(),
+                size.height(),
                 framesPerSecond,
                 seed,
                 set,
@@ -128,13 +124,6 @@ final class DemoCommand implements Callable<Integer> {
         progress.say(describe(summary));
         summary.irregularities().forEach(progress::say);
         return summary.balanced() ? 0 : 1;
-    }
-
-    private void require(boolean holds, String option, @Nullable Object found, String expected) {
-        if (!holds) {
-            throw new ParameterException(
-                    spec.commandLine(), "%s: %s (expected: %s)".formatted(option, found, expected));
-        }
     }
 
     private String describe(Summary summary) {

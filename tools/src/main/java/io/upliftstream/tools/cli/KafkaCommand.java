@@ -3,17 +3,16 @@ package io.upliftstream.tools.cli;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
+import io.upliftstream.tools.stream.RecordKind;
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
-import org.apache.flink.configuration.ConfigOption;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
 /** {@code uplift kafka}. */
 @Command(
@@ -29,21 +28,13 @@ import picocli.CommandLine.Spec;
             "  uplift view"
         })
 final class KafkaCommand implements Callable<Integer> {
-    private static final List<ConfigOption<String>> TOPICS = List.of(
-            JobSettings.INPUT_TOPIC,
-            JobSettings.SEGMENTATION_TOPIC,
-            JobSettings.FEATURES_TOPIC,
-            JobSettings.REGRESSION_TOPIC,
-            JobSettings.FAILURES_TOPIC,
-            JobSettings.DROPPED_TOPIC);
+    private static final List<String> TOPICS = Arrays.stream(RecordKind.values())
+            .map(kind -> kind.topic().defaultValue())
+            .toList();
 
     /** Features fill a disk quickly. */
     private static final Map<String, String> RETENTION =
             Map.of("retention.bytes", Long.toString(1L << 30), "segment.bytes", Long.toString(128L << 20));
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
 
     @Option(
             names = "--port",
@@ -59,17 +50,16 @@ final class KafkaCommand implements Callable<Integer> {
             description = "Of every topic: the most subtasks that a job can have. Default: ${DEFAULT-VALUE}.")
     private int partitions = 2;
 
+    @Mixin
+    private Checks checks = new Checks();
+
     @Override
     public Integer call() throws IOException {
-        if (port < 0 || port > 65_535) {
-            throw new ParameterException(spec.commandLine(), "--port: %d (expected: 0 to 65535)".formatted(port));
-        }
-        if (partitions < 1) {
-            throw new ParameterException(spec.commandLine(), "--partitions: %d (expected: >= 1)".formatted(partitions));
-        }
+        checks.require(port >= 0 && port <= 65535, "--port", port, "0 to 65535");
+        checks.require(partitions >= 1, "--partitions", partitions, ">= 1");
         try (EmbeddedKafka kafka = start()) {
-            for (ConfigOption<String> topic : TOPICS) {
-                kafka.createTopic(topic.defaultValue(), partitions, RETENTION);
+            for (String topic : TOPICS) {
+                kafka.createTopic(topic, partitions, RETENTION);
             }
             System.out.printf(
                     """
@@ -81,11 +71,7 @@ final class KafkaCommand implements Callable<Integer> {
                       ./uplift view --bootstrap-servers %1$s
                       ./uplift consume segmentation --follow --bootstrap-servers %1$s
                     """,
-                    kafka.bootstrapServers(),
-                    String.join(
-                            ", ",
-                            TOPICS.stream().map(ConfigOption::defaultValue).toList()),
-                    JobSettings.BOOTSTRAP_SERVERS.key());
+                    kafka.bootstrapServers(), String.join(", ", TOPICS), JobSettings.BOOTSTRAP_SERVERS.key());
             new CountDownLatch(1).await();
         } catch (InterruptedException e) {
             System.out.println("Stopped.");

@@ -22,10 +22,7 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
 /** {@code uplift publish}. */
 @Command(
@@ -54,10 +51,6 @@ import picocli.CommandLine.Spec;
         })
 final class PublishCommand implements Callable<Integer> {
     private static final int MILLIS_BETWEEN_LOOKS = 100;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init")
-    private CommandSpec spec;
 
     @Option(
             names = "--input",
@@ -88,9 +81,10 @@ final class PublishCommand implements Callable<Integer> {
     @Option(
             names = "--size",
             paramLabel = "W[xH]",
+            converter = Size.ScaleConverter.class,
             description = "Scale frames to this width, in proportion unless a height is given; default: as filmed,"
                     + " synthetic 640x360.")
-    private @Nullable String size;
+    private @Nullable Size size;
 
     @Option(
             names = "--quality",
@@ -111,11 +105,14 @@ final class PublishCommand implements Callable<Integer> {
             description = "Create the topic with so many partitions if it is not there.")
     private @Nullable Integer partitions;
 
+    @Mixin
+    private Checks checks = new Checks();
+
     @Override
     public Integer call() throws Exception {
-        require(quality >= 1 && quality <= 100, "--quality", quality, "1 to 100");
-        require(limit == null || limit >= 1, "--limit", limit, ">= 1");
-        require(partitions == null || partitions >= 1, "--partitions", partitions, ">= 1");
+        checks.require(quality >= 1 && quality <= 100, "--quality", quality, "1 to 100");
+        checks.require(limit == null || limit >= 1, "--limit", limit, ">= 1");
+        checks.require(partitions == null || partitions >= 1, "--partitions", partitions, ">= 1");
         JpegFormat format = format();
         double framesPerSecond = framesPerSecond();
         JobSettings settings = kafka.settings();
@@ -140,7 +137,7 @@ final class PublishCommand implements Callable<Integer> {
         try {
             for (String input : inputs) {
                 CameraSource source = CameraSource.parse(input);
-                require(
+                checks.require(
                         names.add(source.id()),
                         "--input",
                         input,
@@ -214,24 +211,13 @@ final class PublishCommand implements Callable<Integer> {
             return Schedule.UNPACED;
         }
         boolean number = rate.matches("\\d{1,4}(\\.\\d{1,6})?") && Double.parseDouble(rate) > 0;
-        require(number, "--rate", rate, "native, max, or frames per second");
+        checks.require(number, "--rate", rate, "native, max, or frames per second");
         return Double.parseDouble(rate);
     }
 
     private JpegFormat format() {
-        if (size == null) {
-            return JpegFormat.of(quality / 100.0);
-        }
-        require(size.matches("[1-9]\\d{1,4}(x[1-9]\\d{1,4})?"), "--size", size, "such as 640 or 640x360");
-        String[] sides = size.split("x", 2);
-        return new JpegFormat(
-                quality / 100.0, Integer.parseInt(sides[0]), sides.length == 1 ? 0 : Integer.parseInt(sides[1]));
-    }
-
-    private void require(boolean holds, String option, @Nullable Object found, String expected) {
-        if (!holds) {
-            throw new ParameterException(
-                    spec.commandLine(), "%s: %s (expected: %s)".formatted(option, found, expected));
-        }
+        return size == null
+                ? JpegFormat.of(quality / 100.0)
+                : new JpegFormat(quality / 100.0, size.width(), size.height());
     }
 }

@@ -90,7 +90,7 @@ final class SynthesizeCommand implements Callable<Integer> {
             names = "--size",
             defaultValue = "640x384",
             paramLabel = "WxH",
-            converter = SizeConverter.class,
+            converter = Size.Converter.class,
             description = "Size in pixels (default: ${DEFAULT-VALUE}).")
     private Size size;
 
@@ -108,8 +108,6 @@ final class SynthesizeCommand implements Callable<Integer> {
 
     record Seeds(long first, long last) {}
 
-    record Size(int width, int height) {}
-
     static final class SeedsConverter implements ITypeConverter<Seeds> {
         @Override
         public Seeds convert(String text) {
@@ -124,21 +122,6 @@ final class SynthesizeCommand implements Callable<Integer> {
                 // Reported below.
             }
             throw new TypeConversionException("'" + text + "' (expected: FIRST-LAST, for example 0-299)");
-        }
-    }
-
-    static final class SizeConverter implements ITypeConverter<Size> {
-        @Override
-        public Size convert(String text) {
-            String[] sides = text.split("x", -1);
-            try {
-                if (sides.length == 2) {
-                    return new Size(Integer.parseInt(sides[0]), Integer.parseInt(sides[1]));
-                }
-            } catch (NumberFormatException e) {
-                // Reported below.
-            }
-            throw new TypeConversionException("'" + text + "' (expected: WxH, for example 640x384)");
         }
     }
 
@@ -199,7 +182,7 @@ final class SynthesizeCommand implements Callable<Integer> {
         List<StreetCamera> cameras = new ArrayList<>();
         try {
             for (long seed = seeds.first; seed <= seeds.last; seed++) {
-                cameras.add(new StreetCamera(seed, size.width, size.height, 1 / every, look));
+                cameras.add(new StreetCamera(seed, size.width(), size.height(), 1 / every, look));
             }
         } catch (IllegalArgumentException e) {
             throw new ParameterException(spec.commandLine(), e.getMessage(), e);
@@ -220,13 +203,13 @@ final class SynthesizeCommand implements Callable<Integer> {
         } finally {
             writer.dispose();
         }
-        var labels = new BufferedImage(size.width, size.height, BufferedImage.TYPE_BYTE_GRAY);
+        var labels = new BufferedImage(size.width(), size.height(), BufferedImage.TYPE_BYTE_GRAY);
         byte[] ids = ((DataBufferByte) labels.getRaster().getDataBuffer()).getData();
         System.arraycopy(frame.labels(), 0, ids, 0, ids.length);
         ImageIO.write(
                 labels, "png", output.resolve("labels").resolve(name + ".png").toFile());
 
-        var depth = new BufferedImage(size.width, size.height, BufferedImage.TYPE_USHORT_GRAY);
+        var depth = new BufferedImage(size.width(), size.height(), BufferedImage.TYPE_USHORT_GRAY);
         short[] centimetres = ((DataBufferUShort) depth.getRaster().getDataBuffer()).getData();
         for (int i = 0; i < centimetres.length; i++) {
             centimetres[i] = (short) Math.min(65535, Math.round(frame.depthMetres()[i] * CENTIMETRES));
@@ -246,7 +229,7 @@ final class SynthesizeCommand implements Callable<Integer> {
     }
 
     private String description(int total, AtomicLongArray pixels) {
-        double all = (double) total * size.width * size.height;
+        double all = (double) total * size.width() * size.height();
         String classes = Arrays.stream(Cityscapes.values())
                 .map(c -> String.format(
                         Locale.ROOT,
@@ -282,8 +265,8 @@ final class SynthesizeCommand implements Callable<Integer> {
                 frames,
                 every,
                 total,
-                size.width,
-                size.height,
+                size.width(),
+                size.height(),
                 classes);
     }
 }

@@ -4,7 +4,6 @@ import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.model.BundleException;
-import io.upliftstream.model.HeadKind;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.Label;
 import io.upliftstream.model.ModelBundle;
@@ -15,16 +14,18 @@ import io.upliftstream.schemas.Geometry;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
-import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.picture.Grid;
 import io.upliftstream.tools.stream.CameraPublisher;
 import io.upliftstream.tools.stream.FrameImages;
+import io.upliftstream.tools.stream.OutputTopics;
+import io.upliftstream.tools.stream.RecordKind;
 import io.upliftstream.tools.stream.RecordReader;
 import io.upliftstream.tools.stream.Schedule;
 import io.upliftstream.tools.stream.StatusLine;
+import io.upliftstream.tools.traffic.Account;
 import io.upliftstream.tools.view.ViewServer;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -32,11 +33,13 @@ import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
-import java.util.stream.Collectors;
+import org.apache.avro.specific.SpecificRecord;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -57,10 +60,13 @@ public final class Demo {
     private final Progress progress;
     private final ModelBundle bundle;
     private final JobSettings settings;
-    private final Ledger ledger;
+    private final OutputTopics outputs;
+    private final Account account;
+    private final InFlight inFlight = new InFlight();
     private final Album album;
-    private final Stages stages = new Stages();
+    private final MeanTimings timings = new MeanTimings();
     private final SegmentationScore score = new SegmentationScore();
+    private final Map<RecordKind, Long> records = new EnumMap<>(RecordKind.class);
     private final Map<String, Long> failureReasons = new TreeMap<>();
     private boolean scored;
 
@@ -69,10 +75,11 @@ public final class Demo {
         this.progress = progress;
         this.bundle = ModelBundle.load(options.bundle());
         this.settings = settings(options, bootstrapServers);
-        this.ledger = new Ledger(bundle.heads().stream()
+        this.outputs = new OutputTopics(settings);
+        this.account = new Account(bundle.heads().stream()
                 .filter(head -> settings.topic(head.kind()).isPresent())
                 .map(HeadSpec::name)
-                .collect(Collectors.toSet()));
+                .toList());
         this.album = new Album(bundle.labels());
     }
 
@@ -110,7 +117,7 @@ public final class Demo {
     }
 
     private Summary run(EmbeddedKafka kafka, List<Camera> cameras) throws IOException {
-        List<String> outputs = createTopics(kafka, cameras.size());
+        createTopics(kafka, cameras.size());
         try (ViewServer view = options.page() ? view() : null;
                 CameraPublisher publisher = publisher(cameras);
                 EmbeddedFlink flink =
@@ -128,7 +135,7 @@ public final class Demo {
             progress.say("Loading " + bundle + " … (Flink's page: " + flink.webPage() + ")");
             job.awaitRunning();
             try (KafkaConsumer<byte[], byte[]> subscriber = RecordReader.consumer(settings, Map.of())) {
-                subscribe(subscriber, outputs, cameras.size());
+                subscribe(subscriber, outputs.names(), cameras.size());
                 publisher.begin();
                 follow(subscriber, publisher, job);
             }
@@ -149,19 +156,12 @@ public final class Demo {
         }
     }
 
-    private List<String> createTopics(EmbeddedKafka kafka, int partitions) throws IOException {
+    private void createTopics(EmbeddedKafka kafka, int partitions) throws IOException {
         String input = settings.get(JobSettings.INPUT_TOPIC);
-        List<String> outputs = bundle.heads().stream()
-                .flatMap(head -> settings.topic(head.kind()).stream())
-                .distinct()
-                .collect(Collectors.toCollection(ArrayList::new));
-        outputs.add(settings.get(JobSettings.FAILURES_TOPIC));
-        outputs.add(settings.get(JobSettings.DROPPED_TOPIC));
         kafka.createTopic(input, partitions, Map.of("retention.bytes", RETENTION_BYTES));
-        for (String topic : outputs) {
+        for (String topic : outputs.names()) {
             kafka.createTopic(topic, partitions, Map.of("retention.bytes", RETENTION_BYTES));
         }
-        return outputs;
     }
 
     private CameraPublisher publisher(List<Camera> cameras) {
@@ -174,13 +174,14 @@ public final class Demo {
                 EmbeddedKafka.MAX_RECORD_BYTES,
                 (camera, sequence, shot) -> {
                     if (!live) {
-                        ledger.awaitRoom();
+                        inFlight.awaitRoom();
                     }
-                    ledger.published(camera, sequence, shot.image().length, shot.labels());
+                    account.published(camera, sequence);
+                    inFlight.published(camera, sequence, shot.image().length, shot.labels());
                 });
     }
 
-    private static void subscribe(KafkaConsumer<byte[], byte[]> consumer, List<String> topics, int partitions) {
+    private static void subscribe(KafkaConsumer<byte[], byte[]> consumer, Set<String> topics, int partitions) {
         List<TopicPartition> all = new ArrayList<>();
         for (String topic : topics) {
             for (int partition = 0; partition < partitions; partition++) {
@@ -195,17 +196,17 @@ public final class Demo {
             throws IOException {
         long begin = System.nanoTime();
         while (true) {
-            // Asked first: what was published before the last camera ended is in the ledger then.
+            // Asked first: what was published before the last camera ended is in the account then.
             boolean finished = publisher.finished();
-            if (finished && ledger.settled()) {
+            if (finished && account.open() == 0) {
                 return;
             }
             for (ConsumerRecord<byte[], byte[]> record : subscriber.poll(POLL)) {
                 read(record);
             }
-            progress.update(ledger);
+            progress.update(account, inFlight);
             job.throwIfEnded();
-            long quiet = System.nanoTime() - Math.max(begin, ledger.lastEndNanos());
+            long quiet = System.nanoTime() - Math.max(begin, inFlight.lastEndNanos());
             if (quiet > PATIENCE.toNanos()) {
                 progress.say("No frame ended for " + PATIENCE.toMinutes() + " minutes: giving up.");
                 return;
@@ -213,41 +214,28 @@ public final class Demo {
         }
     }
 
-    private void read(ConsumerRecord<byte[], byte[]> record) {
-        String topic = record.topic();
-        if (topic.equals(settings.get(JobSettings.FAILURES_TOPIC))) {
-            FrameFailure failure = SingleObject.decode(record.value(), FrameFailure.class);
+    private void read(ConsumerRecord<byte[], byte[]> consumed) {
+        RecordKind kind = outputs.kind(consumed.topic());
+        SpecificRecord record = kind.decode(consumed);
+        records.merge(kind, 1L, Long::sum);
+        account.read(record, consumed.timestamp());
+        if (record instanceof SegmentationRecord labels) {
+            score(labels);
+            timings.add(labels.getHeader());
+            album.add(labels);
+        } else if (record instanceof FrameFailure failure) {
             failureReasons.merge(failure.getReason(), 1L, Long::sum);
-            ledger.failed(failure.getHeader().getCameraId(), failure.getHeader().getSequence());
-        } else if (topic.equals(settings.get(JobSettings.DROPPED_TOPIC))) {
-            FrameDropped dropped = SingleObject.decode(record.value(), FrameDropped.class);
-            RecordHeader header = dropped.getHeader();
-            ledger.dropped(header.getCameraId(), header.getSequence(), dropped.getLastSequence(), dropped.getCount());
-        } else if (topic.equals(settings.get(JobSettings.SEGMENTATION_TOPIC))) {
-            readSegmentation(SingleObject.decode(record.value(), SegmentationRecord.class));
-        } else {
-            FeatureRecord features = SingleObject.decode(record.value(), FeatureRecord.class);
-            boolean regression = topic.equals(settings.get(JobSettings.REGRESSION_TOPIC));
-            RecordHeader header = features.getHeader();
-            ledger.result(
-                    header.getCameraId(),
-                    header.getSequence(),
-                    features.getName(),
-                    regression ? HeadKind.REGRESSION : HeadKind.FEATURES);
-            if (regression) {
-                album.addDepth(features);
-            } else {
-                album.addFeatures(features);
-            }
+        } else if (kind == RecordKind.DEPTH) {
+            album.addDepth((FeatureRecord) record);
+        } else if (record instanceof FeatureRecord features) {
+            album.addFeatures(features);
         }
+        end(record);
     }
 
-    private void readSegmentation(SegmentationRecord record) {
+    private void score(SegmentationRecord record) {
         RecordHeader header = record.getHeader();
-        byte[] truth =
-                ledger.result(header.getCameraId(), header.getSequence(), record.getName(), HeadKind.SEGMENTATION);
-        stages.add(header);
-        album.add(record);
+        byte[] truth = inFlight.labels(header.getCameraId(), header.getSequence());
         if (truth != null) {
             Geometry geometry = header.getGeometry().orElseThrow();
             score.add(MaskCodec.decode(record.getMask()), Grid.of(geometry), truth, geometry.getFrameWidth());
@@ -255,34 +243,45 @@ public final class Demo {
         }
     }
 
+    /** Makes room for new frames, if the record was the last of one or more. */
+    private void end(SpecificRecord record) {
+        RecordHeader header = RecordKind.header(record);
+        long last = record instanceof FrameDropped run ? run.getLastSequence() : header.getSequence();
+        boolean dense = record instanceof SegmentationRecord || record instanceof FeatureRecord;
+        for (long sequence = header.getSequence(); sequence <= last; sequence++) {
+            if (account.ended(header.getCameraId(), sequence)) {
+                inFlight.ended(header.getCameraId(), sequence, dense);
+            }
+        }
+    }
+
     /** Draws and counts what was read; needs Kafka for the images. */
     private Summary finish() throws IOException {
         Files.createDirectories(options.output());
         progress.say("Drawing …");
-        try (FrameImages images = new FrameImages(settings)) {
+        try (FrameImages images = FrameImages.inOrder(settings)) {
             album.draw(options.output(), position -> images.image(position)
                     .orElseThrow(() -> new IOException("frame at %s cannot be read back".formatted(position))));
         }
-        Ledger.Account total = ledger.total();
-        List<String> irregularities = ledger.irregularities();
+        Account.Balance balance = account.balance();
         Summary summary = new Summary(
                 options.modeName(),
                 bundle.toString(),
-                stages.variant(),
-                total.published(),
-                ledger.records(HeadKind.SEGMENTATION),
-                ledger.records(HeadKind.FEATURES),
-                ledger.records(HeadKind.REGRESSION),
-                total.failed(),
-                total.dropped(),
-                ledger.balanced(),
-                irregularities.subList(0, Math.min(20, irregularities.size())),
-                Summary.round(ledger.framesPerSecond(), 2),
+                timings.variant(),
+                balance.published(),
+                records.getOrDefault(RecordKind.SEGMENTATION, 0L),
+                records.getOrDefault(RecordKind.FEATURES, 0L),
+                records.getOrDefault(RecordKind.DEPTH, 0L),
+                balance.failures(),
+                balance.drops(),
+                balance.exactlyOnce(),
+                balance.irregularities(),
+                balance.results() == 0 ? 0 : Summary.round(balance.results() / inFlight.seconds(), 2),
                 new Summary.Latency(
-                        Summary.round(ledger.latencyMillis(50), 1),
-                        Summary.round(ledger.latencyMillis(95), 1),
-                        Summary.round(ledger.latencyMillis(99), 1)),
-                stages.meanMillis(),
+                        Summary.round(inFlight.latencyMillis(50), 1),
+                        Summary.round(inFlight.latencyMillis(95), 1),
+                        Summary.round(inFlight.latencyMillis(99), 1)),
+                timings.meanMillis(),
                 failureReasons,
                 scored ? Summary.round(score.pixelAccuracy(), 4) : null,
                 scored ? Summary.round(score.meanIoU(), 4) : null,

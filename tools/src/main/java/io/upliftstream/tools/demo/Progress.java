@@ -2,6 +2,7 @@ package io.upliftstream.tools.demo;
 
 import io.upliftstream.tools.stream.Rate;
 import io.upliftstream.tools.stream.StatusLine;
+import io.upliftstream.tools.traffic.Account;
 import java.io.PrintStream;
 import java.util.Locale;
 import java.util.Map;
@@ -22,28 +23,27 @@ public final class Progress {
         status.say(message);
     }
 
-    /** Shows the accounts, if it is time. */
-    void update(Ledger ledger) {
-        status.update(() -> line(ledger));
+    /** Shows how the frames ended so far, if it is time. */
+    void update(Account account, InFlight inFlight) {
+        status.update(() -> line(account.ends(), inFlight));
     }
 
-    private String line(Ledger ledger) {
-        String cameras =
-                ledger.accounts().entrySet().stream().map(Progress::describe).collect(Collectors.joining(" · "));
+    private String line(Map<String, Account.Ends> cameras, InFlight inFlight) {
         return String.format(
                 Locale.ROOT,
                 "%5.1f frames/s | latency p50 %.1f p95 %.1f p99 %.1f s | %s",
-                rate.perSecond(ledger.total().results()),
-                ledger.latencyMillis(50) / 1e3,
-                ledger.latencyMillis(95) / 1e3,
-                ledger.latencyMillis(99) / 1e3,
-                cameras);
+                rate.perSecond(cameras.values().stream()
+                        .mapToLong(Account.Ends::results)
+                        .sum()),
+                inFlight.latencyMillis(50) / 1e3,
+                inFlight.latencyMillis(95) / 1e3,
+                inFlight.latencyMillis(99) / 1e3,
+                cameras.entrySet().stream().map(Progress::describe).collect(Collectors.joining(" · ")));
     }
 
-    private static String describe(Map.Entry<String, Ledger.Account> camera) {
-        Ledger.Account account = camera.getValue();
+    private static String describe(Map.Entry<String, Account.Ends> camera) {
+        Account.Ends ends = camera.getValue();
         return "%s %d/%d dropped %d failed %d"
-                .formatted(
-                        camera.getKey(), account.results(), account.published(), account.dropped(), account.failed());
+                .formatted(camera.getKey(), ends.results(), ends.published(), ends.drops(), ends.failures());
     }
 }

@@ -7,47 +7,69 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
-import org.jspecify.annotations.Nullable;
 
-/** Finds the images of frames by their place in the input topic; quickly, if they are asked for in order. */
+/** Finds frames, and their images, by their place in the input topic. For use by one thread at a time. */
 public final class FrameImages implements AutoCloseable {
-    private static final Duration PATIENCE = Duration.ofSeconds(10);
-    private static final Duration POLL = Duration.ofMillis(200);
+    private static final Duration POLL = Duration.ofMillis(100);
 
+    private final Duration patience;
     private final KafkaConsumer<byte[], byte[]> consumer;
     /** What came along with the last frame that was asked for, by partition and offset. */
     private final Map<TopicPartition, Map<Long, ConsumerRecord<byte[], byte[]>>> fetched = new HashMap<>();
 
-    public FrameImages(JobSettings settings) {
-        consumer = RecordReader.consumer(settings, Map.of());
+    private FrameImages(JobSettings settings, Duration patience, Map<String, Object> more) {
+        this.patience = patience;
+        consumer = RecordReader.consumer(settings, more);
+    }
+
+    /** For frames that are asked for in their order: what comes along with one is kept for the next. */
+    public static FrameImages inOrder(JobSettings settings) {
+        return new FrameImages(settings, Duration.ofSeconds(10), Map.of());
+    }
+
+    /** For frames here and there: of each as little as possible is fetched beside it. */
+    public static FrameImages single(JobSettings settings) {
+        return new FrameImages(
+                settings,
+                Duration.ofSeconds(3),
+                // The broker sends one batch at least, and more would be thrown away.
+                Map.of(
+                        ConsumerConfig.ISOLATION_LEVEL_CONFIG,
+                        "read_uncommitted",
+                        ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG,
+                        1));
     }
 
     /** The image of a frame as it was sent, JPEG or PNG; empty if the topic no longer has it. */
     public Optional<byte[]> image(SourcePosition source) {
-        TopicPartition partition = new TopicPartition(source.getTopic(), source.getPartition());
-        Map<Long, ConsumerRecord<byte[], byte[]>> values = fetched.computeIfAbsent(partition, none -> new HashMap<>());
-        ConsumerRecord<byte[], byte[]> record = values.get(source.getOffset());
-        if (record == null) {
-            record = fetch(partition, source.getOffset(), values);
-        }
-        return Optional.ofNullable(record).map(found -> CameraFrames.image(CameraFrames.of(found)));
+        return find(source.getTopic(), source.getPartition(), source.getOffset())
+                .map(found -> CameraFrames.image(CameraFrames.of(found)));
     }
 
-    private @Nullable ConsumerRecord<byte[], byte[]> fetch(
-            TopicPartition partition, long offset, Map<Long, ConsumerRecord<byte[], byte[]>> values) {
-        values.clear();
+    /** The record of a frame; empty if the topic no longer has it. */
+    public Optional<ConsumerRecord<byte[], byte[]>> find(String topic, int partition, long offset) {
+        TopicPartition from = new TopicPartition(topic, partition);
+        Map<Long, ConsumerRecord<byte[], byte[]>> records = fetched.computeIfAbsent(from, none -> new HashMap<>());
+        if (!records.containsKey(offset)) {
+            fetch(from, offset, records);
+        }
+        return Optional.ofNullable(records.get(offset));
+    }
+
+    private void fetch(TopicPartition partition, long offset, Map<Long, ConsumerRecord<byte[], byte[]>> records) {
+        records.clear();
         consumer.assign(List.of(partition));
         consumer.seek(partition, offset);
-        long end = System.nanoTime() + PATIENCE.toNanos();
-        while (values.isEmpty() && System.nanoTime() < end) {
+        long end = System.nanoTime() + patience.toNanos();
+        while (records.isEmpty() && System.nanoTime() < end) {
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
-                values.put(record.offset(), record);
+                records.put(record.offset(), record);
             }
         }
-        return values.get(offset);
     }
 
     @Override

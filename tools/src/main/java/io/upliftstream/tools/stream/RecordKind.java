@@ -9,6 +9,7 @@ import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import java.util.List;
 import org.apache.avro.specific.SpecificRecord;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -21,6 +22,9 @@ public enum RecordKind {
     DEPTH(FeatureRecord.class),
     FAILURES(FrameFailure.class),
     DROPPED(FrameDropped.class);
+
+    /** What a job writes: all but the frames that it reads. */
+    public static final List<RecordKind> OUTPUTS = List.of(SEGMENTATION, FEATURES, DEPTH, FAILURES, DROPPED);
 
     private final Class<? extends SpecificRecord> type;
 

@@ -1,15 +1,20 @@
 package io.upliftstream.tools.traffic;
 
+import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameDropped;
+import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.RecordHeader;
+import io.upliftstream.schemas.SegmentationRecord;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import org.apache.avro.specific.SpecificRecord;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -46,9 +51,42 @@ public final class Account {
             return atLeastOnce() && repeated == 0;
         }
 
+        /** What keeps this from {@link #exactlyOnce}, one sentence each. */
+        public List<String> irregularities() {
+            Map<String, Long> counts = new LinkedHashMap<>();
+            counts.put("frames did not end", lost);
+            counts.put("frames ended more than once", repeated);
+            counts.put("records name another source offset than the first record of their frame", unidentified);
+            counts.put("records are about frames that nobody published", strangers);
+            counts.put("records came after one of a later frame of their camera", misordered);
+            return counts.entrySet().stream()
+                    .filter(count -> count.getValue() > 0)
+                    .map(count -> count.getValue() + " " + count.getKey())
+                    .toList();
+        }
+
         /** Every frame ended, in the order of its camera, and a repeat can be told by its source offset. */
         public boolean atLeastOnce() {
             return lost == 0 && unidentified == 0 && strangers == 0 && misordered == 0;
+        }
+    }
+
+    /** How frames ended: each counts once, by the best of its ends. */
+    public record Ends(long published, long results, long failures, long drops) {
+        private static Ends of(List<Fate> frames) {
+            long results = 0;
+            long failures = 0;
+            long drops = 0;
+            for (Fate fate : frames) {
+                if (fate.complete()) {
+                    results++;
+                } else if (fate.failures > 0) {
+                    failures++;
+                } else if (fate.drops > 0) {
+                    drops++;
+                }
+            }
+            return new Ends(frames.size(), results, failures, drops);
         }
     }
 
@@ -84,14 +122,14 @@ public final class Account {
         }
     }
 
-    private static final class CameraFrames {
+    private static final class CameraAccount {
         final List<Fate> frames = new ArrayList<>();
         final long[] last;
         long newestMillis;
         long seenMillis;
         long silenceMillis;
 
-        CameraFrames(int heads) {
+        CameraAccount(int heads) {
             last = new long[heads];
             Arrays.fill(last, UNKNOWN);
         }
@@ -103,10 +141,9 @@ public final class Account {
     }
 
     private final List<String> heads;
-    private final Map<String, CameraFrames> cameras = new HashMap<>();
+    private final Map<String, CameraAccount> cameras = new HashMap<>();
     private final Map<String, Long> drops = new TreeMap<>();
-    private double[] latencies = new double[256];
-    private int complete;
+    private final Latencies latencies = new Latencies();
     private long records;
     private long published;
     private long ended;
@@ -122,7 +159,7 @@ public final class Account {
 
     /** A frame is about to be sent: the next of its camera, whose sequences begin at 0. */
     public synchronized void published(String camera, long sequence) {
-        CameraFrames frames = cameras.computeIfAbsent(camera, id -> new CameraFrames(heads.size()));
+        CameraAccount frames = cameras.computeIfAbsent(camera, id -> new CameraAccount(heads.size()));
         if (sequence != frames.frames.size()) {
             throw new IllegalArgumentException("sequence of camera %s: %d (expected: %d, the next)"
                     .formatted(camera, sequence, frames.frames.size()));
@@ -132,13 +169,25 @@ public final class Account {
     }
 
     /**
-     * A head's record was read.
+     * A record of an output topic was read.
      *
      * @param appendedMillis when the broker appended it, in milliseconds since 1970
      */
-    public synchronized void result(RecordHeader header, String head, long appendedMillis) {
+    public void read(SpecificRecord record, long appendedMillis) {
+        if (record instanceof SegmentationRecord labels) {
+            result(labels.getHeader(), labels.getName(), appendedMillis);
+        } else if (record instanceof FeatureRecord tensor) {
+            result(tensor.getHeader(), tensor.getName(), appendedMillis);
+        } else if (record instanceof FrameFailure failure) {
+            failed(failure.getHeader(), appendedMillis);
+        } else {
+            dropped((FrameDropped) record, appendedMillis);
+        }
+    }
+
+    private synchronized void result(RecordHeader header, String head, long appendedMillis) {
         int index = heads.indexOf(head);
-        CameraFrames camera = cameras.get(header.getCameraId());
+        CameraAccount camera = cameras.get(header.getCameraId());
         Fate fate = camera == null ? null : camera.find(header.getSequence());
         if (index < 0 || camera == null || fate == null) {
             strangers++;
@@ -157,14 +206,13 @@ public final class Account {
         identify(fate, header.getSource().getOffset());
         fate.completeMillis = Math.max(fate.completeMillis, appendedMillis);
         if (fate.complete() && !completeBefore) {
-            latency(fate.completeMillis - header.getCaptureTimeMicros() / 1e3);
+            latencies.add(fate.completeMillis - header.getCaptureTimeMicros() / 1e3);
             see(camera, header.getCaptureTimeMicros() / 1000);
         }
         end(before, fate, appendedMillis);
     }
 
-    /** A failure record was read. */
-    public synchronized void failed(RecordHeader header, long appendedMillis) {
+    private synchronized void failed(RecordHeader header, long appendedMillis) {
         Fate fate = find(header.getCameraId(), header.getSequence());
         if (fate == null) {
             strangers++;
@@ -176,8 +224,8 @@ public final class Account {
         end(before, fate, appendedMillis);
     }
 
-    /** A drop record was read: every frame of a camera from one sequence to another; one that counts otherwise is wrong. */
-    public synchronized void dropped(FrameDropped run, long appendedMillis) {
+    /** Every frame of a camera from one sequence to another; a run that counts otherwise is wrong. */
+    private synchronized void dropped(FrameDropped run, long appendedMillis) {
         RecordHeader header = run.getHeader();
         long first = header.getSequence();
         long last = run.getLastSequence();
@@ -203,7 +251,7 @@ public final class Account {
     }
 
     private @Nullable Fate find(String camera, long sequence) {
-        CameraFrames frames = cameras.get(camera);
+        CameraAccount frames = cameras.get(camera);
         return frames == null ? null : frames.find(sequence);
     }
 
@@ -223,14 +271,7 @@ public final class Account {
         }
     }
 
-    private void latency(double millis) {
-        if (complete == latencies.length) {
-            latencies = Arrays.copyOf(latencies, 2 * complete);
-        }
-        latencies[complete++] = millis;
-    }
-
-    private static void see(CameraFrames camera, long captureMillis) {
+    private static void see(CameraAccount camera, long captureMillis) {
         long now = System.currentTimeMillis();
         camera.silenceMillis = Math.max(camera.silenceMillis, now - camera.seenMillis);
         camera.seenMillis = now;
@@ -240,7 +281,7 @@ public final class Account {
     /** From now on silences are measured anew. */
     public synchronized void listen() {
         long now = System.currentTimeMillis();
-        for (CameraFrames camera : cameras.values()) {
+        for (CameraAccount camera : cameras.values()) {
             camera.seenMillis = now;
             camera.silenceMillis = 0;
         }
@@ -296,12 +337,7 @@ public final class Account {
 
     /** Milliseconds from a frame's capture time to the last of its results on the topics, at a percentile; NaN if none. */
     public synchronized double latencyMillis(double percentile) {
-        if (complete == 0) {
-            return Double.NaN;
-        }
-        double[] sorted = Arrays.copyOf(latencies, complete);
-        Arrays.sort(sorted);
-        return sorted[(int) Math.min(complete - 1L, Math.max(0, (long) Math.ceil(percentile / 100 * complete) - 1))];
+        return latencies.percentile(percentile);
     }
 
     /** Frames in drop records, repeats included, by reason. */
@@ -318,27 +354,35 @@ public final class Account {
         return served;
     }
 
+    /** Whether a frame has ended; false if nobody published it. */
+    public synchronized boolean ended(String camera, long sequence) {
+        Fate fate = find(camera, sequence);
+        return fate != null && fate.ended();
+    }
+
+    /** How the frames of every camera ended so far, by camera. */
+    public synchronized Map<String, Ends> ends() {
+        Map<String, Ends> ends = new TreeMap<>();
+        cameras.forEach((id, camera) -> ends.put(id, Ends.of(camera.frames)));
+        return ends;
+    }
+
     /** What the account comes to now. */
     public synchronized Balance balance() {
-        long results = 0;
-        long failures = 0;
-        long drops = 0;
-        long repeated = 0;
-        for (CameraFrames camera : cameras.values()) {
-            for (Fate fate : camera.frames) {
-                if (fate.complete()) {
-                    results++;
-                } else if (fate.failures > 0) {
-                    failures++;
-                } else if (fate.drops > 0) {
-                    drops++;
-                }
-                if (fate.ends() > 1) {
-                    repeated++;
-                }
-            }
-        }
+        List<Fate> all = cameras.values().stream()
+                .flatMap(camera -> camera.frames.stream())
+                .toList();
+        Ends ends = Ends.of(all);
+        long repeated = all.stream().filter(fate -> fate.ends() > 1).count();
         return new Balance(
-                published, results, failures, drops, published - ended, repeated, unidentified, strangers, misordered);
+                published,
+                ends.results,
+                ends.failures,
+                ends.drops,
+                published - ended,
+                repeated,
+                unidentified,
+                strangers,
+                misordered);
     }
 }

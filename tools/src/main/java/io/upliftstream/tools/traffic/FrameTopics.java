@@ -1,6 +1,7 @@
 package io.upliftstream.tools.traffic;
 
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.tools.stream.RecordKind;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -20,12 +21,8 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
  * broker appended them.
  */
 public record FrameTopics(String prefix, int partitions) {
-    private static final List<ConfigOption<String>> OUTPUTS = List.of(
-            JobSettings.SEGMENTATION_TOPIC,
-            JobSettings.FEATURES_TOPIC,
-            JobSettings.REGRESSION_TOPIC,
-            JobSettings.FAILURES_TOPIC,
-            JobSettings.DROPPED_TOPIC);
+    private static final List<ConfigOption<String>> OUTPUTS =
+            RecordKind.OUTPUTS.stream().map(RecordKind::topic).toList();
 
     /** The topic that frames go to. */
     public String input() {

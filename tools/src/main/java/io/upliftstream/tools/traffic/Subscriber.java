@@ -1,11 +1,7 @@
 package io.upliftstream.tools.traffic;
 
 import io.upliftstream.job.JobSettings;
-import io.upliftstream.schemas.FeatureRecord;
-import io.upliftstream.schemas.FrameDropped;
-import io.upliftstream.schemas.FrameFailure;
-import io.upliftstream.schemas.SegmentationRecord;
-import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.stream.OutputTopics;
 import io.upliftstream.tools.stream.RecordReader;
 import java.io.IOException;
 import java.time.Duration;
@@ -26,7 +22,7 @@ import org.jspecify.annotations.Nullable;
 public final class Subscriber implements AutoCloseable {
     private static final Duration POLL = Duration.ofMillis(100);
 
-    private final JobSettings settings;
+    private final OutputTopics outputs;
     private final KafkaConsumer<byte[], byte[]> consumer;
     private final Thread thread;
     private volatile Account account;
@@ -35,7 +31,7 @@ public final class Subscriber implements AutoCloseable {
 
     /** @param settings of the job that writes to the topics */
     public Subscriber(FrameTopics topics, JobSettings settings, Account account) {
-        this.settings = settings;
+        this.outputs = new OutputTopics(settings);
         this.account = account;
         boolean committed = settings.delivery() == DeliveryGuarantee.EXACTLY_ONCE;
         consumer = RecordReader.consumer(
@@ -60,29 +56,13 @@ public final class Subscriber implements AutoCloseable {
         try {
             while (!closed) {
                 for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
-                    read(record);
+                    account.read(outputs.decode(record), record.timestamp());
                 }
             }
         } catch (RuntimeException e) {
             failure = e;
         } finally {
             consumer.close();
-        }
-    }
-
-    private void read(ConsumerRecord<byte[], byte[]> record) {
-        String topic = record.topic();
-        if (topic.equals(settings.get(JobSettings.FAILURES_TOPIC))) {
-            account.failed(
-                    SingleObject.decode(record.value(), FrameFailure.class).getHeader(), record.timestamp());
-        } else if (topic.equals(settings.get(JobSettings.DROPPED_TOPIC))) {
-            account.dropped(SingleObject.decode(record.value(), FrameDropped.class), record.timestamp());
-        } else if (topic.equals(settings.get(JobSettings.SEGMENTATION_TOPIC))) {
-            SegmentationRecord labels = SingleObject.decode(record.value(), SegmentationRecord.class);
-            account.result(labels.getHeader(), labels.getName(), record.timestamp());
-        } else {
-            FeatureRecord tensor = SingleObject.decode(record.value(), FeatureRecord.class);
-            account.result(tensor.getHeader(), tensor.getName(), record.timestamp());
         }
     }
 

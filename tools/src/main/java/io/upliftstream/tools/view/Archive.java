@@ -1,13 +1,10 @@
 package io.upliftstream.tools.view;
 
 import io.upliftstream.job.JobSettings;
-import io.upliftstream.model.HeadKind;
-import io.upliftstream.schemas.FeatureRecord;
-import io.upliftstream.schemas.RecordHeader;
-import io.upliftstream.schemas.SegmentationRecord;
-import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
-import io.upliftstream.tools.stream.CameraFrames;
+import io.upliftstream.tools.stream.FrameImages;
+import io.upliftstream.tools.stream.OutputTopics;
+import io.upliftstream.tools.stream.RecordKind;
 import io.upliftstream.tools.stream.RecordReader;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -28,57 +25,33 @@ final class Archive implements AutoCloseable {
     private static final Duration POLL = Duration.ofMillis(100);
 
     private final JobSettings settings;
+    private final OutputTopics outputs;
+    private final FrameImages frames;
     private final KafkaConsumer<byte[], byte[]> consumer;
 
     Archive(JobSettings settings) {
         this.settings = settings;
-        consumer = RecordReader.consumer(
-                settings,
-                Map.of(
-                        ConsumerConfig.ISOLATION_LEVEL_CONFIG,
-                        "read_uncommitted",
-                        // The broker sends one batch at least, and more would be thrown away.
-                        ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG,
-                        1));
+        outputs = new OutputTopics(settings);
+        frames = FrameImages.single(settings);
+        consumer = RecordReader.consumer(settings, Map.of(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_uncommitted"));
     }
 
     /** The image of a frame as it was sent, JPEG or PNG; empty if the topic no longer has it. */
     synchronized Optional<byte[]> image(SourcePosition position) {
-        return frame(position.getTopic(), position.getPartition(), position.getOffset())
-                .map(found -> CameraFrames.image(CameraFrames.of(found)));
-    }
-
-    private Optional<ConsumerRecord<byte[], byte[]>> frame(String topic, int partition, long offset) {
-        TopicPartition place = new TopicPartition(topic, partition);
-        consumer.assign(List.of(place));
-        consumer.seek(place, offset);
-        long end = System.nanoTime() + PATIENCE.toNanos();
-        while (System.nanoTime() < end) {
-            for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
-                if (record.offset() >= offset) {
-                    return record.offset() == offset ? Optional.of(record) : Optional.empty();
-                }
-            }
-        }
-        return Optional.empty();
+        return frames.image(position);
     }
 
     /** The records about the frame at a place of the input topic; empty if there are none. */
     synchronized List<SpecificRecord> records(int partition, long offset) {
         Optional<ConsumerRecord<byte[], byte[]>> frame =
-                frame(settings.get(JobSettings.INPUT_TOPIC), partition, offset);
-        if (frame.isEmpty()) {
-            return List.of();
-        }
+                frames.find(settings.get(JobSettings.INPUT_TOPIC), partition, offset);
         List<SpecificRecord> found = new ArrayList<>();
-        for (HeadKind kind : HeadKind.values()) {
-            settings.topic(kind).ifPresent(topic -> found.addAll(search(topic, kind, frame.get())));
-        }
+        frame.ifPresent(record -> outputs.dense().forEach(topic -> found.addAll(search(topic, record))));
         return found;
     }
 
     /** Reads an output topic from the time of the frame on. */
-    private List<SpecificRecord> search(String topic, HeadKind kind, ConsumerRecord<byte[], byte[]> frame) {
+    private List<SpecificRecord> search(String topic, ConsumerRecord<byte[], byte[]> frame) {
         Map<TopicPartition, Long> times = new HashMap<>();
         consumer.partitionsFor(topic)
                 .forEach(info -> times.put(new TopicPartition(topic, info.partition()), frame.timestamp()));
@@ -95,12 +68,9 @@ final class Archive implements AutoCloseable {
         long end = System.nanoTime() + PATIENCE.toNanos();
         while (found.isEmpty() && System.nanoTime() < end) {
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
-                SpecificRecord result = kind == HeadKind.SEGMENTATION
-                        ? SingleObject.decode(record.value(), SegmentationRecord.class)
-                        : SingleObject.decode(record.value(), FeatureRecord.class);
-                RecordHeader header = Feed.header(result);
-                if (header.getSource().getPartition() == frame.partition()
-                        && header.getSource().getOffset() == frame.offset()) {
+                SpecificRecord result = outputs.decode(record);
+                SourcePosition source = RecordKind.header(result).getSource();
+                if (source.getPartition() == frame.partition() && source.getOffset() == frame.offset()) {
                     found.add(result);
                 }
             }
@@ -111,5 +81,6 @@ final class Archive implements AutoCloseable {
     @Override
     public synchronized void close() {
         consumer.close();
+        frames.close();
     }
 }

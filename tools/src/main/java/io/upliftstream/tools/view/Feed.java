@@ -1,15 +1,13 @@
 package io.upliftstream.tools.view;
 
 import io.upliftstream.job.JobSettings;
-import io.upliftstream.model.HeadKind;
-import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.RecordHeader;
-import io.upliftstream.schemas.SegmentationRecord;
-import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
+import io.upliftstream.tools.stream.OutputTopics;
+import io.upliftstream.tools.stream.RecordKind;
 import io.upliftstream.tools.stream.RecordReader;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -19,7 +17,6 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.avro.specific.SpecificRecord;
@@ -47,9 +44,7 @@ final class Feed implements AutoCloseable {
     /** Cameras whose last frame is remembered. */
     private static final int MAX_SHOWN = 1000;
 
-    private final Map<String, HeadKind> resultTopics = new HashMap<>();
-    private final String failuresTopic;
-    private final String droppedTopic;
+    private final OutputTopics outputs;
     private final Board board;
     private final Statistics statistics;
     private final KafkaConsumer<byte[], byte[]> consumer;
@@ -76,12 +71,8 @@ final class Feed implements AutoCloseable {
     Feed(JobSettings settings, Board board, Statistics statistics) {
         this.board = board;
         this.statistics = statistics;
-        for (HeadKind kind : HeadKind.values()) {
-            settings.topic(kind).ifPresent(topic -> resultTopics.put(topic, kind));
-        }
-        failuresTopic = settings.get(JobSettings.FAILURES_TOPIC);
-        droppedTopic = settings.get(JobSettings.DROPPED_TOPIC);
-        expected = resultTopics.size();
+        outputs = new OutputTopics(settings);
+        expected = outputs.dense().size();
         // A page shows what the job says now; that a checkpoint may take it back does not matter here.
         consumer = RecordReader.consumer(
                 settings,
@@ -139,9 +130,7 @@ final class Feed implements AutoCloseable {
         Map<String, List<PartitionInfo>> topics = consumer.listTopics(TOPICS_EVERY); // Kafka's own patience is a minute
         Set<TopicPartition> all = new HashSet<>();
         for (Map.Entry<String, List<PartitionInfo>> topic : topics.entrySet()) {
-            if (resultTopics.containsKey(topic.getKey())
-                    || topic.getKey().equals(failuresTopic)
-                    || topic.getKey().equals(droppedTopic)) {
+            if (outputs.names().contains(topic.getKey())) {
                 topic.getValue().forEach(info -> all.add(new TopicPartition(info.topic(), info.partition())));
             }
         }
@@ -158,41 +147,25 @@ final class Feed implements AutoCloseable {
         return !all.isEmpty();
     }
 
-    private void read(ConsumerRecord<byte[], byte[]> record) {
+    private void read(ConsumerRecord<byte[], byte[]> consumed) {
         long now = System.currentTimeMillis();
         try {
-            if (record.topic().equals(failuresTopic)) {
-                FrameFailure failure = SingleObject.decode(record.value(), FrameFailure.class);
-                statistics.failed(failure.getHeader().getCameraId(), now / 1000, failure.getReason());
-            } else if (record.topic().equals(droppedTopic)) {
-                FrameDropped dropped = SingleObject.decode(record.value(), FrameDropped.class);
-                statistics.dropped(
-                        dropped.getHeader().getCameraId(), now / 1000, dropped.getReason(), dropped.getCount());
+            SpecificRecord record = outputs.decode(consumed);
+            String camera = RecordKind.cameraId(record);
+            if (record instanceof FrameFailure failure) {
+                statistics.failed(camera, now / 1000, failure.getReason());
+            } else if (record instanceof FrameDropped dropped) {
+                statistics.dropped(camera, now / 1000, dropped.getReason(), dropped.getCount());
             } else {
-                decode(record.topic(), record.value()).ifPresent(result -> gather(result, now));
+                gather(record, now);
             }
         } catch (MalformedRecordException e) {
-            LOG.warn("{} {}@{}: {}", record.topic(), record.partition(), record.offset(), e.getMessage());
+            LOG.warn("{} {}@{}: {}", consumed.topic(), consumed.partition(), consumed.offset(), e.getMessage());
         }
-    }
-
-    private Optional<SpecificRecord> decode(String topic, byte[] value) {
-        HeadKind kind = resultTopics.get(topic);
-        if (kind == null) {
-            return Optional.empty();
-        }
-        return Optional.of(
-                kind == HeadKind.SEGMENTATION
-                        ? SingleObject.decode(value, SegmentationRecord.class)
-                        : SingleObject.decode(value, FeatureRecord.class));
-    }
-
-    static RecordHeader header(SpecificRecord record) {
-        return record instanceof SegmentationRecord labels ? labels.getHeader() : ((FeatureRecord) record).getHeader();
     }
 
     private void gather(SpecificRecord record, long nowMillis) {
-        RecordHeader header = header(record);
+        RecordHeader header = RecordKind.header(record);
         if (header.getGeometry().isEmpty()) {
             return;
         }

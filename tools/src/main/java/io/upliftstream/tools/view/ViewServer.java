@@ -8,6 +8,7 @@ import io.upliftstream.model.Label;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.tools.picture.Planes;
 import io.upliftstream.tools.picture.PrincipalColours;
+import io.upliftstream.tools.stream.RecordKind;
 import java.awt.Color;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -199,7 +200,7 @@ public final class ViewServer implements AutoCloseable {
             List<SpecificRecord> records = archive.records(partition, offset);
             return records.isEmpty()
                     ? Optional.empty()
-                    : Optional.of(new Moment(0, Feed.header(records.get(0)), records));
+                    : Optional.of(new Moment(0, RecordKind.header(records.get(0)), records));
         });
     }
 

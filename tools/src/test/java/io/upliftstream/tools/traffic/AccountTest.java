@@ -3,9 +3,20 @@ package io.upliftstream.tools.traffic;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.schemas.CaptureClock;
+import io.upliftstream.schemas.Compression;
+import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameDropped;
+import io.upliftstream.schemas.FrameFailure;
+import io.upliftstream.schemas.MaskCodec;
+import io.upliftstream.schemas.MaskEncoding;
 import io.upliftstream.schemas.RecordHeader;
+import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SourcePosition;
+import io.upliftstream.schemas.TensorCodec;
+import io.upliftstream.schemas.TensorFormat;
+import io.upliftstream.schemas.TensorLayout;
+import io.upliftstream.schemas.TensorType;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
@@ -20,11 +31,11 @@ class AccountTest {
         publish("north", 3);
         publish("south", 4);
         result(header("north", 0));
-        account.failed(header("north", 1), 1_200);
+        failed(header("north", 1));
         result(header("north", 2));
         result(header("south", 0));
         assertThat(account.open()).isEqualTo(3);
-        account.dropped(dropped("south", 1, 3, 3), 1_300);
+        dropped("south", 1, 3, 3);
         assertThat(account.open()).isZero();
         assertThat(account.balance()).isEqualTo(new Account.Balance(7, 3, 1, 3, 0, 0, 0, 0, 0));
         assertThat(account.balance().exactlyOnce()).isTrue();
@@ -36,10 +47,10 @@ class AccountTest {
     @Test
     void aResultNeedsARecordOfEveryHead() {
         publish("north", 1);
-        account.result(header("north", 0), "classes", 1_100);
+        account.read(classes(header("north", 0)), 1_100);
         assertThat(account.balance().lost()).isOne();
         assertThat(account.balance().atLeastOnce()).isFalse();
-        account.result(header("north", 0), "depth", 1_150);
+        account.read(depth(header("north", 0)), 1_150);
         assertThat(account.balance().exactlyOnce()).isTrue();
     }
 
@@ -58,7 +69,7 @@ class AccountTest {
     void aResultThatIsAlsoDroppedIsARepeat() {
         publish("north", 1);
         result(header("north", 0));
-        account.dropped(dropped("north", 0, 0, 1), 1_300);
+        dropped("north", 0, 0, 1);
         assertThat(account.balance()).isEqualTo(new Account.Balance(1, 1, 0, 0, 0, 1, 0, 0, 0));
     }
 
@@ -66,7 +77,7 @@ class AccountTest {
     void aRepeatThatNamesAnotherSourceCannotBeTold() {
         publish("north", 1);
         result(header("north", 0));
-        account.failed(header("north", 0, 77), 1_300);
+        failed(header("north", 0, 77));
         assertThat(account.balance().unidentified()).isOne();
         assertThat(account.balance().atLeastOnce()).isFalse();
     }
@@ -85,14 +96,26 @@ class AccountTest {
         publish("north", 1);
         result(header("north", 0));
         result(header("north", 1));
-        account.failed(header("south", 0), 1_300);
+        failed(header("south", 0));
         assertThat(account.balance().strangers()).isEqualTo(3);
+    }
+
+    @Test
+    void whatIsWrongIsSaid() {
+        publish("north", 2);
+        result(header("north", 0));
+        result(header("north", 0));
+        assertThat(account.balance().irregularities())
+                .containsExactly("1 frames did not end", "1 frames ended more than once");
+        assertThat(account.ended("north", 0)).isTrue();
+        assertThat(account.ended("north", 1)).isFalse();
+        assertThat(account.ends()).isEqualTo(Map.of("north", new Account.Ends(2, 1, 0, 0)));
     }
 
     @Test
     void aDropRunThatMiscountsIsNoticed() {
         publish("north", 3);
-        account.dropped(dropped("north", 0, 2, 2), 1_300);
+        dropped("north", 0, 2, 2);
         assertThat(account.balance().exactlyOnce()).isFalse();
     }
 
@@ -103,8 +126,48 @@ class AccountTest {
     }
 
     private void result(RecordHeader header) {
-        account.result(header, "classes", CAPTURED + 100);
-        account.result(header, "depth", CAPTURED + 150);
+        account.read(classes(header), CAPTURED + 100);
+        account.read(depth(header), CAPTURED + 150);
+    }
+
+    private void failed(RecordHeader header) {
+        FrameFailure failure = FrameFailure.newBuilder()
+                .setHeader(header)
+                .setStage("decode")
+                .setReason("CORRUPT_IMAGE")
+                .setMessage("")
+                .setOriginalLength(0)
+                .setOriginalSha256("")
+                .build();
+        account.read(failure, 1_200);
+    }
+
+    private static SegmentationRecord classes(RecordHeader header) {
+        return SegmentationRecord.newBuilder()
+                .setHeader(header)
+                .setName("classes")
+                .setClasses(1)
+                .setClassNames(List.of())
+                .setMask(MaskCodec.encode(MaskEncoding.RLE, new byte[1], 1, 1))
+                .build();
+    }
+
+    private static FeatureRecord depth(RecordHeader header) {
+        return FeatureRecord.newBuilder()
+                .setHeader(header)
+                .setName("depth")
+                .setTensor(TensorCodec.encode(
+                        new float[1],
+                        new TensorFormat(
+                                List.of(1, 1, 1),
+                                TensorLayout.CHW,
+                                1,
+                                null,
+                                TensorType.FLOAT32,
+                                false,
+                                Compression.NONE,
+                                2)))
+                .build();
     }
 
     private static RecordHeader header(String camera, long sequence) {
@@ -121,8 +184,8 @@ class AccountTest {
                 .build();
     }
 
-    private static FrameDropped dropped(String camera, long first, long last, long count) {
-        return FrameDropped.newBuilder()
+    private void dropped(String camera, long first, long last, long count) {
+        FrameDropped run = FrameDropped.newBuilder()
                 .setHeader(header(camera, first))
                 .setReason("MAX_AGE")
                 .setCount(count)
@@ -130,5 +193,6 @@ class AccountTest {
                 .setLastOffset(10 + last)
                 .setAgeMillis(2_000)
                 .build();
+        account.read(run, 1_300);
     }
 }

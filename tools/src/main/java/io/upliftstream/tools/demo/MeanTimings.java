@@ -7,7 +7,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /** Mean times of the stages, as the records state them. */
-final class Stages {
+final class MeanTimings {
     private final long[] micros = new long[5];
     private long records;
     private @Nullable String variant;
