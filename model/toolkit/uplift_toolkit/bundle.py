@@ -135,7 +135,7 @@ class Bundle:
         """The golden frames, u8 [count,H,W,3]."""
         size = self.manifest["input"]
         shape = (self.manifest["golden"]["count"], size["height"], size["width"], 3)
-        return np.frombuffer(self.read(self.manifest["golden"]["frames"]), np.uint8).reshape(shape)
+        return np.frombuffer(self.read(self.manifest["golden"]["frames"]), np.uint8).reshape(shape).copy()
 
     def load_variant(
         self, variant: str, backbone_of: str | None = None
