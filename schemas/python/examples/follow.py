@@ -9,6 +9,7 @@ import uplift_records
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MAX_LINE = 500
+LARGEST = 1 << 22  # pixels of a mask, elements of a tensor: what follows takes up to 20 bytes for each
 
 
 def describe(value: bytes | None) -> str:
@@ -28,7 +29,7 @@ def content(record: uplift_records.Record) -> str:
     if "image" in record:
         return f"{len(record['image'])} bytes of image"
     if "mask" in record:
-        labels = uplift_records.labels(record)
+        labels = uplift_records.labels(record, LARGEST)
         counts = np.bincount(labels[labels != record["ignoreLabel"]], minlength=1)
         if not counts.any():
             return "no class anywhere"
@@ -39,7 +40,7 @@ def content(record: uplift_records.Record) -> str:
         name = names[label] if label < len(names) else f"class {label}"
         return f"mostly {name}, around ({frame_x:.0f}, {frame_y:.0f})"
     if "tensor" in record:
-        values = uplift_records.values(record)
+        values = uplift_records.values(record, LARGEST)
         unit = record["unit"] or ""
         return f"{record['name']} {values.shape}: {values.min():.3g} to {values.max():.3g} {unit}"
     return record["reason"]

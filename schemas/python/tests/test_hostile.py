@@ -62,21 +62,12 @@ def features(shape: bytes) -> bytes:
     return GOLDEN["depth"][:10] + header + text(b"features") + long(0) + shape + rest
 
 
-def names(array: bytes) -> bytes:
-    """A SegmentationRecord with class names as Avro writes them."""
+def names(array: bytes, drawn: bytes = long(8) + long(8) + text(b"\1\x40")) -> bytes:
+    """A SegmentationRecord with class names and the RLE of a mask as Avro writes them."""
     source = text(b"topic") + long(0) + long(0) + long(0)
     header = text(b"camera") + long(1) + long(1) + long(0) + source + 5 * long(0)
-    drawn = long(0) + long(8) + long(8) + text(b"\1\x40")
-    return (
-        GOLDEN["segmentation-rle"][:10]
-        + header
-        + text(b"head")
-        + long(19)
-        + array
-        + long(255)
-        + drawn
-        + long(0)
-    )
+    rest = array + long(255) + long(0) + drawn + long(0)
+    return GOLDEN["segmentation-rle"][:10] + header + text(b"head") + long(19) + rest
 
 
 def png(width: int, height: int, *kinds: int, before: bytes = b"", pixels: bytes | None = None) -> bytes:
@@ -345,6 +336,11 @@ def test_example_goes_on():
     escape = frame(text(b"\x1b]0;title\7\n" + 9000 * b"z"))
     assert describe(escape).startswith("?]0;title??zzz")
     assert len(describe(escape)) == 500
+    with Peak() as peak:
+        assert "at most 4194304" in describe(
+            names(long(0), long(1 << 13) + long(1 << 12) + text(b"\1\x80\x80\x80\x10"))
+        )
+    assert peak.bytes <= MIB
     for value in fuzzed(random.Random(2), 500):
         assert describe(value).isprintable()
 
