@@ -7,6 +7,7 @@ The bundle's identity is the SHA-256 of the manifest's bytes; the manifest holds
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 FORMAT = "uplift-bundle/1"
+MAX_MANIFEST = 1 << 20  # bytes
 TOLERANCE = {
     "fp32": {"labelAgreement": 0.999, "cosine": 0.999},
     "bf16": {"labelAgreement": 0.99, "cosine": 0.999},
@@ -73,7 +75,11 @@ def write_manifest(directory: Path, manifest: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk, its manifest read and every file's hash checked."""
+    """A bundle on disk, its manifest read and every file's hash checked.
+
+    A file that is used later is read once more, and whole: its hash is that of the bytes that are used. A
+    draft, whose `sha256` is still empty, has no hashes.
+    """
 
     directory: Path
     manifest: dict[str, Any]
@@ -84,21 +90,52 @@ class Bundle:
         path = directory / "manifest.json"
         if not path.is_file():
             raise BundleError(f"{path}: no such file (expected: the manifest of a bundle)")
-        manifest = json.loads(path.read_text())
-        if manifest.get("format") != FORMAT:
-            raise BundleError(f"{path}: format {manifest.get('format')!r} (expected: {FORMAT!r})")
-        for name, expected in manifest["files"].items():
-            file = directory / name
-            found = sha256(file) if file.is_file() else "no such file"
+        with path.open("rb") as file:
+            text = file.read(MAX_MANIFEST + 1)
+        if len(text) > MAX_MANIFEST:
+            raise BundleError(f"{path}: more than {MAX_MANIFEST} bytes (expected: at most)")
+        try:
+            manifest = json.loads(text.decode(), object_pairs_hook=_object)
+        except (ValueError, RecursionError) as e:
+            raise BundleError(f"{path}: {e} (expected: JSON)") from e
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+            raise BundleError(f"{path}: format {found!r} (expected: {FORMAT!r})")
+        if not isinstance(manifest.get("files"), dict):
+            raise BundleError(f"{path}: no files (expected: the SHA-256 of each by its name)")
+        bundle = Bundle(directory, manifest, hashlib.sha256(text).hexdigest())
+        for name in manifest["files"]:
+            bundle.read(name)
+        return bundle
+
+    def read(self, name: str) -> bytes:
+        """A file's content, of which the manifest has the hash; BundleError for any other."""
+        file = self._inside(name)
+        content = file.read_bytes() if file.is_file() else None
+        if self.sha256:
+            if name not in self.manifest["files"]:
+                raise BundleError(f"{file}: not a file that the manifest lists (expected: with its SHA-256)")
+            expected = self.manifest["files"][name]
+            found = "no such file" if content is None else hashlib.sha256(content).hexdigest()
             if found != expected:
                 raise BundleError(f"{file}: SHA-256 {found} (expected: {expected})")
-        return Bundle(directory, manifest, sha256(path))
+        if content is None:
+            raise BundleError(f"{file}: no such file (expected: a file of the bundle)")
+        return content
+
+    def _inside(self, name: str) -> Path:
+        """The path of a name in the manifest, which may not lead out by its text or by a link."""
+        path, home = self.directory / name, self.directory.resolve()
+        plain = name and not Path(name).is_absolute() and ".." not in Path(name).parts and "\\" not in name
+        if not plain or home not in path.resolve().parents:
+            raise BundleError(f"{name!r} leads out of {self.directory} (expected: a file of the bundle)")
+        return path
 
     def frames(self) -> np.ndarray:
         """The golden frames, u8 [count,H,W,3]."""
         size = self.manifest["input"]
         shape = (self.manifest["golden"]["count"], size["height"], size["width"], 3)
-        return np.fromfile(self.directory / self.manifest["golden"]["frames"], np.uint8).reshape(shape)
+        return np.frombuffer(self.read(self.manifest["golden"]["frames"]), np.uint8).reshape(shape).copy()
 
     def load_variant(
         self, variant: str, backbone_of: str | None = None
@@ -110,7 +147,7 @@ class Bundle:
         entry = self._entry(variant)
         files = self._entry(backbone_of or variant)["backbone"], entry["upsampler"]
         backbone, upsampler = (
-            torch.jit.load(str(self.directory / file), map_location=entry["device"]) for file in files
+            torch.jit.load(io.BytesIO(self.read(file)), map_location=entry["device"]) for file in files
         )
 
         def infer(frames: np.ndarray) -> list[np.ndarray]:
@@ -148,8 +185,8 @@ class Bundle:
         report = {}
         for head in self.manifest["heads"]:
             name, found = head["name"], outputs[head["name"]]
-            file = self.directory / self.manifest["golden"]["outputs"][name]
-            golden = np.fromfile(file, found.dtype).reshape(found.shape)
+            golden = self.read(self.manifest["golden"]["outputs"][name])
+            golden = np.frombuffer(golden, found.dtype).reshape(found.shape)
             if head["kind"] == "segmentation":
                 report[name], least = float((found == golden).mean()), tolerance["labelAgreement"]
             else:
@@ -162,10 +199,20 @@ class Bundle:
 
     def without(self, variant: str) -> Bundle:
         """The bundle less one variant, on disk too."""
-        shutil.rmtree(self.directory / variant)
+        shutil.rmtree(self._inside(self._entry(variant)["name"]))
         kept = [entry for entry in self.manifest["variants"] if entry["name"] != variant]
         write_manifest(self.directory, {**self.manifest, "variants": kept})
         return Bundle.load(self.directory)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; ValueError where a key comes twice, of which each reader may believe another."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key!r} comes twice")
+        found[key] = value
+    return found
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -65,9 +65,8 @@ final class GreyPng {
         if (png.remaining() < Long.BYTES || png.getLong() != SIGNATURE) {
             throw malformed("without its signature (expected: 89504e470d0a1a0a)");
         }
-        byte[] rows = new byte[(width + 1) * height];
+        byte[] rows = {}; // until the header was found to be what the mask says
         int filled = 0;
-        boolean headed = false;
         Inflater inflater = new Inflater();
         try {
             while (true) {
@@ -88,8 +87,8 @@ final class GreyPng {
                 }
                 if (type == IHDR) {
                     checkHeader(chunk, width, height);
-                    headed = true;
-                } else if (!headed) {
+                    rows = rows.length == 0 ? new byte[(width + 1) * height] : rows;
+                } else if (rows.length == 0) {
                     throw malformed("without a header (expected: an IHDR chunk before all others)");
                 } else if (type == IDAT) {
                     inflater.setInput(chunk);
