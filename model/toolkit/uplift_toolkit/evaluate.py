@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from uplift_toolkit.bundle import Bundle
+from uplift_toolkit.bundle import Bundle, Variant
 from uplift_toolkit.data import Frames, class_weights
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
 from uplift_toolkit.heads import HeadConfig
@@ -60,7 +60,7 @@ def evaluate(
     normalise = Normalise(torch.float32, model.config).to(device)
     count = min(images, len(frames))
     with tqdm(total=count, desc="evaluate", unit="frame", disable=None) as bar:
-        for batch in frames.whole_batches((config.input.height, config.input.width), 4, images):
+        for batch in frames.whole_batches(config.input.size, 4, images):
             upsampled = Upsampled(model, normalise(batch.images.to(device)))
             for head in heads:
                 true = truth(head, batch)
@@ -79,8 +79,8 @@ def ceiling(config: ModelConfig, frames: Frames, images: int, balance: float) ->
     weights = class_weights(frames.class_shares(), balance)[:, None, None]
     offsets = NEIGHBOURHOODS[config.uplift["uplift"]["attender"]]
     confusions: dict[str, Confusion] = {}
-    for batch in frames.whole_batches((config.input.height, config.input.width), 4, images):
-        shares = patch_histograms(batch.labels, config.vit.patch, len(config.labels)) * weights
+    for batch in frames.whole_batches(config.input.size, 4, images):
+        shares = patch_histograms(batch.labels, config.backbone.patch, len(config.labels)) * weights
         for name, labels in ceilings(shares, batch.labels, offsets).items():
             confusions.setdefault(name, Confusion(config.labels)).add(batch.labels, labels)
     return {name: confusion.report() for name, confusion in confusions.items()}
@@ -110,10 +110,10 @@ def cost(config_file: Path, upsampling: str, threads: int, device: str) -> dict[
     """
     torch.set_num_threads(threads)
     model = DenseModel(ModelConfig.load(config_file)).eval()
-    size = model.config.input
-    graph = UpsamplerGraph(model, torch.float32) if upsampling == "uplift" else Plain(model, upsampling)
-    backbone, graph = BackboneGraph(model, torch.float32).eval().to(device), graph.eval().to(device)
-    frames = torch.randint(0, 256, (1, size.height, size.width, 3), dtype=torch.uint8, device=device)
+    variant = Variant(device, "fp32")
+    graph = UpsamplerGraph(model, variant) if upsampling == "uplift" else Plain(model, upsampling)
+    backbone, graph = BackboneGraph(model, variant).eval().to(device), graph.eval().to(device)
+    frames = torch.randint(0, 256, (1, *model.config.input.size, 3), dtype=torch.uint8, device=device)
     found: dict[str, float] = {}
     with torch.inference_mode():
         features = backbone(frames)
@@ -185,7 +185,7 @@ def evaluate_bundle(
     heads = judged_heads(config, frames)
     scores = {head.name: score_of(head, config, tolerance) for head in heads}
     shown = 0
-    for batch in frames.whole_batches((config.input.height, config.input.width), 4, images):
+    for batch in frames.whole_batches(config.input.size, 4, images):
         outputs = bundle.outputs_by_head(infer(batch.images.numpy()))
         for head in heads:
             predicted = torch.from_numpy(outputs[head.name])

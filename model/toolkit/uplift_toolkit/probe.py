@@ -124,7 +124,7 @@ def sample_features(
     """
     model.eval()
     device = next(model.parameters()).device
-    size = (model.config.input.height, model.config.input.width)
+    size = model.config.input.size
     normalise = Normalise(torch.float32, model.config).to(device)
     found: list[dict[tuple[str, str], list[tuple[Tensor, Tensor]]]] = [{} for _ in seeds]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -210,7 +210,7 @@ def fresh_heads(config: ModelConfig) -> nn.ModuleDict:
         {
             upsampling: nn.ModuleDict(
                 {
-                    head.name: LinearHead(config.vit.dim, head)
+                    head.name: LinearHead(config.backbone.dim, head)
                     for head in config.heads
                     if upsampling in upsamplings_of(head)
                 }

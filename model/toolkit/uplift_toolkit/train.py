@@ -89,11 +89,11 @@ def train_backbone(arguments: argparse.Namespace) -> int:
     if arguments.init:
         load_strict(backbone, read_state_dict(arguments.init), arguments.init)
     # What the features must say, read off them linearly: the classes in the patch and its distance.
-    readout = nn.Conv2d(config.vit.dim, classes + 1, 1)
+    readout = nn.Conv2d(config.backbone.dim, classes + 1, 1)
     normalise = Normalise(torch.float32, config)
     modules = {"backbone": backbone.to(device), "readout": readout.to(device)}
     training = Training("backbone", modules, 0.05, arguments)
-    sizes = scales((config.input.height, config.input.width), config.vit.patch, arguments.batch)
+    sizes = scales(config.input.size, config.backbone.patch, arguments.batch)
     precision = mixed_precision(arguments.precision, device)
     backbone.train()
     for _ in training:
@@ -107,8 +107,8 @@ def train_backbone(arguments: argparse.Namespace) -> int:
         ]
         batch = frames.batch(picks, scale.size)
         images = change_light(normalise(batch.images), rng).to(device)
-        target = patch_histograms(batch.labels, config.vit.patch, classes) * weights[:, None, None]
-        depth, known = patch_log_depths(batch.depth, config.vit.patch)
+        target = patch_histograms(batch.labels, config.backbone.patch, classes) * weights[:, None, None]
+        depth, known = patch_log_depths(batch.depth, config.backbone.patch)
         target, depth, known = target.to(device), depth.to(device), known.to(device)
         with precision:
             read = readout(backbone(images)).float()
@@ -132,7 +132,7 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
     """The paper's recipe (UPLiFT, arXiv 2601.17950): reduced images must give the larger ones' features."""
     config = ModelConfig.load(arguments.config)
     device = prepare(arguments)
-    size = (config.input.height, config.input.width)
+    size = config.input.size
     frames = open_frames(arguments, config)
     model = DenseModel.load(config, arguments.output, parts=("backbone",)).to(device)
     upsampler = model.upsampler
@@ -143,9 +143,15 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
         start_from(upsampler, arguments.init)
     levels = arguments.levels or config.steps
     recipe = Recipe(
-        size, config.vit.patch, levels, arguments.larger, arguments.shifted, arguments.images, arguments.seed
+        size,
+        config.backbone.patch,
+        levels,
+        arguments.larger,
+        arguments.shifted,
+        arguments.images,
+        arguments.seed,
     )
-    unit = config.vit.patch << (levels - recipe.base)
+    unit = config.backbone.patch << (levels - recipe.base)
     if size[0] % unit or size[1] % unit:
         raise ValueError(
             f"input: {size[1]}x{size[0]} (expected with {levels} levels: multiples of {unit}; see --levels)"
@@ -153,7 +159,9 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
     modules: dict[str, nn.Module] = {"upsampler": upsampler}
     if arguments.task_loss > 0:
         frames.require("labels")
-        task = LinearHead(config.vit.dim, HeadConfig("task", "segmentation", len(config.labels))).to(device)
+        task = LinearHead(config.backbone.dim, HeadConfig("task", "segmentation", len(config.labels))).to(
+            device
+        )
         modules["task"] = task
     training = Training("upsampler", modules, 0.0, arguments)
     pyramids = feature_pyramids(model, frames, recipe, arguments.cache or arguments.output, device)
