@@ -1,7 +1,5 @@
 """The command line: python -m uplift_toolkit COMMAND …"""
 
-from __future__ import annotations
-
 import argparse
 import sys
 

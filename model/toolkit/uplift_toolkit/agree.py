@@ -1,7 +1,5 @@
 """Agreement of what the JVM computed with the readable model: the whole way from weights to numbers."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +32,7 @@ class Agreement:
 @torch.inference_mode()
 def compare(model: DenseModel, images: Path, outputs: Path) -> Iterator[Agreement]:
     """`outputs` is what `uplift infer` wrote for `images`, which have the model's size."""
-    size = (model.config.input.width, model.config.input.height)
+    size = model.config.input.size[::-1]
     normalise = Normalise(torch.float32, model.config)
     paths = sorted(path for path in images.iterdir() if path.suffix == ".png")
     if not paths:

@@ -4,8 +4,6 @@ Every contender has the same random weights, runs in a process of its own and ta
 that ratios hold whatever else the machine does.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json
@@ -176,7 +174,7 @@ def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
                 Path("/proc/self/clear_refs").write_text("5")
             for command, argument in iter(connection.recv, None):
                 if command == "frames":
-                    connection.send([_time(lambda: run(rgb), settings["device"]) for _ in range(argument)])
+                    connection.send([seconds(lambda: run(rgb), settings["device"]) for _ in range(argument)])
                 elif command == "peak":
                     connection.send(peak(Variant(settings["device"], argument).dtype, settings["device"]))
                 elif command == "profile":
@@ -189,7 +187,8 @@ def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
         connection.send(f"{type(error).__name__}: {error}".splitlines()[0][:200])
 
 
-def _time(call: Callable[[], Any], device: str) -> float:
+def seconds(call: Callable[[], Any], device: str) -> float:
+    """What one call takes."""
     if device == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()
@@ -203,7 +202,7 @@ def peak(dtype: torch.dtype, device: str) -> float:
     """FLOP/s of a square matrix product, the best of several."""
     n = 8192 if device == "cuda" else 2048
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-    return 2 * n**3 / min(_time(lambda: a @ b, device) for _ in range(10))
+    return 2 * n**3 / min(seconds(lambda: a @ b, device) for _ in range(10))
 
 
 def _profile(call: Callable[[], Any], device: str) -> str:

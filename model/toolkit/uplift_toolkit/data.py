@@ -11,8 +11,6 @@ Three layouts are read, told apart by their folders:
 A label that is not the id of a class is void.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -215,6 +213,11 @@ def class_weights(shares: np.ndarray, balance: float) -> Tensor:
         return torch.zeros(len(shares))
     ratio = np.where(present, np.median(shares[present]) / np.maximum(shares, 1e-12), 0.0)
     return torch.from_numpy(np.minimum(ratio**balance, 10.0)).float()
+
+
+def pixel_weights(weights: Tensor, labels: Tensor) -> Tensor:
+    """The class's weight at every label u8 […]; void has none."""
+    return torch.cat([weights, torch.zeros(256 - len(weights))])[labels.long()]
 
 
 def _cache_folder(directory: Path, split: str) -> Path:

@@ -1,12 +1,9 @@
 """What a model is worth on unseen frames: nearest, bilinear and UPLiFT with the same probe recipe."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import multiprocessing
 import statistics
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from uplift_toolkit.bench import seconds
 from uplift_toolkit.bundle import Bundle, Variant
 from uplift_toolkit.data import Frames, class_weights
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
@@ -26,8 +24,8 @@ from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import UPSAMPLINGS, Upsampled, fresh_heads, truth
 from uplift_toolkit.scores import BoundaryF, Confusion, DepthError, Score, Several, ceilings
-from uplift_toolkit.train import open_frames, patch_histograms
-from uplift_toolkit.training import add_common, prepare
+from uplift_toolkit.train import patch_histograms
+from uplift_toolkit.training import add_common, open_frames, prepare
 from uplift_toolkit.uplift import NEIGHBOURHOODS
 
 
@@ -122,22 +120,10 @@ def cost(config_file: Path, upsampling: str, threads: int, device: str) -> dict[
             ("upsampling", lambda: graph(frames, features)),
         ):
             peak = _peak_memory(call, device)
-            found[f"{name} seconds"] = round(_seconds(call, device), 4)
+            found[f"{name} seconds"] = round(statistics.median(seconds(call, device) for _ in range(7)), 4)
             if peak is not None:
                 found[f"{name} peak bytes"] = peak
     return found
-
-
-def _seconds(call: Any, device: str) -> float:
-    """The median of seven calls."""
-    taken = []
-    for _ in range(7):
-        started = time.perf_counter()
-        call()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
 
 
 def _peak_memory(call: Any, device: str) -> int | None:
@@ -188,15 +174,13 @@ def evaluate_bundle(
     for batch in frames.whole_batches(config.input.size, 4, images):
         outputs = bundle.outputs_by_head(infer(batch.images.numpy()))
         for head in heads:
-            predicted = torch.from_numpy(outputs[head.name])
-            if head.kind == "segmentation":
-                scores[head.name].add(truth(head, batch), predicted)
-                if show is not None and shown < 16:
-                    for row in zip(batch.images, predicted, batch.labels, strict=True):
-                        save_picture(show / f"{shown:02}.png", config, *row)
-                        shown += 1
-            else:
-                scores[head.name].add(truth(head, batch), predicted[:, 0].float())
+            found = torch.from_numpy(outputs[head.name])
+            labels = head.kind == "segmentation"
+            scores[head.name].add(truth(head, batch), found if labels else found[:, 0].float())
+            if labels and show is not None and shown < 16:
+                for row in zip(batch.images, found, batch.labels, strict=True):
+                    save_picture(show / f"{shown:02}.png", config, *row)
+                    shown += 1
     return {name: {variant: [score.report()]} for name, score in scores.items()}
 
 

@@ -1,7 +1,5 @@
 """Export of a bundle: TorchScript variants, labels, golden case, manifest and card."""
 
-from __future__ import annotations
-
 import argparse
 import copy
 import json
@@ -153,14 +151,13 @@ def export_variant(
             save(traced, directory / files[part])
 
 
-def golden_frames(size: InputConfig, images: Sequence[Path], count: int = 2) -> np.ndarray:
-    """u8 [count,H,W,3]: the images, resized; without images smooth random colours, the same every time."""
+def golden_frames(size: InputConfig, images: Sequence[Path]) -> np.ndarray:
+    """u8 [N,H,W,3]: the images, resized; without images two of smooth random colours, always the same."""
     if images:
         opened = [Image.open(path).convert("RGB") for path in images]
     else:
-        small = np.random.default_rng(0).integers(
-            0, 256, (count, size.height // 16, size.width // 16, 3), np.uint8
-        )
+        shape = (2, size.height // 16, size.width // 16, 3)
+        small = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         opened = [Image.fromarray(frame) for frame in small]
     return np.stack(
         [np.asarray(i.resize((size.width, size.height), Image.Resampling.BILINEAR)) for i in opened]

@@ -1,7 +1,5 @@
 """The two modules of a bundle: bytes of RGB frames in, features and finished head outputs out."""
 
-from __future__ import annotations
-
 import copy
 
 import torch
@@ -65,7 +63,8 @@ class UpsamplerGraph(nn.Module):
         # In less than fp32 every product would be rounded, logits included.
         products = dtype == torch.float32
         fast = FastUplift(model.upsampler, (height, width), grid, readouts, variant.device, products)
-        self.upsampler = fast.to(memory_format=torch.channels_last).lower_precision(dtype)
+        self.upsampler = fast.to(dtype, memory_format=torch.channels_last)
+        self.upsampler.heads.float()  # features or logits stay in fp32 once a head made them
         self.normalise = Normalise(dtype, config)
         self.dtype = dtype
         self.heads = config.heads

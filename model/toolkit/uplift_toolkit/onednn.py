@@ -4,8 +4,6 @@ It gets some sums wrong, has no fast kernel for others, and its convolution of 8
 the tracer. The JVM's PyTorch 2.7 contains oneDNN 3.7.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 

@@ -3,8 +3,6 @@
 Features are sampled at some pixels of every frame, classes drawn by weight, and the heads fitted on those.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -13,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from uplift_toolkit.data import Batch, Frames
+from uplift_toolkit.data import Batch, Frames, pixel_weights
 from uplift_toolkit.graph import Normalise
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.model import DenseModel, ModelConfig
@@ -135,7 +133,7 @@ def sample_features(
                 target = truth(head, batch)
                 n, _, w = target.shape
                 if head.kind == "segmentation":
-                    chance = torch.cat([weights, torch.zeros(256 - len(weights))])[target.long()]
+                    chance = pixel_weights(weights, target)
                 else:
                     chance = (target > 0).float() if head.kind == "regression" else torch.ones(target.shape)
                 step = model.config.step_of(head)
@@ -206,15 +204,9 @@ def _set(head: LinearHead, weight: Tensor, bias: Tensor) -> None:
 
 def fresh_heads(config: ModelConfig) -> nn.ModuleDict:
     """One untrained head per upsampling and head: `probes["bilinear"]["segmentation"]`."""
-    return nn.ModuleDict(
-        {
-            upsampling: nn.ModuleDict(
-                {
-                    head.name: LinearHead(config.backbone.dim, head)
-                    for head in config.heads
-                    if upsampling in upsamplings_of(head)
-                }
-            )
-            for upsampling in UPSAMPLINGS
-        }
-    )
+    return nn.ModuleDict({upsampling: _untrained(config, upsampling) for upsampling in UPSAMPLINGS})
+
+
+def _untrained(config: ModelConfig, upsampling: str) -> nn.ModuleDict:
+    heads = [head for head in config.heads if upsampling in upsamplings_of(head)]
+    return nn.ModuleDict({head.name: LinearHead(config.backbone.dim, head) for head in heads})

@@ -1,7 +1,5 @@
 """What predictions are worth: IoU, boundary F-score, depth error; and the best that could be hoped for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Protocol
 

@@ -4,8 +4,6 @@ Everything of one model goes to one directory: `<part>.safetensors` (what `expor
 `<part>.checkpoint.pt` (what `--resume` continues from), `<part>.json` and `<part>.png` (the report).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math
@@ -19,6 +17,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from uplift_toolkit.data import Frames
+from uplift_toolkit.model import ModelConfig
 
 LOG_STEPS = 20
 
@@ -85,6 +86,12 @@ def prepare(arguments: argparse.Namespace) -> torch.device:
     return torch.device(name)
 
 
+def open_frames(arguments: argparse.Namespace, config: ModelConfig) -> Frames:
+    """The frames of `--data`, in at most twice the size of the model's input."""
+    size = (2 * config.input.height, 2 * config.input.width)
+    return Frames(arguments.data, size, len(config.labels), arguments.split)
+
+
 def mixed_precision(wanted: str, device: torch.device) -> AbstractContextManager[object]:
     """Autocast to bf16, or nothing; `auto` decides by what the hardware has instructions for."""
     if wanted == "auto":
@@ -118,7 +125,7 @@ class Training:
         self.rng = np.random.default_rng(arguments.seed)
         self.step, self.elapsed, self.images = 0, 0.0, 0
         self.history: list[dict[str, float]] = []
-        self._sums: dict[str, float] = {}
+        self._values: dict[str, list[float]] = {}  # of every step since the last line of the log
         if arguments.resume:
             self._restore()
 
@@ -160,13 +167,11 @@ class Training:
         self.optimiser.step()
         self.images += images
         for name, value in {**{k: float(v.detach()) for k, v in losses.items()}, **numbers}.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-            self._sums[f"#{name}"] = self._sums.get(f"#{name}", 0.0) + 1
+            self._values.setdefault(name, []).append(value)
 
     def _log(self) -> None:
-        names = sorted(name for name in self._sums if not name.startswith("#"))
-        means = {name: self._sums[name] / self._sums[f"#{name}"] for name in names}
-        self._sums = {}
+        means = {name: sum(values) / len(values) for name, values in sorted(self._values.items())}
+        self._values = {}
         row = {"step": self.step, "minutes": round(self.elapsed / 60, 2), "images": self.images, **means}
         self.history.append(row)
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in means.items())

@@ -5,8 +5,6 @@ with Local Attenders", arXiv 2601.17950. Configuration keys and state-dict names
 official checkpoint and this file can be held side by side.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any

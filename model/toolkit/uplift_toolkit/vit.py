@@ -5,8 +5,6 @@ Sources: Dosovitskiy et al., arXiv 2010.11929; Oquab et al. (DINOv2), arXiv 2304
 2104.09864; the convolutional stem: Xiao et al., arXiv 2106.14881. Other names: checkpoints.py.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import pairwise

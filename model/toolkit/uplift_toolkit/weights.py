@@ -1,7 +1,5 @@
 """Weights from a file, from the cache, or from the hub (downloaded into the cache once)."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import http

@@ -1,8 +1,7 @@
 """The encoder's and the decoder's blocks: batch norms folded, and concatenations never formed."""
 
-from __future__ import annotations
-
 import copy
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -24,22 +23,24 @@ def fold_batch_norms(layers: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*folded)
 
 
+def convolution(weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> nn.Conv2d:
+    """A convolution with these weights [K,C,k,k] that keeps a map's size, but for the stride."""
+    k, channels, size, _ = weight.shape
+    conv = nn.Conv2d(channels, k, size, stride, padding=size // 2, bias=bias is not None)
+    conv.weight = nn.Parameter(weight.detach().clone())
+    if bias is not None:
+        conv.bias = nn.Parameter(bias.detach().clone())
+    return conv
+
+
 def split_convolution(conv: nn.Conv2d, widths: Sequence[int], stride: int = 1) -> list[nn.Conv2d]:
-    """One 3×3 convolution per input, whose sum is `conv` of their concatenation; the first has its bias.
+    """One convolution per input, whose sum is `conv` of their concatenation; the first has its bias.
 
     Channels beyond the widths count as zero.
     """
-    parts = []
-    start = 0
-    for width in widths:
-        bias = conv.bias if start == 0 else None
-        part = nn.Conv2d(width, conv.out_channels, 3, stride, padding=1, bias=bias is not None)
-        part.weight = nn.Parameter(conv.weight[:, start : start + width].detach().clone())
-        if bias is not None:
-            part.bias = nn.Parameter(bias.detach().clone())
-        parts.append(part)
-        start += width
-    return parts
+    ends = list(itertools.accumulate(widths))
+    parts = [conv.weight[:, end - width : end] for width, end in zip(widths, ends, strict=True)]
+    return [convolution(part, None if i else conv.bias, stride) for i, part in enumerate(parts)]
 
 
 class BlockConvs(nn.Module):
@@ -114,13 +115,8 @@ class FastBlock(nn.Module):
 def _compose(head: nn.Conv2d, last: nn.Conv2d) -> tuple[nn.Conv2d, nn.Conv2d]:
     """head(last(h) + r) as one 1×1 convolution of h plus one, without bias, of r."""
     matrix = head.weight[:, :, 0, 0]
-    bias = head.bias if head.bias is not None else torch.zeros(head.out_channels)
-    composed = nn.Conv2d(last.in_channels, head.out_channels, 1)
-    composed.weight = nn.Parameter((matrix @ last.weight[:, :, 0, 0])[:, :, None, None].detach().clone())
-    composed.bias = nn.Parameter((matrix @ last.bias + bias).detach().clone())
-    skip = nn.Conv2d(head.in_channels, head.out_channels, 1, bias=False)
-    skip.weight = nn.Parameter(head.weight.detach().clone())
-    return composed, skip
+    weight = (matrix @ last.weight[:, :, 0, 0])[:, :, None, None]
+    return convolution(weight, matrix @ last.bias + head.bias), convolution(head.weight)
 
 
 class FastBlocks(nn.Module):

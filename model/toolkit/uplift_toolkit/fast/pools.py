@@ -3,8 +3,6 @@
 A pool turns logits [N,n,2h,2w] and values [N,C,h,w], for one grid h, w, into the rows of a map [N,2h,2w,C].
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Callable, Sequence

@@ -1,13 +1,12 @@
 """Products that are pooled in place of wide features."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from uplift_toolkit.fast.blocks import convolution
 from uplift_toolkit.fast.pools import Rows
 
 _SHIFTED = (
@@ -38,15 +37,13 @@ class FeatureProducts(nn.Module):
         self.bias = conv.bias
         self.heads = [head.out_channels for head in heads]
         self.sizes = [residual, *[conv.out_channels] * len(TAPS), sum(self.heads)]
-        self.linear = nn.Conv2d(conv.in_channels, sum(self.sizes), 1)
         taps = conv.weight.permute(2, 3, 0, 1).flatten(0, 2)
         weights = [torch.eye(residual, conv.in_channels), taps, *(head.weight[:, :, 0, 0] for head in heads)]
         biases = [torch.zeros(residual + len(taps))]
         biases += [
             torch.zeros(n) if h.bias is None else h.bias for n, h in zip(self.heads, heads, strict=True)
         ]
-        self.linear.weight = nn.Parameter(torch.cat(weights)[:, :, None, None].detach())
-        self.linear.bias = nn.Parameter(torch.cat(biases).detach())
+        self.linear = convolution(torch.cat(weights)[:, :, None, None], torch.cat(biases))
 
     def forward(self, features: Tensor) -> Tensor:
         return self.linear(features)

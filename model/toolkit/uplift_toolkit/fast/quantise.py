@@ -5,8 +5,6 @@ that calibration saw. Where all that reads them convolves integers, the encoder'
 to block and into the decoder. The decoder's residuals, attention and heads stay as they are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The final resize of a map to an output's size, from rows to bands of rows [N,rows,W',C]."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """The whole upsampler, from an image and features to the map of every head."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from uplift_toolkit.fast.blocks import FastBlocks, FastEncoder, fold_batch_norms, split_convolution
+from uplift_toolkit.fast.blocks import (
+    FastBlocks,
+    FastEncoder,
+    convolution,
+    fold_batch_norms,
+    split_convolution,
+)
 from uplift_toolkit.fast.pools import AttentionPool, GatheredPool, Rows, rows_of, split_rows
 from uplift_toolkit.fast.products import FeatureProducts
 from uplift_toolkit.uplift import LocalAttender, Uplift, encoder_image, resize
@@ -116,12 +120,6 @@ class FastUplift(nn.Module):
         power_of_two = ratio > 0 and ratio & (ratio - 1) == 0
         return ratio if power_of_two and ratio == ratio_x and rest_y == rest_x == 0 else 1
 
-    def lower_precision(self, dtype: torch.dtype) -> FastUplift:
-        """Maps in `dtype`; heads, and features or logits once a head made them, stay in fp32."""
-        self.to(dtype)
-        self.heads.float()
-        return self
-
     def forward(self, image: Tensor, features: Tensor) -> list[Tensor]:
         maps = zip(self.readouts, self.rows(image, features), strict=True)
         return [rows(0, self.grid[0] << readout.step).permute(0, 3, 1, 2) for readout, rows in maps]
@@ -205,18 +203,10 @@ def _head(channels: int, readout: Readout) -> nn.Module:
     """The readout as a 1×1 convolution; without a weight, nothing is done."""
     if readout.weight is None:
         return nn.Identity()
-    head = nn.Conv2d(channels, readout.weight.shape[0], 1, bias=readout.bias is not None)
-    head.weight = nn.Parameter(readout.weight.detach().reshape(-1, channels, 1, 1).clone())
-    if readout.bias is not None:
-        head.bias = nn.Parameter(readout.bias.detach().clone())
-    return head
+    return convolution(readout.weight.reshape(-1, channels, 1, 1), readout.bias)
 
 
 def _attender_logits(attender: LocalAttender) -> nn.Conv2d:
     """conv1 plus the residual of the guide's first channels, as one 1×1 convolution."""
-    conv = attender.conv1
-    logits = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
-    identity = torch.eye(conv.out_channels, conv.in_channels)[:, :, None, None]
-    logits.weight = nn.Parameter((conv.weight + identity).detach())
-    logits.bias = nn.Parameter(conv.bias.detach().clone())
-    return logits
+    weight = attender.conv1.weight
+    return convolution(weight + torch.eye(*weight.shape[:2])[:, :, None, None], attender.conv1.bias)
