@@ -190,7 +190,7 @@ def test_patch_14_registers_and_interpolated_positions(tmp_path):
     }
     model = randomise(DenseModel(ModelConfig.load(write(tmp_path, **changes))))
     pixels = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (1, 42, 70, 3), np.uint8))
-    expected = model(Normalise(torch.float32)(pixels))["features"].numpy()
+    expected = model(Normalise(torch.float32, model.config)(pixels))["features"].numpy()
     for variant in VARIANTS:
         export_variant(model, variant, tmp_path)
         files = variant.manifest()
@@ -210,7 +210,7 @@ def test_rotary_positions(tmp_path):
     vit |= {"qkv_bias": False, "mlp": "swiglu", "mlp_width": 24}
     model = randomise(DenseModel(ModelConfig.load(write(tmp_path, backbone={"vit": vit}))))
     pixels = torch.from_numpy(frames(3))
-    expected = model.backbone(Normalise(torch.float32)(pixels))
+    expected = model.backbone(Normalise(torch.float32, model.config)(pixels))
     for variant, tolerance in zip(VARIANTS, (1e-5, 0.1, 0.02), strict=True):
         export_variant(model, variant, tmp_path)
         backbone = torch.jit.load(str(tmp_path / variant.manifest()["backbone"]))

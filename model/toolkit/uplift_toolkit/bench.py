@@ -34,7 +34,7 @@ from uplift_toolkit.vit import MODELS
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 """What `./uplift` sets: glibc keeps the memory of one frame for the next."""
 
-GFLOP_448 = 384  # of the plain algorithm for a frame of 448x448: DINOv2-S/14, UPLiFT x4, a head
+GFLOP_448 = 384  # DINOv2-S/14, UPLiFT x4 and a head by the plain algorithm, for a frame of 448x448
 PRECISIONS = ("fp32", "bf16", "fp16")
 OWN = (*PRECISIONS, "int8", "int8-bf16")
 CONTENDERS = {
@@ -52,7 +52,7 @@ CONTENDERS = {
 }
 
 
-def model(width: int, height: int, task: str, neighbours: int = 17) -> DenseModel:
+def model(width: int, height: int, task: str) -> DenseModel:
     """DINOv2-S/14 + UPLiFT x4 with random weights: 19 classes, or all 384 channels, at every pixel."""
     vit = MODELS["vit_small_patch14_dinov2"]
     head = HeadConfig("classes", "segmentation", 19)
@@ -66,7 +66,7 @@ def model(width: int, height: int, task: str, neighbours: int = 17) -> DenseMode
         input=InputConfig(width, height),
         backbone=vit,
         steps=4,
-        uplift=uplift_config(vit.dim, vit.patch, neighbours=neighbours),
+        uplift=uplift_config(vit.dim, vit.patch),
         heads=[head],
         labels=[{}] * head.channels,
     )
@@ -102,7 +102,7 @@ def contender(name: str, settings: dict[str, Any]) -> Callable[[Tensor], Tensor]
             return lambda rgb: traced_upsampler(rgb, features)[0]
         return lambda rgb: traced_upsampler(rgb, traced_backbone(rgb))[0]
     dtype = torch.bfloat16 if name == "authors-fast-bf16" else torch.float32
-    normalise = Normalise(dtype).to(device)
+    normalise = Normalise(dtype, own.config).to(device)
     vit = own.backbone.to(device, dtype)
     head = next(iter(own.heads.values())).to(device, dtype)
     if name == "readable":
@@ -301,8 +301,7 @@ def run(arguments: argparse.Namespace) -> int:
     times: dict[str, list[float]] = {name: [] for name in connections}
     for turn in range(arguments.rounds):
         for name, connection in connections.items():
-            connection.send(("frames", arguments.frames))
-            times[name] += connection.recv()
+            times[name] += _ask(connection, "frames", arguments.frames)
             seconds = statistics.median(times[name]) / arguments.batch
             print(f"round {turn + 1}: {name} {seconds:.4f} s/frame", file=sys.stderr)
     gflop = GFLOP_448 * width * height / 448**2

@@ -117,14 +117,13 @@ class Frames:
         found = sources(directory, split)
         self.directory, self.classes = directory, classes
         self.names = [source.name for source in found]
-        self.has_labels, self.has_depth = found[0].labels is not None, found[0].depth is not None
         cache = _cache_folder(directory, split)
         wanted = _working_size(found, size)
         if not _is_current(cache, found, wanted):
             _decode(found, wanted, cache)
         self.images = np.load(cache / "images.npy", mmap_mode="r")
-        self.labels = np.load(cache / "labels.npy", mmap_mode="r") if self.has_labels else None
-        self.depth = np.load(cache / "depth.npy", mmap_mode="r") if self.has_depth else None
+        self.labels = np.load(cache / "labels.npy", mmap_mode="r") if found[0].labels else None
+        self.depth = np.load(cache / "depth.npy", mmap_mode="r") if found[0].depth else None
         self.height, self.width = self.images.shape[1:3]
 
     def __len__(self) -> int:

@@ -23,15 +23,15 @@ from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finis
 from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import UPSAMPLINGS, Upsampled, fresh_heads, truth
-from uplift_toolkit.scores import BoundaryF, Confusion, DepthError, Score, Several, ceilings
+from uplift_toolkit.scores import BoundaryF, Confusion, DepthError, Several, ceilings
 from uplift_toolkit.train import patch_histograms
 from uplift_toolkit.training import add_common, open_frames, prepare
 from uplift_toolkit.uplift import NEIGHBOURHOODS
 
 
-def score_of(head: HeadConfig, config: ModelConfig, tolerance: int) -> Score:
+def score_of(head: HeadConfig, config: ModelConfig, tolerance: int) -> Several:
     if head.kind != "segmentation":
-        return DepthError()
+        return Several(DepthError())
     return Several(Confusion(config.labels), BoundaryF(len(config.labels), tolerance))
 
 
@@ -48,7 +48,7 @@ def judged_heads(config: ModelConfig, frames: Frames) -> list[HeadConfig]:
 def evaluate(
     model: DenseModel, probes: dict[int, nn.ModuleDict], frames: Frames, images: int, tolerance: int
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """By head and upsampling: the scores of the readable model with the heads of every seed in `probes`."""
+    """The readable model's scores with the heads of every seed in `probes`, by head and upsampling."""
     config = model.config
     heads = judged_heads(config, frames)
     scores = {
@@ -148,7 +148,7 @@ def _kilobytes(status: Path, name: str) -> int:
 
 
 def costs(config_file: Path, threads: int, device: str) -> dict[str, dict[str, float]]:
-    """By upsampling; see `cost`."""
+    """The `cost` of every upsampling."""
     found = {}
     for upsampling in UPSAMPLINGS:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -165,7 +165,7 @@ def evaluate_bundle(
     tolerance: int,
     show: Path | None,
 ) -> dict[str, dict[str, Any]]:
-    """By head: the scores of a bundle's TorchScript. `show` gets the first pictures: image, labels, truth."""
+    """The scores of a bundle's TorchScript, by head. `show` gets the first pictures: image, labels, truth."""
     bundle = Bundle.load(directory)
     infer = bundle.load_variant(variant)
     heads = judged_heads(config, frames)

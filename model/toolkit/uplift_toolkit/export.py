@@ -17,16 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from uplift_toolkit.bundle import (
-    FORMAT,
-    INT8,
-    TOLERANCE,
-    VARIANTS,
-    Bundle,
-    BundleError,
-    Variant,
-    write_manifest,
-)
+from uplift_toolkit.bundle import INT8, VARIANTS, Bundle, BundleError, Variant, manifest_of, write_manifest
 from uplift_toolkit.data import sources
 from uplift_toolkit.fast.quantise import quantise
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
@@ -116,8 +107,8 @@ def export_variant(
     readable: bool = False,
     calibration: Sequence[Path] = (),
 ) -> None:
-    """Writes `<variant>/backbone.pt` and `<variant>/upsampler.pt`; of int8 the latter alone, for maps of the
-    ranges that `calibration`'s images have."""
+    """Writes `<variant>/backbone.pt` and `<variant>/upsampler.pt`. The int8 variant has no backbone of
+    its own; its maps' ranges are those that `calibration`'s images have."""
     model = copy.deepcopy(model).eval()
     size = model.config.input
     frames = torch.randint(0, 256, (2, size.height, size.width, 3), dtype=torch.uint8)
@@ -162,40 +153,6 @@ def golden_frames(size: InputConfig, images: Sequence[Path]) -> np.ndarray:
     return np.stack(
         [np.asarray(i.resize((size.width, size.height), Image.Resampling.BILINEAR)) for i in opened]
     )
-
-
-def manifest_of(config: ModelConfig, golden: int, variants: Sequence[Variant]) -> dict[str, object]:
-    """Everything in manifest.json but the files' hashes."""
-    heads = []
-    for head in config.heads:
-        height, width = config.size_of(head)
-        entry: dict[str, object] = {"name": head.name, "kind": head.kind, "channels": head.channels}
-        entry |= {"width": width, "height": height, "stride": head.stride}
-        entry["dtype"] = "uint8" if head.kind == "segmentation" else head.dtype
-        if head.kind == "segmentation":
-            entry["confidence"] = head.confidence
-        if head.unit is not None:
-            entry["unit"] = head.unit
-        heads.append(entry)
-    return {
-        "format": FORMAT,
-        "name": config.name,
-        "version": config.version,
-        "description": config.description,
-        "license": config.license,
-        "input": vars(config.input),
-        "backbone": {"kind": "vit", "channels": config.backbone.dim, "patch": config.backbone.patch},
-        "upsampler": {"steps": config.steps, "neighbours": config.uplift["uplift"]["attender"]},
-        "heads": heads,
-        "variants": [variant.manifest() for variant in variants],
-        "labels": "labels.json",
-        "golden": {
-            "frames": "golden/frames.bin",
-            "count": golden,
-            "outputs": {head.name: f"golden/{head.name}.bin" for head in config.heads},
-            "tolerance": TOLERANCE,
-        },
-    }
 
 
 def card(config: ModelConfig, note: str) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from uplift_toolkit.bundle import Variant
 from uplift_toolkit.fast import BandedResize, FastUplift, PlainResize, Readout, fold_batch_norms
 from uplift_toolkit.heads import HeadConfig, LinearHead
-from uplift_toolkit.model import IMAGENET, DenseModel, ModelConfig
+from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.onednn import PatchLinear, attend
 from uplift_toolkit.vit import ViT
 
@@ -16,11 +16,10 @@ from uplift_toolkit.vit import ViT
 class Normalise(nn.Module):
     """u8 [N,H,W,3] to normalised [N,3,H,W] (channels last in memory), computed in fp32."""
 
-    def __init__(self, dtype: torch.dtype, config: ModelConfig | None = None) -> None:
-        """With the configuration's mean and deviation, or ImageNet's."""
+    def __init__(self, dtype: torch.dtype, config: ModelConfig) -> None:
         super().__init__()
         self.dtype = dtype
-        mean, deviation = map(torch.tensor, config.normalise if config else IMAGENET)
+        mean, deviation = map(torch.tensor, config.normalise)
         self.register_buffer("scale", 1 / (255 * deviation))
         self.register_buffer("shift", -mean / deviation)
 
@@ -57,12 +56,11 @@ class UpsamplerGraph(nn.Module):
     def __init__(self, model: DenseModel, variant: Variant) -> None:
         super().__init__()
         config, dtype = model.config, variant.dtype
-        height, width = config.input.size
         readouts = [_readout(config.step_of(head), model.heads[head.name]) for head in config.heads]
-        grid = (height // config.backbone.patch, width // config.backbone.patch)
+        grid = tuple(side // config.backbone.patch for side in config.input.size)
         # In less than fp32 every product would be rounded, logits included.
         products = dtype == torch.float32
-        fast = FastUplift(model.upsampler, (height, width), grid, readouts, variant.device, products)
+        fast = FastUplift(model.upsampler, config.input.size, grid, readouts, variant.device, products)
         self.upsampler = fast.to(dtype, memory_format=torch.channels_last)
         self.upsampler.heads.float()  # features or logits stay in fp32 once a head made them
         self.normalise = Normalise(dtype, config)

@@ -53,7 +53,7 @@ class Upsampled:
         self.inputs = step_inputs(model.upsampler, images, self.features, self.config.steps)
 
     def head_map(self, upsampling: str, head: LinearHead) -> Tensor:
-        """[N,K,H/stride,W/stride] in float."""
+        """The head's map [N,K,H/stride,W/stride] in float."""
         step = self.config.step_of(head.config)
         if step == 0:
             return head(self.features)
@@ -75,13 +75,13 @@ class Upsampled:
 
 
 def gather(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """[N,C,H,W] at pixels y, x [N,…] gives [N,…,C]."""
+    """The maps' [N,C,H,W] values [N,…,C] at pixels y, x [N,…]."""
     n = torch.arange(maps.shape[0], device=maps.device).reshape(-1, *[1] * (y.ndim - 1))
     return maps.permute(0, 2, 3, 1)[n, y, x]
 
 
 def bilinear_at(maps: Tensor, factor: int, y: Tensor, x: Tensor) -> Tensor:
-    """[N,C,h,w], enlarged by `factor`, at pixels y, x [N,M] of that: [N,M,C]."""
+    """The values [N,M,C] of maps [N,C,h,w], enlarged by `factor`, at pixels y, x [N,M] of the large ones."""
     h, w = maps.shape[2] * factor, maps.shape[3] * factor
     points = torch.stack([(2 * x + 1) / w - 1, (2 * y + 1) / h - 1], dim=-1).float()
     found = F.grid_sample(maps, points[:, None], padding_mode="border", align_corners=False)
@@ -104,7 +104,7 @@ def truth(head: HeadConfig, batch: Batch) -> Tensor:
 
 
 def upsamplings_of(head: HeadConfig) -> tuple[str, ...]:
-    """A projection is fitted to no truth, so there is nothing to compare."""
+    """The upsamplings a head is fitted for; that of features has no truth, so there is nothing to compare."""
     return ("uplift",) if head.kind == "features" else UPSAMPLINGS
 
 
@@ -115,8 +115,8 @@ Samples = dict[tuple[str, str], tuple[Tensor, Tensor]]
 def sample_features(
     model: DenseModel, frames: Frames, images: int, pixels: int, weights: Tensor, seeds: Sequence[int]
 ) -> list[Samples]:
-    """For every seed, by head and upsampling: features fp16 [P,C] and targets [P] of `pixels` pixels in each
-    of `images` frames.
+    """Features fp16 [P,C] and targets [P] of `pixels` pixels in each of `images` frames, for every seed, by
+    head and upsampling.
 
     A pixel of a segmentation is drawn with its class's weight, so that the fit itself needs none.
     """

@@ -109,7 +109,7 @@ class Example:
     def of(
         pyramids: Pyramids, chosen: np.ndarray, level: int, rng: np.random.Generator, device: torch.device
     ) -> Example:
-        """Of the chosen images; images of the model's input size are cut to a random quarter."""
+        """An example of the chosen images; those of the model's input size are cut to a random quarter."""
         recipe = pyramids.recipe
         grid = pyramids.plain[level].shape[2:]
         cut = level == recipe.base

@@ -45,10 +45,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--balance",
-        type=float,
-        default=0.5,
-        help="0 weighs every pixel alike, 1 every class (default 0.5)",
+        "--balance", type=float, default=0.5, help="0 weighs every pixel alike, 1 every class (default 0.5)"
     )
 
 
@@ -74,7 +71,7 @@ def add_run(parser: argparse.ArgumentParser, steps: int, batch: int, lr: float) 
 
 
 def prepare(arguments: argparse.Namespace) -> torch.device:
-    """Seeds and threads; the device that `--device` means here."""
+    """Sets the seed and the threads; returns the device that `--device` means here."""
     torch.manual_seed(getattr(arguments, "seed", 0))
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

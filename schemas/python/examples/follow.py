@@ -17,6 +17,7 @@ def describe(value: bytes) -> str:
 
 
 def content(record: uplift_records.Record) -> str:
+    """The record's most frequent class, its tensor's range, or why there is none."""
     if "mask" in record:
         labels = uplift_records.labels(record)
         label = int(np.bincount(labels[labels != record["ignoreLabel"]]).argmax())

@@ -34,7 +34,7 @@ def _schemas() -> dict[bytes, Any]:
 def read(value: bytes) -> Record:
     """One record of any of the topics, as a dict with the fields of its schema.
 
-    ValueError: the bytes are not in single-object encoding, of an unknown schema, or cut short.
+    ValueError says that the bytes are not in single-object encoding, of an unknown schema, or cut short.
     """
     schema = _schemas().get(value[:_HEADER])
     if schema is None:
@@ -54,7 +54,7 @@ def labels(record: Record) -> np.ndarray:
 
 
 def confidence(record: Record) -> np.ndarray | None:
-    """The probability of that class, 0 to 255 for 0 to 1: u8[height, width]; None if it was not sent."""
+    """How probable every pixel's class is, 0 to 255 for 0 to 1: u8[height, width]; None if none was sent."""
     return None if record["confidence"] is None else _mask(record["confidence"])
 
 
@@ -79,7 +79,7 @@ def values(record: Record) -> np.ndarray:
 
 
 def to_frame(record: Record, x: Any, y: Any) -> tuple[Any, Any]:
-    """From the output grid to the frame, in pixel edges: the middle of column i is x = i + 0.5."""
+    """Points of the output grid in the frame, both in pixel edges: the middle of column i is x = i + 0.5."""
     geometry = record["header"]["geometry"]
     return (
         np.multiply(x, geometry["scaleX"]) + geometry["offsetX"],
@@ -92,7 +92,7 @@ def _mask(field: Record) -> np.ndarray:
     if field["encoding"] == "RLE":
         pixels = _runs(data)
     elif field["encoding"] == "PNG":
-        from PIL import Image  # an extra: few topics need it
+        from PIL import Image  # Pillow is an extra: few topics need it
 
         pixels = np.asarray(Image.open(io.BytesIO(data)))
     elif field["encoding"] == "RAW_ZSTD":
@@ -103,7 +103,7 @@ def _mask(field: Record) -> np.ndarray:
 
 
 def _runs(data: bytes) -> np.ndarray:
-    """Label, length as LEB128, label, length and so on."""
+    """The labels of all pixels, from runs: a label, its length as LEB128, the next label and so on."""
     found, lengths, at = [], [], 0
     while at < len(data):
         found.append(data[at])

@@ -120,21 +120,16 @@ def _compose(head: nn.Conv2d, last: nn.Conv2d) -> tuple[nn.Conv2d, nn.Conv2d]:
 
 
 class FastBlocks(nn.Module):
-    """A BlockGroup: its first block reads several maps, its last one may be strided or end in a head."""
+    """A BlockGroup: its first block reads several maps, its last one may have a `stride` or a `head`."""
 
     def __init__(
-        self,
-        group: BlockGroup,
-        widths: Sequence[int],
-        stride: int = 1,
-        head: nn.Conv2d | None = None,
-        convolved: bool = False,
+        self, group: BlockGroup, widths: Sequence[int], convolved: bool = False, **last: int | nn.Conv2d
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
         for i, block in enumerate(group.blocks):
-            end = (stride, head) if i == len(group.blocks) - 1 else (1, None)
-            self.blocks.append(FastBlock(block, widths, *end, convolved and i == 0))
+            end = last if i == len(group.blocks) - 1 else {}
+            self.blocks.append(FastBlock(block, widths, convolved=convolved and i == 0, **end))
             widths = [self.blocks[-1].width]
 
     def forward(self, *inputs: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -152,10 +147,9 @@ class FastEncoder(nn.Module):
         widths = [3, *encoder.widths]
         self.downs = nn.ModuleList()
         self.blocks = nn.ModuleList()
-        for i in range(encoder.down_steps + 1):
-            last = i == encoder.down_steps
+        for i, each in enumerate([*[1] * encoder.down_steps, stride]):
             self.downs.append(_folded_down(getattr(encoder, f"down_{i}")) if i else nn.Identity())
-            self.blocks.append(FastBlocks(getattr(encoder, f"block_{i}"), [widths[i]], stride if last else 1))
+            self.blocks.append(FastBlocks(getattr(encoder, f"block_{i}"), [widths[i]], stride=each))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         maps = []

@@ -54,7 +54,7 @@ class AttentionPool(nn.Module):
         n, channels = values.shape[:2]
         table = values.permute(0, 2, 3, 1).reshape(-1, channels)
         weights = logits.permute(0, 2, 3, 1).softmax(dim=-1, dtype=torch.float32).to(values.dtype)
-        first = _count(values[:, 0, 0, 0]) * (self.h * self.w)  # row of the table, of every frame
+        first = _count(values[:, 0, 0, 0]) * (self.h * self.w)  # the row of the table that a frame begins at
 
         def rows(low: int, high: int) -> Tensor:
             named = first[:, None, None, None] + self.rows[low:high, None] + self.columns
@@ -77,7 +77,7 @@ class GatheredPool(nn.Module):
     It is what has been measured on a GPU; embedding_bag has not.
     """
 
-    TILE_BYTES = 256 << 20  # of neighbourhoods, in fp32: a GPU wants few launches
+    TILE_BYTES = 256 << 20  # the neighbourhoods of a tile, in fp32: a GPU wants few launches
 
     def __init__(self, attender: LocalAttender, grid: tuple[int, int], channels: int) -> None:
         super().__init__()

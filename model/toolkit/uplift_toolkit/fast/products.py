@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from uplift_toolkit.fast.blocks import convolution
+from uplift_toolkit.fast.blocks import convolution, fold_batch_norms, split_convolution
 from uplift_toolkit.fast.pools import Rows
+from uplift_toolkit.uplift import ConvBlock
 
 _SHIFTED = (
     (slice(1, None), slice(-1)),
@@ -31,14 +32,16 @@ class FeatureProducts(nn.Module):
 
     BAND = 32  # rows whose taps are summed at a time: all products of the finest grid need not exist
 
-    def __init__(self, conv: nn.Conv2d, residual: int, heads: Sequence[nn.Conv2d]) -> None:
-        """`conv` is the block's convolution of features, `residual` the width of its residual."""
+    def __init__(self, block: ConvBlock, channels: int, heads: Sequence[nn.Conv2d]) -> None:
+        """The block's first input are features of so many channels."""
         super().__init__()
+        (conv,) = split_convolution(fold_batch_norms(block.conv)[0], [channels])
+        residual = block.conv[-1].out_channels
         self.bias = conv.bias
         self.heads = [head.out_channels for head in heads]
         self.sizes = [residual, *[conv.out_channels] * len(TAPS), sum(self.heads)]
         taps = conv.weight.permute(2, 3, 0, 1).flatten(0, 2)
-        weights = [torch.eye(residual, conv.in_channels), taps, *(head.weight[:, :, 0, 0] for head in heads)]
+        weights = [torch.eye(residual, channels), taps, *(head.weight[:, :, 0, 0] for head in heads)]
         biases = [torch.zeros(residual + len(taps))]
         biases += [
             torch.zeros(n) if h.bias is None else h.bias for n, h in zip(self.heads, heads, strict=True)

@@ -1,7 +1,7 @@
 """The upsampler's convolutions in 8-bit integers: not the same numbers, but the same labels to a per mille.
 
-Weights have a scale for every output channel, maps one for all; the scales of maps are of the largest values
-that calibration saw. Where all that reads them convolves integers, the encoder's maps stay bytes from block
+Weights have a scale for every output channel, maps one for all, which the largest value decides that
+calibration saw. Where all that reads them convolves integers, the encoder's maps stay bytes from block
 to block and into the decoder. The decoder's residuals, attention and heads stay as they are.
 """
 
@@ -15,7 +15,7 @@ from uplift_toolkit.fast.upsample import FastUplift
 from uplift_toolkit.onednn import QuantisedConv, convolves_integers, pad_channels
 
 BAND = 1 << 21
-"""Values of a frame that become bytes at a time. Fewer would stay in the cache, but every operator wakes
+"""So many values of a frame become bytes at a time. Fewer would stay in the cache, but every operator wakes
 threads."""
 
 OUTPUT = -1
@@ -23,12 +23,12 @@ OUTPUT = -1
 
 
 class Bytes(nn.Module):
-    """Maps to u8 around a zero; bytes, which have been that already, as they are."""
+    """Maps become u8 around a zero; a map that is u8 already stays as it is."""
 
     def __init__(self, scale: float, zero: int) -> None:
         super().__init__()
         self.scale = scale
-        # Conversion cuts fractions off.
+        # The half rounds, as conversion cuts fractions off.
         self.register_buffer("offset", torch.tensor(zero + 0.5), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,9 +65,8 @@ class QuantisedConvs(nn.Module):
         outs = [_scale(largest, 255) for largest in hidden]
         first, (*rest, last) = convs.first[0], convs.later()
         weight = torch.cat([conv.weight * s for conv, s in zip(convs.first, scales, strict=True)], dim=1)
-        self.first = QuantisedConv(
-            weight, first.bias, first.stride[0], 128, 0.0 if self.convolved else outs[0]
-        )
+        out = 0.0 if self.convolved else outs[0]
+        self.first = QuantisedConv(weight, first.bias, first.stride[0], 128, out)
         if self.convolved:
             self.hidden = Bytes(outs[0], 0)
         self.rest = nn.Sequential(

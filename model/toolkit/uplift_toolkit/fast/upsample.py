@@ -7,13 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from uplift_toolkit.fast.blocks import (
-    FastBlocks,
-    FastEncoder,
-    convolution,
-    fold_batch_norms,
-    split_convolution,
-)
+from uplift_toolkit.fast.blocks import FastBlocks, FastEncoder, convolution
 from uplift_toolkit.fast.pools import AttentionPool, GatheredPool, Rows, rows_of, split_rows
 from uplift_toolkit.fast.products import FeatureProducts
 from uplift_toolkit.uplift import LocalAttender, Uplift, encoder_image, resize
@@ -76,11 +70,9 @@ class FastUplift(nn.Module):
         read = sum(uplift.channels if head.weight is None else len(head.weight) for head in readouts)
         pays = uplift.channels > max(2 * decoder.block_0.width, read)
         if pool_products and pays and uplift.refiner is None:
-            block = decoder.block_0.blocks[0]
-            (conv,) = split_convolution(fold_batch_norms(block.conv)[0], [uplift.channels])
-            self.products = FeatureProducts(conv, block.conv[-1].out_channels, self.heads)
+            self.products = FeatureProducts(decoder.block_0.blocks[0], uplift.channels, self.heads)
         convolved = self.products is not None
-        self.block_0 = FastBlocks(decoder.block_0, [uplift.channels, widths[-1]], convolved=convolved)
+        self.block_0 = FastBlocks(decoder.block_0, [uplift.channels, widths[-1]], convolved)
         self.up = copy.deepcopy(decoder.up_1)
         self.block_1 = FastBlocks(
             decoder.block_1, [decoder.block_0.width, widths[-2]], head=_attender_logits(uplift.attender)
@@ -193,7 +185,7 @@ HEAD_ROWS = 64
 
 
 def _precisely(head: nn.Module, x: Tensor) -> Tensor:
-    """The head's output in fp32; of features in less a band of rows at a time becomes fp32."""
+    """The head's output in fp32; features in bf16 or fp16 become fp32 a band of rows at a time."""
     if x.dtype == torch.float32 or isinstance(head, nn.Identity):
         return head(x.float())
     return torch.cat([head(band.float()) for band in x.split(HEAD_ROWS, dim=2)], dim=2)
