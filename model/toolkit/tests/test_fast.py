@@ -76,13 +76,14 @@ def test_heads_pooled_before_the_last_attender(neighbours):
 
 @pytest.mark.parametrize("neighbours", sorted(NEIGHBOURHOODS))
 @pytest.mark.parametrize("grid", [(1, 1), (3, 5)])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
 @torch.inference_mode()
-def test_wide_features_are_upsampled_as_what_is_read_of_them(neighbours, grid):
+def test_wide_features_are_upsampled_as_what_is_read_of_them(neighbours, grid, device):
     uplift, image, features = model_and_inputs(neighbours, grid, decoder=5, n=2)
     for readouts in (*READOUTS[:2], [head(2, 3), Readout(1)]):
-        graph = FastUplift(uplift, image.shape[2:], features.shape[2:], readouts)
+        graph = FastUplift(uplift, image.shape[2:], features.shape[2:], readouts, device)
         assert (graph.products is None) == (readouts[-1].weight is None)  # all is read of them
-        assert difference(uplift, image, features, readouts) < 2e-5
+        assert difference(uplift, image, features, readouts, device=device) < 2e-5
 
 
 @pytest.mark.parametrize("band", [1, 2, 5])
