@@ -1,131 +1,141 @@
-"""A bundle's author chose every byte of it: nothing outside it is read, and what is used was hashed."""
+"""A bundle on disk: what its manifest says, and that it holds."""
 
 import hashlib
 import json
-import os
+import shutil
 
 import numpy as np
 import pytest
+from conftest import frames
 
-from uplift_toolkit.bundle import FORMAT, MAX_MANIFEST, Bundle, BundleError
-
-FRAMES = bytes(range(24))
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+from uplift_toolkit.bundle import VARIANTS, Bundle, BundleError
 
 
-@pytest.fixture
-def directory(tmp_path):
-    """A bundle of two golden frames of 2 x 2, and a secret beside it."""
-    directory = tmp_path / "bundle"
-    (directory / "golden").mkdir(parents=True)
-    (directory / "golden/frames.bin").write_bytes(FRAMES)
-    (tmp_path / "secret").write_bytes(FRAMES)
-    write(directory)
-    return directory
-
-
-def write(directory, **changes):
-    manifest = {
-        "format": FORMAT,
-        "input": {"width": 2, "height": 2},
-        "golden": {"count": 2, "frames": "golden/frames.bin"},
-        "variants": [],
-        "files": {"golden/frames.bin": digest(FRAMES)},
+def test_manifest(bundle):
+    manifest = dict(bundle.manifest)
+    files = manifest.pop("files")
+    assert manifest == {
+        "format": "uplift-bundle/1",
+        "name": "small",
+        "version": "1.2.3",
+        "description": "A model for tests.",
+        "license": "Apache-2.0",
+        "input": {"width": 40, "height": 24, "fit": "letterbox", "maxBatch": 3},
+        "backbone": {"kind": "vit", "channels": 16, "patch": 8},
+        "upsampler": {"steps": 3, "neighbours": 17},
+        "heads": [
+            {
+                "name": "classes",
+                "kind": "segmentation",
+                "channels": 19,
+                "width": 40,
+                "height": 24,
+                "stride": 1,
+                "dtype": "uint8",
+                "confidence": True,
+            },
+            {
+                "name": "features",
+                "kind": "features",
+                "channels": 5,
+                "width": 10,
+                "height": 6,
+                "stride": 4,
+                "dtype": "float16",
+            },
+            {
+                "name": "depth",
+                "kind": "regression",
+                "channels": 1,
+                "width": 20,
+                "height": 12,
+                "stride": 2,
+                "dtype": "float16",
+                "unit": "m",
+            },
+            {
+                "name": "coarse",
+                "kind": "segmentation",
+                "channels": 19,
+                "width": 5,
+                "height": 3,
+                "stride": 8,
+                "dtype": "uint8",
+                "confidence": False,
+            },
+        ],
+        "variants": [
+            {
+                "name": name,
+                "device": name[:-5],
+                "precision": name[-4:],
+                "backbone": f"{name}/backbone.pt",
+                "upsampler": f"{name}/upsampler.pt",
+            }
+            for name in ("cpu-fp32", "cpu-bf16", "cuda-fp16")
+        ],
+        "labels": "labels.json",
+        "golden": {
+            "frames": "golden/frames.bin",
+            "count": 2,
+            "outputs": {name: f"golden/{name}.bin" for name in ("classes", "features", "depth", "coarse")},
+            "tolerance": {
+                "fp32": {"labelAgreement": 0.999, "cosine": 0.999},
+                "bf16": {"labelAgreement": 0.99, "cosine": 0.999},
+                "fp16": {"labelAgreement": 0.99, "cosine": 0.999},
+                "int8": {"labelAgreement": 0.99, "cosine": 0.999},
+            },
+        },
     }
-    (directory / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+    directory = bundle.directory
+    present = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+    assert set(files) == present - {"manifest.json", "README.md"}
+    for name, sha256 in files.items():
+        assert hashlib.sha256((directory / name).read_bytes()).hexdigest() == sha256
+    assert bundle.sha256 == hashlib.sha256((directory / "manifest.json").read_bytes()).hexdigest()
+    assert json.loads((directory / "labels.json").read_text())[0] == {
+        "id": 0,
+        "name": "road",
+        "color": "#804080",
+    }
 
 
-def refused(directory, message):
-    with pytest.raises(BundleError, match=message):
-        Bundle.load(directory)
+def test_card(bundle):
+    card = (bundle.directory / "README.md").read_text()
+    assert "| depth | regression | 1 | 20 x 12 | m |" in card
+    assert card.endswith("Made by a test.\n")
 
 
-def test_what_is_whole_is_read(directory):
-    bundle = Bundle.load(directory)
-    assert bundle.sha256 == digest((directory / "manifest.json").read_bytes())
-    np.testing.assert_array_equal(bundle.frames().ravel(), np.arange(24))
+@pytest.mark.parametrize("variant", [v.name for v in VARIANTS if v.device == "cpu"])
+def test_golden_case(bundle, variant):
+    report = bundle.verify(variant)
+    assert set(report) == {"classes", "features", "depth", "coarse"}
+    assert all(value >= 0.99 for value in report.values())
 
 
-def test_names_that_lead_out(directory):
-    secret = directory.parent / "secret"
-    (directory / "link").symlink_to(secret)
-    (directory / "up").symlink_to(directory.parent)
-    names = ("../secret", str(secret), "link", "up/secret", "golden/../../secret", "..", ".", "", "a\\b")
-    for name in names:
-        write(directory, files={name: digest(FRAMES)})
-        refused(directory, r"leads out of .* \(expected: a file of the bundle\)")
-        write(directory, golden={"count": 2, "frames": name})
-        with pytest.raises(BundleError, match=r"leads out of"):
-            Bundle.load(directory).frames()
+def test_golden_case_that_does_not_agree(bundle, tmp_path):
+    copy = Bundle(shutil.copytree(bundle.directory, tmp_path / "copy"), bundle.manifest, "")
+    golden = copy.directory / "golden" / "depth.bin"
+    np.random.default_rng(0).standard_normal(2 * 12 * 20).astype(np.float16).tofile(golden)
+    with pytest.raises(BundleError, match=r"cpu-fp32, head depth: agreement .* \(expected: >= 0.999\)"):
+        copy.verify("cpu-fp32")
 
 
-def test_a_link_inside_is_a_file(directory):
-    (directory / "again.bin").symlink_to("golden/frames.bin")
-    write(directory, files={"again.bin": digest(FRAMES)})
-    assert Bundle.load(directory).read("again.bin") == FRAMES
+def test_changed_and_missing_files_are_found(bundle, tmp_path):
+    copy = shutil.copytree(bundle.directory, tmp_path / "copy")
+    (copy / "labels.json").write_text("[]")
+    with pytest.raises(BundleError, match=r"labels.json: SHA-256 .* \(expected: "):
+        Bundle.load(copy)
+    (copy / "labels.json").unlink()
+    with pytest.raises(BundleError, match=r"labels.json: SHA-256 no such file"):
+        Bundle.load(copy)
+    (copy / "manifest.json").write_text('{"format": "uplift-bundle/9"}')
+    with pytest.raises(BundleError, match=r"format 'uplift-bundle/9' \(expected: 'uplift-bundle/1'\)"):
+        Bundle.load(copy)
+    with pytest.raises(BundleError, match=r"manifest\.json: no such file"):
+        Bundle.load(tmp_path)
 
 
-def test_files_that_the_manifest_does_not_list(directory):
-    (directory / "more.bin").write_bytes(FRAMES)
-    write(directory, golden={"count": 2, "frames": "more.bin"})
-    with pytest.raises(BundleError, match=r"more.bin: not a file that the manifest lists"):
-        Bundle.load(directory).frames()
-
-
-def test_what_was_hashed_is_what_is_used(directory):
-    bundle = Bundle.load(directory)
-    (directory / "golden/frames.bin").write_bytes(FRAMES[::-1])
-    with pytest.raises(BundleError, match=r"frames.bin: SHA-256 .* \(expected: "):
-        bundle.frames()
-
-
-@pytest.mark.parametrize("wrong", ["", None, 7, digest(FRAMES).upper()])
-def test_hashes_that_are_none(directory, wrong):
-    write(directory, files={"golden/frames.bin": wrong})
-    refused(directory, r"frames.bin: SHA-256 [0-9a-f]{64} \(expected: ")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (b"[" * 5000 + b"]" * 5000, r"expected: JSON"),
-        (b"{", r"expected: JSON"),
-        (b"\xff", r"expected: JSON"),
-        (b'{"a": 1' + 5000 * b"0" + b"}", r"expected: JSON"),
-        (
-            b'{"format": "uplift-bundle/1", "format": "uplift-bundle/1"}',
-            r"'format' comes twice \(expected: JSON",
-        ),
-        (b'{"format": "uplift-bundle/1", "files": {"a": "", "a": ""}}', r"'a' comes twice"),
-        (b"[]", r"format 'list'"),
-        (b'{"format": "uplift-bundle/1"}', r"no files \(expected: "),
-        (b'{"format": "uplift-bundle/1", "files": ["a"]}', r"no files \(expected: "),
-        (b" " * (MAX_MANIFEST + 1), r"more than 1048576 bytes"),
-    ],
-    ids=lambda value: value[:30] if isinstance(value, bytes) else None,
-)
-def test_manifests(directory, text, message):
-    (directory / "manifest.json").write_bytes(text)
-    refused(directory, message)
-
-
-def test_what_is_no_file(directory):
-    """A pipe would never end."""
-    os.mkfifo(directory / "pipe")
-    write(directory, files={"pipe": digest(b"")})
-    refused(directory, r"pipe: SHA-256 no such file")
-    (directory / "manifest.json").unlink()
-    os.mkfifo(directory / "manifest.json")
-    refused(directory, r"manifest.json: no such file")
-
-
-def test_a_variant_whose_name_leads_out_deletes_nothing(directory):
-    write(directory, variants=[{"name": ".."}])
-    with pytest.raises(BundleError, match=r"'..' leads out of"):
-        Bundle.load(directory).without("..")
-    with pytest.raises(BundleError, match=r"variant: '../secret' \(expected one of"):
-        Bundle.load(directory).without("../secret")
-    assert (directory.parent / "secret").is_file()
+def test_unknown_variant(bundle):
+    with pytest.raises(BundleError, match=r"variant: 'tpu' \(expected one of \['cpu-fp32',"):
+        bundle.run("tpu", frames(1))

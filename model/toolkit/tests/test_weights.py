@@ -306,7 +306,7 @@ def test_a_file_that_is_no_state_dict(tmp_path):
 
 
 class Option:
-    """Of a training script that is not installed here."""
+    """Stands for a class of a training script that is not installed here."""
 
 
 def test_other_entries_of_a_checkpoint_are_not_run(tmp_path):

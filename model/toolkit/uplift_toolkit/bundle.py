@@ -18,6 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from uplift_toolkit.model import ModelConfig
+from uplift_toolkit.weights import digest
+
 FORMAT = "uplift-bundle/1"
 MAX_MANIFEST = 1 << 20  # bytes
 TOLERANCE = {
@@ -34,7 +37,8 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True)
 class Variant:
-    """TorchScript for one kind of device at one precision. `int8` is that of the upsampler's convolutions."""
+    """TorchScript for one kind of device, cpu or cuda, at one precision: fp32, bf16 or fp16. With `int8` the
+    upsampler convolves integers, and all else is fp32."""
 
     device: str
     precision: str
@@ -45,7 +49,7 @@ class Variant:
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the maps."""
+        """The type of the maps, or of those that stay floats."""
         return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision, torch.float32)
 
     def manifest(self) -> dict[str, str]:
@@ -58,19 +62,48 @@ VARIANTS = (Variant("cpu", "fp32"), Variant("cpu", "bf16"), Variant("cuda", "fp1
 INT8 = Variant("cpu", "int8")
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def manifest_of(config: ModelConfig, golden: int, variants: Sequence[Variant]) -> dict[str, object]:
+    """Everything in manifest.json but the files' hashes."""
+    heads = []
+    for head in config.heads:
+        height, width = config.size_of(head)
+        entry: dict[str, object] = {"name": head.name, "kind": head.kind, "channels": head.channels}
+        entry |= {"width": width, "height": height, "stride": head.stride}
+        entry["dtype"] = "uint8" if head.kind == "segmentation" else head.dtype
+        if head.kind == "segmentation":
+            entry["confidence"] = head.confidence
+        if head.unit is not None:
+            entry["unit"] = head.unit
+        heads.append(entry)
+    return {
+        "format": FORMAT,
+        "name": config.name,
+        "version": config.version,
+        "description": config.description,
+        "license": config.license,
+        "input": vars(config.input),
+        "backbone": {"kind": "vit", "channels": config.backbone.dim, "patch": config.backbone.patch},
+        "upsampler": {"steps": config.steps, "neighbours": config.uplift["uplift"]["attender"]},
+        "heads": heads,
+        "variants": [variant.manifest() for variant in variants],
+        "labels": "labels.json",
+        "golden": {
+            "frames": "golden/frames.bin",
+            "count": golden,
+            "outputs": {head.name: f"golden/{head.name}.bin" for head in config.heads},
+            "tolerance": TOLERANCE,
+        },
+    }
 
 
 def write_manifest(directory: Path, manifest: dict[str, Any]) -> str:
     """Adds the hash of every file of the bundle, writes manifest.json and returns the bundle's SHA-256."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
-    hashes = {path.relative_to(directory).as_posix(): sha256(path) for path in files}
-    for unhashed in ("manifest.json", "README.md"):
-        hashes.pop(unhashed, None)
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    names = {path.relative_to(directory).as_posix(): path for path in paths}
+    hashes = {n: digest(path) for n, path in names.items() if n not in ("manifest.json", "README.md")}
     target = directory / "manifest.json"
     target.write_text(json.dumps({**manifest, "files": hashes}, indent=2) + "\n")
-    return sha256(target)
+    return digest(target)
 
 
 @dataclass(frozen=True)
@@ -142,7 +175,7 @@ class Bundle:
     ) -> Callable[[np.ndarray], list[np.ndarray]]:
         """The variant's TorchScript as a function of u8 frames [N,H,W,3], as the JVM would see it.
 
-        With the backbone of another variant, if that is named.
+        The backbone is another variant's if `backbone_of` names that.
         """
         entry = self._entry(variant)
         files = self._entry(backbone_of or variant)["backbone"], entry["upsampler"]

@@ -1,7 +1,5 @@
 """Weights from a file, from the cache, or from the hub (downloaded into the cache once)."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import http
@@ -93,7 +91,7 @@ def locate(source: str, sha256: str | None = None) -> Path:
         if part.exists():
             _check(part, sha256, discard=True)
             part.replace(path)
-        print(f"{source}: SHA-256 {_digest(path)}", file=sys.stderr)
+        print(f"{source}: SHA-256 {digest(path)}", file=sys.stderr)
     else:
         _check(path, sha256)
     return path
@@ -210,19 +208,20 @@ def _fetch(url: str, headers: dict[str, str], file: IO[bytes], version: Path) ->
 
 
 def _check(path: Path, sha256: str | None, discard: bool = False) -> None:
-    if sha256 is None or (found := _digest(path)) == sha256.lower():
+    if sha256 is None or (found := digest(path)) == sha256.lower():
         return
     if discard:
         path.unlink()
     raise WeightsError(f"weights: {path.name} has SHA-256 {found} (expected: {sha256})")
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
-        digest = hashlib.sha256()
+        found = hashlib.sha256()
         while chunk := file.read(1 << 20):
-            digest.update(chunk)
-        return digest.hexdigest()
+            found.update(chunk)
+        return found.hexdigest()
 
 
 class _Inert:
@@ -264,7 +263,7 @@ def read_state_dict(path: Path) -> State:
             state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"weights: {path} (expected: a state dict, tensors by name)")
-    return {name.removeprefix("module."): value for name, value in state.items()}  # of DataParallel
+    return {name.removeprefix("module."): value for name, value in state.items()}  # DataParallel's
 
 
 def load_strict(module: nn.Module, state: State, source: object, ignore: Sequence[str] = ()) -> None:
