@@ -1,7 +1,7 @@
 package io.upliftstream.job;
 
-import io.upliftstream.job.JobSettings.AgeFrom;
-import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.job.ServingOptions.AgeFrom;
+import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.StageTimings;
 import java.time.Clock;
 import java.time.Duration;

@@ -2,8 +2,8 @@ package io.upliftstream.job;
 
 import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
-import io.upliftstream.job.JobSettings.Mode;
-import io.upliftstream.job.JobSettings.QueuePolicy;
+import io.upliftstream.job.ServingOptions.Mode;
+import io.upliftstream.job.ServingOptions.QueuePolicy;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.FrameException;
 import java.io.IOException;
@@ -116,20 +116,20 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         this.factory = factory;
         mailbox = parameters.getMailboxExecutor();
         JobSettings settings = factory.settings;
-        live = settings.get(JobSettings.MODE) == Mode.LIVE;
-        latestOnly = live && settings.get(JobSettings.QUEUE_POLICY) == QueuePolicy.LATEST_ONLY;
+        live = settings.get(ServingOptions.MODE) == Mode.LIVE;
+        latestOnly = live && settings.get(ServingOptions.QUEUE_POLICY) == QueuePolicy.LATEST_ONLY;
         quarantine = new Quarantine(
                 settings.quarantineDirectory(),
-                settings.get(JobSettings.GROUP_ID),
-                settings.get(JobSettings.QUARANTINE_RESTARTS));
-        maxBytes = settings.get(JobSettings.QUEUE_MAX_BYTES).getBytes();
+                settings.get(InputOptions.GROUP_ID),
+                settings.get(ServingOptions.QUARANTINE_RESTARTS));
+        maxBytes = settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes();
         parser = new FrameParser(
-                settings.get(JobSettings.INPUT_FORMAT),
-                settings.get(JobSettings.FRAME_MAX_BYTES).getBytes());
+                settings.get(InputOptions.INPUT_FORMAT),
+                settings.get(InputOptions.FRAME_MAX_BYTES).getBytes());
         gate = new AdmissionGate(
-                settings.get(JobSettings.MODE),
-                settings.get(JobSettings.MAX_AGE),
-                settings.get(JobSettings.AGE_FROM),
+                settings.get(ServingOptions.MODE),
+                settings.get(ServingOptions.MAX_AGE),
+                settings.get(ServingOptions.AGE_FROM),
                 factory.clock);
     }
 
@@ -139,7 +139,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         engine = factory.engines.open(factory.settings);
         openEngine = engine;
         encoder = new RecordEncoder(factory.settings, factory.topicLimits, engine.model(), engine.classNames());
-        int asked = factory.settings.get(JobSettings.QUEUE_CAPACITY);
+        int asked = factory.settings.get(ServingOptions.QUEUE_CAPACITY);
         // Lossless keeps one more batch ready; live prefers to choose late.
         capacity = asked > 0 ? asked : (live ? 2 : 3) * engine.maxBatch();
         jobMetrics = new JobMetrics(
@@ -158,7 +158,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 "{}: at most {} frames at work, and {} of encoded frames waiting or at work",
                 engine.model().getVariant(),
                 capacity,
-                factory.settings.get(JobSettings.QUEUE_MAX_BYTES).toHumanReadableString());
+                factory.settings.get(ServingOptions.QUEUE_MAX_BYTES).toHumanReadableString());
     }
 
     @Override
@@ -361,7 +361,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                         "camera {}: {} time is {} ms ahead of this machine's clock (expected: clocks that agree);"
                                 + " ages of its frames are too low",
                         frame.cameraId(),
-                        factory.settings.get(JobSettings.AGE_FROM),
+                        factory.settings.get(ServingOptions.AGE_FROM),
                         -ageMillis);
             }
         }

@@ -60,14 +60,14 @@ public interface FrameEngine extends AutoCloseable {
      * @throws StartupException if the bundle cannot be served here
      */
     static FrameEngine ofBundle(JobSettings settings) {
-        int queue = settings.get(JobSettings.QUEUE_CAPACITY);
-        int subtasks = settings.get(JobSettings.PARALLELISM);
+        int queue = settings.get(ServingOptions.QUEUE_CAPACITY);
+        int subtasks = settings.get(ServingOptions.PARALLELISM);
         ServiceOptions options = new ServiceOptions(
                 settings.bundle(),
                 settings.model(),
-                settings.get(JobSettings.FRAME_MAX_PIXELS),
+                settings.get(InputOptions.FRAME_MAX_PIXELS),
                 subtasks * (queue > 0 ? queue : AUTO_QUEUE),
-                settings.get(JobSettings.MODEL_TIMEOUT));
+                settings.get(ServingOptions.MODEL_TIMEOUT));
         DenseService service;
         try {
             service = DenseService.acquire(options);

@@ -1,7 +1,7 @@
 package io.upliftstream.job;
 
 import io.upliftstream.job.FrameProblem.Stage;
-import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.MalformedRecordException;

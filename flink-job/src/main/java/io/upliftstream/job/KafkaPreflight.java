@@ -42,7 +42,7 @@ final class KafkaPreflight {
 
     private KafkaPreflight(JobSettings settings) {
         this.settings = settings;
-        this.servers = settings.get(JobSettings.BOOTSTRAP_SERVERS);
+        this.servers = settings.get(InputOptions.BOOTSTRAP_SERVERS);
     }
 
     /**
@@ -58,22 +58,22 @@ final class KafkaPreflight {
 
     private Map<String, Integer> check(List<HeadSpec> heads) {
         Properties properties = settings.kafkaProperties();
-        String timeout = String.valueOf(settings.get(JobSettings.KAFKA_TIMEOUT).toMillis());
+        String timeout = String.valueOf(settings.get(InputOptions.KAFKA_TIMEOUT).toMillis());
         properties.setProperty(AdminClientConfig.REQUEST_TIMEOUT_MS_CONFIG, timeout);
         properties.setProperty(AdminClientConfig.DEFAULT_API_TIMEOUT_MS_CONFIG, timeout);
         try (Admin admin = Admin.create(properties)) {
             await(admin.describeCluster().nodes());
-            int partitions = partitions(admin, settings.get(JobSettings.INPUT_TOPIC))
-                    .orElseThrow(() -> missing("input topic", settings.get(JobSettings.INPUT_TOPIC)));
-            if (settings.get(JobSettings.PARALLELISM) > partitions) {
+            int partitions = partitions(admin, settings.get(InputOptions.INPUT_TOPIC))
+                    .orElseThrow(() -> missing("input topic", settings.get(InputOptions.INPUT_TOPIC)));
+            if (settings.get(ServingOptions.PARALLELISM) > partitions) {
                 throw new StartupException(
                         StartupException.CONFIGURATION,
                         "%s: %d (expected: <= %d, the partitions of topic %s)"
                                 .formatted(
-                                        JobSettings.PARALLELISM.key(),
-                                        settings.get(JobSettings.PARALLELISM),
+                                        ServingOptions.PARALLELISM.key(),
+                                        settings.get(ServingOptions.PARALLELISM),
                                         partitions,
-                                        settings.get(JobSettings.INPUT_TOPIC)));
+                                        settings.get(InputOptions.INPUT_TOPIC)));
             }
             LOG.info(
                     "a checkpoint takes about {}: the offsets of {} partitions; frames at work are finished before it",
@@ -82,7 +82,7 @@ final class KafkaPreflight {
             Set<String> outputs = outputs(heads);
             for (String topic : outputs) {
                 if (partitions(admin, topic).isEmpty()) {
-                    if (!settings.get(JobSettings.CREATE_TOPICS)) {
+                    if (!settings.get(OutputOptions.CREATE_TOPICS)) {
                         throw missing("output topic", topic);
                     }
                     create(admin, topic, partitions);
@@ -96,16 +96,16 @@ final class KafkaPreflight {
 
     /** Of exactly-once delivery; a transaction whose commit is under way takes 76 bytes more. */
     private long checkpointBytes(int partitions) {
-        int topic = settings.get(JobSettings.INPUT_TOPIC).length();
-        return (long) settings.get(JobSettings.PARALLELISM) * CHECKPOINT_BYTES_PER_SUBTASK
+        int topic = settings.get(InputOptions.INPUT_TOPIC).length();
+        return (long) settings.get(ServingOptions.PARALLELISM) * CHECKPOINT_BYTES_PER_SUBTASK
                 + (long) partitions * (CHECKPOINT_BYTES_PER_PARTITION + topic);
     }
 
     private Set<String> outputs(List<HeadSpec> heads) {
         Set<String> topics = new LinkedHashSet<>();
         heads.forEach(head -> settings.topic(head.kind()).ifPresent(topics::add));
-        topics.add(settings.get(JobSettings.FAILURES_TOPIC));
-        topics.add(settings.get(JobSettings.DROPPED_TOPIC));
+        topics.add(settings.get(OutputOptions.FAILURES_TOPIC));
+        topics.add(settings.get(OutputOptions.DROPPED_TOPIC));
         return topics;
     }
 
@@ -123,7 +123,7 @@ final class KafkaPreflight {
     }
 
     private void create(Admin admin, String topic, int partitions) {
-        long maxBytes = settings.get(JobSettings.OUTPUT_MAX_BYTES).getBytes();
+        long maxBytes = settings.get(OutputOptions.OUTPUT_MAX_BYTES).getBytes();
         NewTopic created = new NewTopic(topic, Optional.of(partitions), Optional.empty())
                 .configs(Map.of(TopicConfig.MAX_MESSAGE_BYTES_CONFIG, String.valueOf(maxBytes)));
         try {
@@ -151,7 +151,7 @@ final class KafkaPreflight {
 
     private <T> T await(KafkaFuture<T> answer) {
         try {
-            return answer.get(settings.get(JobSettings.KAFKA_TIMEOUT).toMillis(), TimeUnit.MILLISECONDS);
+            return answer.get(settings.get(InputOptions.KAFKA_TIMEOUT).toMillis(), TimeUnit.MILLISECONDS);
         } catch (TimeoutException e) {
             throw unreachable(e);
         } catch (InterruptedException e) {
@@ -174,8 +174,8 @@ final class KafkaPreflight {
                                 + " a slow one: a larger uplift.kafka.timeout)")
                         .formatted(
                                 servers,
-                                settings.get(JobSettings.KAFKA_TIMEOUT).toMillis(),
-                                JobSettings.BOOTSTRAP_SERVERS.key()),
+                                settings.get(InputOptions.KAFKA_TIMEOUT).toMillis(),
+                                InputOptions.BOOTSTRAP_SERVERS.key()),
                 cause);
     }
 
@@ -187,7 +187,7 @@ final class KafkaPreflight {
                         .formatted(
                                 root.getMessage(),
                                 servers,
-                                JobSettings.BOOTSTRAP_SERVERS.key(),
+                                InputOptions.BOOTSTRAP_SERVERS.key(),
                                 JobSettings.KAFKA_PROPERTIES),
                 cause);
     }
@@ -200,6 +200,8 @@ final class KafkaPreflight {
                                 what,
                                 topic,
                                 servers,
-                                what.startsWith("output") ? ", or " + JobSettings.CREATE_TOPICS.key() + "=true" : ""));
+                                what.startsWith("output")
+                                        ? ", or " + OutputOptions.CREATE_TOPICS.key() + "=true"
+                                        : ""));
     }
 }

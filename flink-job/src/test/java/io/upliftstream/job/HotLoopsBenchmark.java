@@ -1,6 +1,6 @@
 package io.upliftstream.job;
 
-import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.model.DType;
 import io.upliftstream.model.DecodedFrame;
 import io.upliftstream.model.DenseOutput;
