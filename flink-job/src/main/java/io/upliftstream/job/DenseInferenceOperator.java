@@ -226,7 +226,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private FrameOutcome failed(Frame frame, Throwable failure) {
         Throwable cause =
                 failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
-        if (cause instanceof FrameException late && late.reason() == FrameException.Reason.EXPIRED) {
+        if (cause instanceof FrameException late && late.reason() == FrameException.Reason.DEADLINE) {
             return encoder.dropped(Run.of(Reason.DEADLINE, frame, gate.ageMillis(frame)));
         }
         return encoder.failure(frame.source(), frame, FrameProblem.of(cause));

@@ -133,16 +133,16 @@ public final class DenseVisionJob {
                         .toHumanReadableString());
         OffsetsInitializer start =
                 switch (settings.start()) {
-                    case AUTO, GROUP ->
-                        OffsetsInitializer.committedOffsets(
-                                settings.get(ServingOptions.MODE) == Mode.LOSSLESS
-                                        ? OffsetResetStrategy.EARLIEST
-                                        : OffsetResetStrategy.LATEST);
                     case EARLIEST -> OffsetsInitializer.earliest();
                     case LATEST -> OffsetsInitializer.latest();
                     case AGE ->
                         OffsetsInitializer.timestamp(System.currentTimeMillis()
                                 - settings.get(InputOptions.INPUT_START_AGE).toMillis());
+                    default -> // GROUP: what AUTO means was decided
+                        OffsetsInitializer.committedOffsets(
+                                settings.get(ServingOptions.MODE) == Mode.LOSSLESS
+                                        ? OffsetResetStrategy.EARLIEST
+                                        : OffsetResetStrategy.LATEST);
                 };
         KafkaSourceBuilder<RawFrame> source = KafkaSource.<RawFrame>builder()
                 .setProperties(properties)

@@ -25,7 +25,7 @@ public interface FrameEngine extends AutoCloseable {
      * and fails the job.
      *
      * @param image JPEG or PNG
-     * @param expired whether the result is of no use any more: then the frame may fail with {@link Reason#EXPIRED} instead
+     * @param expired whether the result is of no use any more: then the frame may fail with {@link Reason#DEADLINE} instead
      *     of being looked at. Asked by any thread.
      */
     CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired);

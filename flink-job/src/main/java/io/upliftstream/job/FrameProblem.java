@@ -68,7 +68,7 @@ final class FrameProblem extends Exception {
             Stage stage =
                     switch (frame.reason()) {
                         case EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE, TOO_LARGE -> Stage.DECODE;
-                        case MODEL_FAILED, NON_FINITE_OUTPUT, TIMEOUT, OUT_OF_MEMORY, EXPIRED -> Stage.INFERENCE;
+                        case MODEL_FAILED, NON_FINITE_OUTPUT, TIMEOUT, OUT_OF_MEMORY, DEADLINE -> Stage.INFERENCE;
                     };
             return new FrameProblem(stage, frame.reason().name(), failure);
         }

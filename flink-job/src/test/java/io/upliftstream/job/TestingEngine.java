@@ -32,7 +32,7 @@ final class TestingEngine implements FrameEngine {
     /** What a model does: refuses a frame that expired, answers the others. */
     void take(int submission) {
         if (expired.get(submission).getAsBoolean()) {
-            fail(submission, new FrameException(FrameException.Reason.EXPIRED, "expired"));
+            fail(submission, new FrameException(FrameException.Reason.DEADLINE, "expired"));
         } else {
             answer(submission);
         }

@@ -18,6 +18,7 @@ import com.drew.metadata.exif.ExifReader;
 import com.drew.metadata.jpeg.JpegDirectory;
 import com.drew.metadata.jpeg.JpegReader;
 import com.sun.jna.Memory;
+import io.upliftstream.model.BilinearResize.Area;
 import io.upliftstream.model.FrameException.Reason;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -107,7 +108,7 @@ public final class FrameDecoder {
         int left = (input.width() - width) / 2;
         int top = (input.height() - height) / 2;
 
-        ByteBuffer rgb = decodeTo(image, header, left, top, width, height);
+        ByteBuffer rgb = decode(image, header, new Area(left, top, width, height));
 
         double scaleX = (double) frameWidth / width;
         double scaleY = (double) frameHeight / height;
@@ -257,21 +258,20 @@ public final class FrameDecoder {
                 "the PNG is truncated after %d bytes (expected: an IEND chunk)".formatted(png.length));
     }
 
-    /** Decodes the image to {@code width} x {@code height} upright pixels of the model's input: u8[H, W, 3] in RGB. */
-    private ByteBuffer decodeTo(byte[] image, Header header, int left, int top, int width, int height)
-            throws FrameException {
+    /** Decodes the image to an area of the model's input: u8[H, W, 3] in RGB. */
+    private ByteBuffer decode(byte[] image, Header header, Area area) throws FrameException {
         if (header.jpeg() && !endsAsItShould(image)) {
             throw new FrameException(
                     Reason.CORRUPT_IMAGE,
                     "the JPEG is truncated after %d bytes (expected: an end-of-image marker)".formatted(image.length));
         }
-        int reduction = header.jpeg() ? reduction(header, width, height) : 1;
+        int reduction = header.jpeg() ? reduction(header, area) : 1;
         int storedWidth = (header.width() + reduction - 1) / reduction;
         int storedHeight = (header.height() + reduction - 1) / reduction;
         try (Memory pixels =
                 header.jpeg() ? TurboJpeg.decode(image, header.width(), header.height(), reduction) : null) {
             if (pixels != null) {
-                return place(pixels.getByteBuffer(0, pixels.size()), header, reduction, left, top, width, height);
+                return fit(pixels.getByteBuffer(0, pixels.size()), header, reduction, area);
             }
         }
         int colour = opencv_imgcodecs.IMREAD_COLOR_RGB | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION;
@@ -298,28 +298,24 @@ public final class FrameDecoder {
             }
             ByteBuffer pixels =
                     rgb.data().capacity(3L * storedWidth * storedHeight).asByteBuffer();
-            return place(pixels, header, reduction, left, top, width, height);
+            return fit(pixels, header, reduction, area);
         }
     }
 
     /** Fits pixels that were decoded at a fraction of their size into a buffer that may have been used before. */
-    private ByteBuffer place(
-            ByteBuffer pixels, Header header, int reduction, int left, int top, int width, int height) {
+    private ByteBuffer fit(ByteBuffer pixels, Header header, int reduction, Area area) {
         ByteBuffer frame = spare.poll();
         if (frame == null) {
             frame = ByteBuffer.allocateDirect(input.frameBytes());
         }
-        BilinearResize.place(
+        BilinearResize.resize(
                 pixels,
                 (header.width() + reduction - 1) / reduction,
                 (header.height() + reduction - 1) / reduction,
                 (double) header.width() / reduction,
                 (double) header.height() / reduction,
                 header.orientation(),
-                left,
-                top,
-                width,
-                height,
+                area,
                 frame,
                 input.width(),
                 input.height());
@@ -338,10 +334,10 @@ public final class FrameDecoder {
         }
     }
 
-    /** The strongest reduction whose result is not smaller than {@code width} x {@code height}, upright. */
-    private static int reduction(Header header, int width, int height) {
-        int across = header.sideways() ? height : width;
-        int down = header.sideways() ? width : height;
+    /** The strongest reduction whose result is, upright, not smaller than the area. */
+    private static int reduction(Header header, Area area) {
+        int across = header.sideways() ? area.height() : area.width();
+        int down = header.sideways() ? area.width() : area.height();
         int reduction = 8;
         while (reduction > 1 && (header.width() < reduction * across || header.height() < reduction * down)) {
             reduction /= 2;
