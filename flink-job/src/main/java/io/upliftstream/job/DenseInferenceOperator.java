@@ -40,7 +40,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         implements OneInputStreamOperator<RawFrame, OutputMessage> {
     private static final long CLOCK_TOLERANCE_MILLIS = 1000;
 
-    /** Cameras with an open run of drops: a hostile publisher may invent a camera for every frame. */
+    /** Most cameras with an open run of drops: a hostile publisher may invent a camera for every frame. */
     private static final int MAX_RUNS = 1000;
 
     /** Serialised with the job graph; makes one operator per subtask. */
@@ -86,15 +86,15 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient Queue<InFlight> inFlight = new ArrayDeque<>();
     private final transient Set<String> camerasAheadOfClock = new HashSet<>();
 
-    /** How many of {@link #inFlight} went to the model: a place is free again when the outcome has been emitted. */
+    /** How many of {@link #inFlight} went to the model and have no outcome that was emitted. */
     private transient int working;
 
     private transient long inFlightBytes;
 
-    /** Time at which a checkpoint has waited long enough for the frames that wait. */
+    /** Milliseconds since 1970 at which a checkpoint has waited long enough for the frames that wait. */
     private transient long letGoAt = Long.MAX_VALUE;
 
-    // from open() on
+    // set by open()
     private transient @Nullable FrameEngine openEngine;
     private transient FrameEngine engine;
     private transient RecordEncoder encoder;
@@ -283,7 +283,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         dispatch();
     }
 
-    /** Returns when the next frame may come. */
+    /** Waits until the next frame may come. */
     private void awaitRoom() throws InterruptedException {
         if (live) {
             while (waiting.bytes() + inFlightBytes > maxBytes && !waiting.isEmpty()) {

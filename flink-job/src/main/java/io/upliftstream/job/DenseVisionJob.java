@@ -114,7 +114,7 @@ public final class DenseVisionJob {
                 .uid("records");
     }
 
-    /** The frames on the input topic. */
+    /** The source: frames on the input topic. */
     @SuppressWarnings("deprecation") // the connector still asks for Kafka's OffsetResetStrategy
     public static Source<RawFrame, ?, ?> source(JobSettings settings) {
         Properties properties = settings.kafkaProperties();
@@ -156,7 +156,7 @@ public final class DenseVisionJob {
         };
     }
 
-    /** All output topics. */
+    /** The sink: records on all output topics. */
     public static Sink<OutputMessage> sink(JobSettings settings) {
         Properties properties = settings.kafkaProperties();
         long record = settings.get(OutputOptions.OUTPUT_MAX_BYTES).getBytes();

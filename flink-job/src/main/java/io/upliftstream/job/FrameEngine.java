@@ -17,7 +17,7 @@ import org.slf4j.LoggerFactory;
 
 /** What the inference operator needs of a model: in production a {@link DenseService}. */
 public interface FrameEngine extends AutoCloseable {
-    /** Room for each subtask in front of the model where the subtask chooses its own capacity, which is less. */
+    /** Frames that each subtask can have in front of the model where it chooses its own capacity, which is less. */
     int AUTO_QUEUE = 32;
 
     /**
@@ -33,7 +33,7 @@ public interface FrameEngine extends AutoCloseable {
     /** Where results are encoded, beside the model. */
     Executor executor();
 
-    /** Named in every record. */
+    /** The model, as every record names it. */
     ModelIdentity model();
 
     /** Names of the classes, label 0 first. */

@@ -98,7 +98,7 @@ final class FrameParser {
                 source);
     }
 
-    /** The key as text, null if it is none. */
+    /** The key of a Kafka record as text; null if there is no key, or it is no text. */
     static @Nullable String text(byte @Nullable [] key) {
         if (key == null) {
             return null;

@@ -68,7 +68,7 @@ public final class JobSettings implements Serializable {
         values.keySet().forEach(SettingsSource::checkKnown);
         OPTIONS.forEach(this::find);
         GROUPS.forEach(group -> group.check(this));
-        bundle();
+        bundle(); // these two have rules of their own
         model();
     }
 
@@ -108,7 +108,7 @@ public final class JobSettings implements Serializable {
         }
     }
 
-    /** Whether and where the records of a kind of head go. */
+    /** The topic of a kind of head's records; empty if they are not written. */
     public Optional<String> topic(HeadKind kind) {
         String topic = get(
                 switch (kind) {
@@ -153,10 +153,12 @@ public final class JobSettings implements Serializable {
                 : get(ServingOptions.MODE) == Mode.LIVE ? StartFrom.LATEST : StartFrom.GROUP;
     }
 
+    /** The directory of the model bundle. */
     public Path bundle() {
         return Path.of(get(ServingOptions.MODEL_BUNDLE));
     }
 
+    /** Where and how the model runs. */
     public ModelOptions model() {
         try {
             return new ModelOptions(
@@ -200,7 +202,7 @@ public final class JobSettings implements Serializable {
         return find(ServingOptions.CHECKPOINT_DIRECTORY);
     }
 
-    /** What every Kafka client is told: the brokers, and the properties that are passed through. */
+    /** The properties of every Kafka client: the brokers, and what is passed through. */
     public Properties kafkaProperties() {
         Properties properties = new Properties();
         properties.setProperty("bootstrap.servers", get(InputOptions.BOOTSTRAP_SERVERS));
@@ -219,7 +221,7 @@ public final class JobSettings implements Serializable {
                 .collect(Collectors.toMap(Map.Entry::getKey, Map.Entry::getValue)));
     }
 
-    /** What is set beside the defaults, sorted, without secrets. */
+    /** The values that are set, sorted by key, without secrets. */
     @Override
     public String toString() {
         Map<String, String> shown = new TreeMap<>(values.toMap());
@@ -264,7 +266,7 @@ public final class JobSettings implements Serializable {
                 StartupException.CONFIGURATION, "%s: %s (expected: %s)".formatted(what, found, expected));
     }
 
-    /** What values an option takes, in words. */
+    /** The values that an option takes, in words. */
     public static String expected(ConfigOption<?> option) {
         Object value = option.defaultValue();
         if (value instanceof Enum<?> constant) {

@@ -12,9 +12,10 @@ import org.slf4j.LoggerFactory;
 final class KafkaPreflight {
     private static final Logger LOG = LoggerFactory.getLogger(KafkaPreflight.class);
 
-    /** Measured in checkpoints of 1 to 64 partitions: the subtask's operators, and a partition beside its topic's name. */
+    /** Bytes of a subtask's operators in a checkpoint, measured with 1 to 64 partitions. */
     private static final int CHECKPOINT_BYTES_PER_SUBTASK = 830;
 
+    /** Bytes of a partition in a checkpoint, beside its topic's name. */
     private static final int CHECKPOINT_BYTES_PER_PARTITION = 34;
 
     private KafkaPreflight() {}

@@ -211,10 +211,10 @@ final class RecordEncoder {
         Arrays.fill(pixels, bottom * width, pixels.length, padding);
     }
 
-    /** The first of {@code size} pixels whose centre lies at a place of the frame or beyond it. */
-    private static int firstAtOrBeyond(int place, double scale, double offset, int size) {
+    /** The first of {@code size} output pixels whose centre lies at a coordinate of the frame or beyond it. */
+    private static int firstAtOrBeyond(int coordinate, double scale, double offset, int size) {
         int pixel = 0;
-        while (pixel < size && (pixel + 0.5) * scale + offset < place) {
+        while (pixel < size && (pixel + 0.5) * scale + offset < coordinate) {
             pixel++;
         }
         return pixel;

@@ -13,7 +13,7 @@ import java.time.ZoneOffset;
 import org.junit.jupiter.api.Test;
 
 class AdmissionGateTest {
-    /** Recorded at RECORDED, captured 5 ms before. */
+    /** A frame recorded at RECORDED and captured 5 ms before. */
     private final Frame frame = parse();
 
     @Test

@@ -178,7 +178,7 @@ public class HotLoopsBenchmark {
         return TensorCodec.toFloats(tensor);
     }
 
-    /** As a camera does. */
+    /** Encodes a frame as a camera does. */
     @Benchmark
     public Object encodeRecord() {
         return SingleObject.encode(record);

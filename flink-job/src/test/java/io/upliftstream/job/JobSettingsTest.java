@@ -157,7 +157,7 @@ class JobSettingsTest {
         assertThat(refused.exitCode()).isEqualTo(2);
     }
 
-    /** The rows of the first table. */
+    /** The rows of the first table of docs/troubleshooting.md. */
     static List<Arguments> misconfigurations() throws IOException {
         List<Arguments> rows = Files.readAllLines(Path.of("..", "docs", "troubleshooting.md")).stream()
                 .map(Pattern.compile("\\| `(uplift\\.[^`]*)` \\| `([^`]*)` \\|")::matcher)

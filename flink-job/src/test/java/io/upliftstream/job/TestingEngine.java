@@ -10,7 +10,10 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Executor;
 import java.util.function.BooleanSupplier;
 
-/** A model whose answers a test gives, in the order that the test likes. */
+/**
+ * A model whose answers a test gives, in the order that the test likes. The engine without a model in the benches decodes
+ * on threads of its own, which no test could hold up; the two have nothing in common but the interface.
+ */
 final class TestingEngine implements FrameEngine {
     static final ModelIdentity MODEL = new ModelIdentity("test", "1", "ab".repeat(32), "cpu-fp32");
 

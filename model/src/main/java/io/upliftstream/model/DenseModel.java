@@ -31,7 +31,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class DenseModel implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(DenseModel.class);
-    /** PyTorch optimises a graph during its first two or three calls. */
+    /** Calls within which PyTorch optimises a graph: two or three. */
     private static final int WARM_UP_CALLS = 3;
 
     private final ModelBundle bundle;
@@ -107,7 +107,7 @@ public final class DenseModel implements AutoCloseable {
         }
     }
 
-    /** The golden frames were the first calls, one frame each. */
+    /** Runs the model until PyTorch has optimised it; the golden frames were the first calls, one frame each. */
     private void warmUp() {
         ByteBuffer frames = ByteBuffer.allocateDirect(maxBatch * bundle.input().frameBytes());
         for (int call = maxBatch == 1 ? bundle.golden().count() : 0; call < WARM_UP_CALLS; call++) {
@@ -126,7 +126,7 @@ public final class DenseModel implements AutoCloseable {
         return run(rgb, n).outputs();
     }
 
-    /** The same as {@link #infer}, with the times of its stages. */
+    /** Runs the model as {@link #infer} does and says where the time went. */
     public Batch run(ByteBuffer rgb, int n) {
         InputSpec input = bundle.input();
         if (n < 1 || n > maxBatch) {

@@ -39,7 +39,7 @@ public final class DenseService implements AutoCloseable {
     private final Shared shared;
     private final AtomicBoolean closed = new AtomicBoolean();
 
-    /** What the process ends with when a second call of the model hangs: EX_TEMPFAIL, a restart may help. */
+    /** The exit code of a process in which a second call of the model hangs: EX_TEMPFAIL, a restart may help. */
     public static final int HANGING = 75;
 
     private record Key(String sha256, ModelOptions model, long maxPixels, int queueCapacity, Duration timeout) {}
@@ -78,7 +78,7 @@ public final class DenseService implements AutoCloseable {
     }
 
     /**
-     * The same for a frame that may lose its worth while it waits.
+     * Decodes an image and runs the model on it, unless nobody wants the result any more. Never blocks.
      *
      * @param expired asked before the image is decoded and before it goes to the model, by any thread; once true, the frame
      *     fails with {@link Reason#DEADLINE}

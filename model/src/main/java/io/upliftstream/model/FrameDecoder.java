@@ -46,15 +46,15 @@ import org.jspecify.annotations.Nullable;
  * <p>May be used by several threads.
  */
 public final class FrameDecoder {
-    /** 50 megapixels. */
+    /** The pixels that an image may have where nobody says otherwise: 50 megapixels. */
     public static final long DEFAULT_MAX_PIXELS = 50_000_000;
-    /** Pixels, of either side. */
+    /** The pixels that either side of an image may have. */
     static final int MAX_SIDE = 32_768;
 
     private static final int PNG_SIGNATURE = 8;
-    /** Bytes of a chunk beside its content: length, type, checksum. */
+    /** Bytes of a PNG chunk beside its content: length, type, checksum. */
     private static final int PNG_CHUNK = 12;
-    /** Set in the type of a chunk that a decoder may skip. */
+    /** The bit that is set in the type of a PNG chunk that a decoder may skip. */
     private static final int PNG_ANCILLARY = 0x20000000;
 
     private static final int PNG_IEND = 0x49454e44;

@@ -25,12 +25,12 @@ public final class MatrixPeak implements AutoCloseable {
         graph = TorchGraph.small("matrix-peak", model.device());
     }
 
-    /** Billions of floating point operations per second that so many products reach. */
+    /** Billions of floating point operations per second that so many products, one after the other, reach. */
     public double gigaflops(int products) {
         return GIGAFLOP * products / (nanos(products) / 1e9);
     }
 
-    /** What a call of a graph costs that does next to nothing: DJL, JNI, and TorchScript's interpreter. */
+    /** The time of a call of a graph that does next to nothing: DJL, JNI, and TorchScript's interpreter. */
     public long emptyCallNanos() {
         return nanos(0);
     }

@@ -32,7 +32,7 @@ import org.slf4j.LoggerFactory;
 final class MicroBatcher<T, R> implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(MicroBatcher.class);
 
-    /** Threads of this process in calls that were given up. */
+    /** How many threads of this process are in calls that were given up. */
     private static final AtomicInteger STUCK = new AtomicInteger();
 
     /** Computes one result per item, in their order. */
@@ -133,7 +133,7 @@ final class MicroBatcher<T, R> implements AutoCloseable {
         ended.complete(null);
     }
 
-    /** What waits, at least one item; none at all once closed. */
+    /** The next batch, of at least one item; an empty one once closed. */
     private List<Waiting<T, R>> take() {
         while (true) {
             List<Waiting<T, R>> batch = new ArrayList<>();
@@ -243,7 +243,7 @@ final class MicroBatcher<T, R> implements AutoCloseable {
                                 .formatted(timeout.toMillis()))));
     }
 
-    /** PyTorch says it in words only: "CUDA out of memory", "DefaultCPUAllocator: can't allocate memory". */
+    /** Whether memory was short, which PyTorch says in words only: "CUDA out of memory", "DefaultCPUAllocator: can't allocate memory". */
     private static boolean isOutOfMemory(@Nullable Throwable failure) {
         for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
             String message = String.valueOf(cause.getMessage()).toLowerCase(Locale.ROOT);
