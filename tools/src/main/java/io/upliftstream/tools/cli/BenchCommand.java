@@ -2,7 +2,7 @@ package io.upliftstream.tools.cli;
 
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.model.ModelOptions;
 import io.upliftstream.model.ServiceOptions;
 import io.upliftstream.tools.bench.CodecBench;
@@ -65,7 +65,7 @@ final class BenchCommand {
                             paramLabel = "MODE",
                             defaultValue = "live,lossless",
                             description = "Policies; default: ${DEFAULT-VALUE}.")
-                    List<JobSettings.Mode> modes,
+                    List<ServingOptions.Mode> modes,
             @Option(
                             names = "--loads",
                             split = ",",

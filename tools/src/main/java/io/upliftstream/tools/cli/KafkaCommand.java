@@ -1,6 +1,7 @@
 package io.upliftstream.tools.cli;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.InputOptions;
+import io.upliftstream.job.OutputOptions;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.io.IOException;
@@ -30,12 +31,12 @@ import picocli.CommandLine.Spec;
         })
 final class KafkaCommand implements Callable<Integer> {
     private static final List<ConfigOption<String>> TOPICS = List.of(
-            JobSettings.INPUT_TOPIC,
-            JobSettings.SEGMENTATION_TOPIC,
-            JobSettings.FEATURES_TOPIC,
-            JobSettings.REGRESSION_TOPIC,
-            JobSettings.FAILURES_TOPIC,
-            JobSettings.DROPPED_TOPIC);
+            InputOptions.INPUT_TOPIC,
+            OutputOptions.SEGMENTATION_TOPIC,
+            OutputOptions.FEATURES_TOPIC,
+            OutputOptions.REGRESSION_TOPIC,
+            OutputOptions.FAILURES_TOPIC,
+            OutputOptions.DROPPED_TOPIC);
 
     /** Features fill a disk quickly. */
     private static final Map<String, String> RETENTION =
@@ -85,7 +86,7 @@ final class KafkaCommand implements Callable<Integer> {
                     String.join(
                             ", ",
                             TOPICS.stream().map(ConfigOption::defaultValue).toList()),
-                    JobSettings.BOOTSTRAP_SERVERS.key());
+                    InputOptions.BOOTSTRAP_SERVERS.key());
             new CountDownLatch(1).await();
         } catch (InterruptedException e) {
             System.out.println("Stopped.");

@@ -1,7 +1,10 @@
 package io.upliftstream.tools.demo;
 
 import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.OutputOptions;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.HeadKind;
@@ -95,17 +98,17 @@ public final class Demo {
 
     private static JobSettings settings(DemoOptions options, String bootstrapServers) {
         List<String> assignments = new ArrayList<>(List.of(
-                JobSettings.MODEL_BUNDLE.key() + "=" + options.bundle().toAbsolutePath(),
-                JobSettings.MODEL_DEVICE.key() + "=" + options.device(),
-                JobSettings.MODEL_PRECISION.key() + "=" + options.precision(),
-                JobSettings.MODE.key() + "=" + options.modeName(),
-                JobSettings.INPUT_START.key() + "=earliest",
+                ServingOptions.MODEL_BUNDLE.key() + "=" + options.bundle().toAbsolutePath(),
+                ServingOptions.MODEL_DEVICE.key() + "=" + options.device(),
+                ServingOptions.MODEL_PRECISION.key() + "=" + options.precision(),
+                ServingOptions.MODE.key() + "=" + options.modeName(),
+                InputOptions.INPUT_START.key() + "=earliest",
                 // Results of a lossless run appear with checkpoints; someone is watching.
-                JobSettings.CHECKPOINT_INTERVAL.key() + "=1 s",
+                ServingOptions.CHECKPOINT_INTERVAL.key() + "=1 s",
                 // A demo that fails should say so, not try again.
                 "restart-strategy.type=disable"));
         assignments.addAll(options.set());
-        assignments.add(JobSettings.BOOTSTRAP_SERVERS.key() + "=" + bootstrapServers);
+        assignments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + bootstrapServers);
         return JobSettings.load(null, Map.of(), assignments);
     }
 
@@ -114,7 +117,7 @@ public final class Demo {
         try (ViewServer view = options.page() ? view() : null;
                 CameraPublisher publisher = publisher(cameras);
                 EmbeddedFlink flink =
-                        new EmbeddedFlink(settings.flinkConfiguration(), settings.get(JobSettings.PARALLELISM))) {
+                        new EmbeddedFlink(settings.flinkConfiguration(), settings.get(ServingOptions.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             if (view != null) {
@@ -150,13 +153,13 @@ public final class Demo {
     }
 
     private List<String> createTopics(EmbeddedKafka kafka, int partitions) throws IOException {
-        String input = settings.get(JobSettings.INPUT_TOPIC);
+        String input = settings.get(InputOptions.INPUT_TOPIC);
         List<String> outputs = bundle.heads().stream()
                 .flatMap(head -> settings.topic(head.kind()).stream())
                 .distinct()
                 .collect(Collectors.toCollection(ArrayList::new));
-        outputs.add(settings.get(JobSettings.FAILURES_TOPIC));
-        outputs.add(settings.get(JobSettings.DROPPED_TOPIC));
+        outputs.add(settings.get(OutputOptions.FAILURES_TOPIC));
+        outputs.add(settings.get(OutputOptions.DROPPED_TOPIC));
         kafka.createTopic(input, partitions, Map.of("retention.bytes", RETENTION_BYTES));
         for (String topic : outputs) {
             kafka.createTopic(topic, partitions, Map.of("retention.bytes", RETENTION_BYTES));
@@ -165,7 +168,7 @@ public final class Demo {
     }
 
     private CameraPublisher publisher(List<Camera> cameras) {
-        boolean live = options.mode() == JobSettings.Mode.LIVE;
+        boolean live = options.mode() == ServingOptions.Mode.LIVE;
         return new CameraPublisher(
                 settings,
                 cameras,
@@ -215,19 +218,19 @@ public final class Demo {
 
     private void read(ConsumerRecord<byte[], byte[]> record) {
         String topic = record.topic();
-        if (topic.equals(settings.get(JobSettings.FAILURES_TOPIC))) {
+        if (topic.equals(settings.get(OutputOptions.FAILURES_TOPIC))) {
             FrameFailure failure = SingleObject.decode(record.value(), FrameFailure.class);
             failureReasons.merge(failure.getReason(), 1L, Long::sum);
             ledger.failed(failure.getHeader().getCameraId(), failure.getHeader().getSequence());
-        } else if (topic.equals(settings.get(JobSettings.DROPPED_TOPIC))) {
+        } else if (topic.equals(settings.get(OutputOptions.DROPPED_TOPIC))) {
             FrameDropped dropped = SingleObject.decode(record.value(), FrameDropped.class);
             RecordHeader header = dropped.getHeader();
             ledger.dropped(header.getCameraId(), header.getSequence(), dropped.getLastSequence(), dropped.getCount());
-        } else if (topic.equals(settings.get(JobSettings.SEGMENTATION_TOPIC))) {
+        } else if (topic.equals(settings.get(OutputOptions.SEGMENTATION_TOPIC))) {
             readSegmentation(SingleObject.decode(record.value(), SegmentationRecord.class));
         } else {
             FeatureRecord features = SingleObject.decode(record.value(), FeatureRecord.class);
-            boolean regression = topic.equals(settings.get(JobSettings.REGRESSION_TOPIC));
+            boolean regression = topic.equals(settings.get(OutputOptions.REGRESSION_TOPIC));
             RecordHeader header = features.getHeader();
             ledger.result(
                     header.getCameraId(),

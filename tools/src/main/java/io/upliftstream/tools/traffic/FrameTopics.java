@@ -1,6 +1,8 @@
 package io.upliftstream.tools.traffic;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.InputOptions;
+import io.upliftstream.job.OutputOptions;
+import io.upliftstream.job.ServingOptions;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,15 +23,15 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
  */
 public record FrameTopics(String prefix, int partitions) {
     private static final List<ConfigOption<String>> OUTPUTS = List.of(
-            JobSettings.SEGMENTATION_TOPIC,
-            JobSettings.FEATURES_TOPIC,
-            JobSettings.REGRESSION_TOPIC,
-            JobSettings.FAILURES_TOPIC,
-            JobSettings.DROPPED_TOPIC);
+            OutputOptions.SEGMENTATION_TOPIC,
+            OutputOptions.FEATURES_TOPIC,
+            OutputOptions.REGRESSION_TOPIC,
+            OutputOptions.FAILURES_TOPIC,
+            OutputOptions.DROPPED_TOPIC);
 
     /** The topic that frames go to. */
     public String input() {
-        return prefix + JobSettings.INPUT_TOPIC.defaultValue();
+        return prefix + InputOptions.INPUT_TOPIC.defaultValue();
     }
 
     /** The topics that records come from. */
@@ -49,10 +51,10 @@ public record FrameTopics(String prefix, int partitions) {
         return Stream.concat(
                         names.stream(),
                         Stream.of(
-                                JobSettings.INPUT_TOPIC.key() + "=" + input(),
-                                JobSettings.INPUT_START.key() + "=earliest",
-                                JobSettings.GROUP_ID.key() + "=" + prefix + "job",
-                                JobSettings.TRANSACTIONAL_ID_PREFIX.key() + "=" + prefix + "job"))
+                                InputOptions.INPUT_TOPIC.key() + "=" + input(),
+                                InputOptions.INPUT_START.key() + "=earliest",
+                                InputOptions.GROUP_ID.key() + "=" + prefix + "job",
+                                ServingOptions.TRANSACTIONAL_ID_PREFIX.key() + "=" + prefix + "job"))
                 .toList();
     }
 

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.traffic;
 
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.OutputOptions;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
@@ -72,12 +73,12 @@ public final class Subscriber implements AutoCloseable {
 
     private void read(ConsumerRecord<byte[], byte[]> record) {
         String topic = record.topic();
-        if (topic.equals(settings.get(JobSettings.FAILURES_TOPIC))) {
+        if (topic.equals(settings.get(OutputOptions.FAILURES_TOPIC))) {
             account.failed(
                     SingleObject.decode(record.value(), FrameFailure.class).getHeader(), record.timestamp());
-        } else if (topic.equals(settings.get(JobSettings.DROPPED_TOPIC))) {
+        } else if (topic.equals(settings.get(OutputOptions.DROPPED_TOPIC))) {
             account.dropped(SingleObject.decode(record.value(), FrameDropped.class), record.timestamp());
-        } else if (topic.equals(settings.get(JobSettings.SEGMENTATION_TOPIC))) {
+        } else if (topic.equals(settings.get(OutputOptions.SEGMENTATION_TOPIC))) {
             SegmentationRecord labels = SingleObject.decode(record.value(), SegmentationRecord.class);
             account.result(labels.getHeader(), labels.getName(), record.timestamp());
         } else {

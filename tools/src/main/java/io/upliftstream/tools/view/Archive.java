@@ -1,5 +1,6 @@
 package io.upliftstream.tools.view;
 
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.HeadKind;
 import io.upliftstream.schemas.FeatureRecord;
@@ -66,7 +67,7 @@ final class Archive implements AutoCloseable {
     /** The records about the frame at a place of the input topic; empty if there are none. */
     synchronized List<SpecificRecord> records(int partition, long offset) {
         Optional<ConsumerRecord<byte[], byte[]>> frame =
-                frame(settings.get(JobSettings.INPUT_TOPIC), partition, offset);
+                frame(settings.get(InputOptions.INPUT_TOPIC), partition, offset);
         if (frame.isEmpty()) {
             return List.of();
         }

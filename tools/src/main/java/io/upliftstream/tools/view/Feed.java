@@ -1,6 +1,7 @@
 package io.upliftstream.tools.view;
 
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.OutputOptions;
 import io.upliftstream.model.HeadKind;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameDropped;
@@ -79,8 +80,8 @@ final class Feed implements AutoCloseable {
         for (HeadKind kind : HeadKind.values()) {
             settings.topic(kind).ifPresent(topic -> resultTopics.put(topic, kind));
         }
-        failuresTopic = settings.get(JobSettings.FAILURES_TOPIC);
-        droppedTopic = settings.get(JobSettings.DROPPED_TOPIC);
+        failuresTopic = settings.get(OutputOptions.FAILURES_TOPIC);
+        droppedTopic = settings.get(OutputOptions.DROPPED_TOPIC);
         expected = resultTopics.size();
         // A page shows what the job says now; that a checkpoint may take it back does not matter here.
         consumer = RecordReader.consumer(
