@@ -18,7 +18,6 @@ import io.upliftstream.model.StageTimings;
 import io.upliftstream.schemas.ModelIdentity;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
-import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -44,19 +43,8 @@ final class FrameSpans implements AutoCloseable {
     /** How long closing waits until the last spans are taken. */
     private static final long PATIENCE_SECONDS = 5;
 
-    private static final TextMapGetter<TraceContext> HEADERS = new TextMapGetter<>() {
-        @Override
-        public Iterable<String> keys(TraceContext trace) {
-            return List.of(TraceContext.TRACEPARENT, TraceContext.TRACESTATE);
-        }
-
-        @Override
-        public @Nullable String get(@Nullable TraceContext trace, String key) {
-            return trace == null
-                    ? null
-                    : key.equals(TraceContext.TRACEPARENT) ? trace.traceparent() : trace.tracestate();
-        }
-    };
+    private static final TextMapGetter<TraceContext> HEADERS = (trace, key) ->
+            trace == null ? null : key.equals(TraceContext.TRACEPARENT) ? trace.traceparent() : trace.tracestate();
 
     private final SdkTracerProvider provider;
     private final Tracer tracer;
