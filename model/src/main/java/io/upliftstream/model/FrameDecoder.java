@@ -274,18 +274,18 @@ public final class FrameDecoder {
                 return fit(pixels.getByteBuffer(0, pixels.size()), header, reduction, area);
             }
         }
-        int colour = opencv_imgcodecs.IMREAD_COLOR_RGB | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION;
-        int flags =
+        int reduced = // the names say grey, but these are the bits of the reduction alone
                 switch (reduction) {
-                    case 8 -> opencv_imgcodecs.IMREAD_REDUCED_COLOR_8;
-                    case 4 -> opencv_imgcodecs.IMREAD_REDUCED_COLOR_4;
-                    case 2 -> opencv_imgcodecs.IMREAD_REDUCED_COLOR_2;
-                    default -> opencv_imgcodecs.IMREAD_COLOR;
+                    case 8 -> opencv_imgcodecs.IMREAD_REDUCED_GRAYSCALE_8;
+                    case 4 -> opencv_imgcodecs.IMREAD_REDUCED_GRAYSCALE_4;
+                    case 2 -> opencv_imgcodecs.IMREAD_REDUCED_GRAYSCALE_2;
+                    default -> 0;
                 };
+        int flags = reduced | opencv_imgcodecs.IMREAD_COLOR_RGB | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION;
         byte[] pixelsOnly = header.jpeg() ? image : criticalChunks(image);
         try (BytePointer bytes = new BytePointer(pixelsOnly);
                 Mat encoded = new Mat(1, pixelsOnly.length, opencv_core.CV_8UC1, bytes);
-                Mat rgb = imdecode(encoded, flags | colour)) {
+                Mat rgb = imdecode(encoded, flags)) {
             if (rgb == null || rgb.empty()) {
                 throw new FrameException(
                         Reason.CORRUPT_IMAGE, "the image's pixels cannot be decoded (expected: a whole JPEG or PNG)");
