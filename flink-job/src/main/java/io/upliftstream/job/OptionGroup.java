@@ -3,6 +3,7 @@ package io.upliftstream.job;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.BiPredicate;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -39,6 +40,11 @@ final class OptionGroup {
     /** Begins the declaration of {@code uplift.name}. */
     static ConfigOptions.OptionBuilder option(String name) {
         return ConfigOptions.key(JobSettings.PREFIX + name);
+    }
+
+    /** A constant as users write it: {@code at-least-once} for {@code AT_LEAST_ONCE}. */
+    static String text(Enum<?> constant) {
+        return constant.name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
 
     /** Declares an option; one that has no value breaks no rule. */

@@ -40,15 +40,9 @@ public final class OutputOptions {
 
     /** How labels are written. */
     public enum MaskFormat {
-        RLE("rle"),
-        PNG("png"),
-        RAW_ZSTD("raw-zstd");
-
-        private final String text;
-
-        MaskFormat(String text) {
-            this.text = text;
-        }
+        RLE,
+        PNG,
+        RAW_ZSTD;
 
         MaskEncoding encoding() {
             return MaskEncoding.valueOf(name());
@@ -56,7 +50,7 @@ public final class OutputOptions {
 
         @Override
         public String toString() {
-            return text;
+            return OptionGroup.text(this);
         }
     }
 

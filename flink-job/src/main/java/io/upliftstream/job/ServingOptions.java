@@ -50,19 +50,13 @@ public final class ServingOptions {
 
     /** What a failure of the job does to the results. */
     public enum Delivery {
-        AUTO("auto"),
-        EXACTLY_ONCE("exactly-once"),
-        AT_LEAST_ONCE("at-least-once");
-
-        private final String text;
-
-        Delivery(String text) {
-            this.text = text;
-        }
+        AUTO,
+        EXACTLY_ONCE,
+        AT_LEAST_ONCE;
 
         @Override
         public String toString() {
-            return text;
+            return OptionGroup.text(this);
         }
     }
 
@@ -157,18 +151,12 @@ public final class ServingOptions {
 
     /** Which of a camera's waiting frames count in live mode. */
     public enum QueuePolicy {
-        OLDEST_FIRST("oldest-first"),
-        LATEST_ONLY("latest-only");
-
-        private final String text;
-
-        QueuePolicy(String text) {
-            this.text = text;
-        }
+        OLDEST_FIRST,
+        LATEST_ONLY;
 
         @Override
         public String toString() {
-            return text;
+            return OptionGroup.text(this);
         }
     }
 
