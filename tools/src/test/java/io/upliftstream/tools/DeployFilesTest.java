@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.MappingIterator;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.OutputOptions;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.cli.Uplift;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -74,7 +77,7 @@ class DeployFilesTest {
             }
         }
         assertThat(compose.at("/services/topics/command").asText())
-                .contains("--topic " + JobSettings.INPUT_TOPIC.defaultValue() + " ");
+                .contains("--topic " + InputOptions.INPUT_TOPIC.defaultValue() + " ");
         assertThat(compose.at("/services/jobmanager/command").asText())
                 .contains("--job-classname io.upliftstream.job.DenseVisionJob ");
     }
@@ -83,7 +86,7 @@ class DeployFilesTest {
     void jobFilesHaveOptionsThatExistAndPathsOfTheImage() throws IOException {
         for (Path file : List.of(ROOT.resolve("deploy/job.yaml"), KUBERNETES.resolve("base/job.yaml"))) {
             JobSettings settings = JobSettings.load(file, Map.of(), List.of());
-            String bundle = settings.get(JobSettings.MODEL_BUNDLE);
+            String bundle = settings.get(ServingOptions.MODEL_BUNDLE);
             assertThat(bundle).isEqualTo("/opt/uplift/bundles/street");
             assertThat(dockerfile()).contains("model/bundles/ /opt/uplift/bundles/\n");
         }
@@ -122,12 +125,12 @@ class DeployFilesTest {
         assertThat(documents(KUBERNETES.resolve("base/topics.yaml")))
                 .extracting(topic -> topic.at("/metadata/name").asText())
                 .containsExactlyInAnyOrder(
-                        defaults.get(JobSettings.INPUT_TOPIC),
-                        defaults.get(JobSettings.SEGMENTATION_TOPIC),
-                        defaults.get(JobSettings.FEATURES_TOPIC),
-                        defaults.get(JobSettings.REGRESSION_TOPIC),
-                        defaults.get(JobSettings.FAILURES_TOPIC),
-                        defaults.get(JobSettings.DROPPED_TOPIC));
+                        defaults.get(InputOptions.INPUT_TOPIC),
+                        defaults.get(OutputOptions.SEGMENTATION_TOPIC),
+                        defaults.get(OutputOptions.FEATURES_TOPIC),
+                        defaults.get(OutputOptions.REGRESSION_TOPIC),
+                        defaults.get(OutputOptions.FAILURES_TOPIC),
+                        defaults.get(OutputOptions.DROPPED_TOPIC));
     }
 
     @Test

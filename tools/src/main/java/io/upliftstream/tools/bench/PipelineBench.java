@@ -2,7 +2,10 @@ package io.upliftstream.tools.bench;
 
 import com.sun.management.OperatingSystemMXBean;
 import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.OutputOptions;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.Geometry;
@@ -132,7 +135,7 @@ public final class PipelineBench {
             cameras.publish(Double.POSITIVE_INFINITY, all);
         }
         MaskEncoding masks = MaskEncoding.valueOf(
-                settings(full, full).get(JobSettings.MASK_FORMAT).name());
+                settings(full, full).get(OutputOptions.MASK_FORMAT).name());
         loop(masks);
         List<Round> streams = new ArrayList<>();
         List<Round> loops = new ArrayList<>();
@@ -182,11 +185,12 @@ public final class PipelineBench {
     /** Of a job from one run's input topic to topics of its own. */
     private JobSettings settings(FrameTopics input, FrameTopics output) {
         List<String> assignments = new ArrayList<>();
-        assignments.add(JobSettings.MODEL_BUNDLE.key() + "=" + options.bundle().toAbsolutePath());
-        assignments.add(JobSettings.BOOTSTRAP_SERVERS.key() + "=" + kafka.bootstrapServers());
+        assignments.add(
+                ServingOptions.MODEL_BUNDLE.key() + "=" + options.bundle().toAbsolutePath());
+        assignments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + kafka.bootstrapServers());
         assignments.add("restart-strategy.type=disable");
         assignments.addAll(output.assignments());
-        assignments.add(JobSettings.INPUT_TOPIC.key() + "=" + input.input());
+        assignments.add(InputOptions.INPUT_TOPIC.key() + "=" + input.input());
         assignments.addAll(options.set());
         return JobSettings.load(null, Map.of(), assignments);
     }

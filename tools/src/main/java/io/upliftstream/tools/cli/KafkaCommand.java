@@ -1,6 +1,6 @@
 package io.upliftstream.tools.cli;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.stream.RecordKind;
@@ -71,7 +71,7 @@ final class KafkaCommand implements Callable<Integer> {
                       ./uplift view --bootstrap-servers %1$s
                       ./uplift consume segmentation --follow --bootstrap-servers %1$s
                     """,
-                    kafka.bootstrapServers(), String.join(", ", TOPICS), JobSettings.BOOTSTRAP_SERVERS.key());
+                    kafka.bootstrapServers(), String.join(", ", TOPICS), InputOptions.BOOTSTRAP_SERVERS.key());
             new CountDownLatch(1).await();
         } catch (InterruptedException e) {
             System.out.println("Stopped.");

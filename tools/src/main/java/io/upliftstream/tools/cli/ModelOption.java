@@ -1,6 +1,6 @@
 package io.upliftstream.tools.cli;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.model.ModelOptions;
 import java.nio.file.Path;
@@ -41,9 +41,9 @@ final class ModelOption {
     /** The same as options of the job. */
     List<String> assignments() {
         return List.of(
-                JobSettings.MODEL_BUNDLE.key() + "=" + bundle().toAbsolutePath(),
-                JobSettings.MODEL_DEVICE.key() + "=" + device,
-                JobSettings.MODEL_PRECISION.key() + "=" + precision);
+                ServingOptions.MODEL_BUNDLE.key() + "=" + bundle().toAbsolutePath(),
+                ServingOptions.MODEL_DEVICE.key() + "=" + device,
+                ServingOptions.MODEL_PRECISION.key() + "=" + precision);
     }
 
     ModelOptions options() {

@@ -1,7 +1,9 @@
 package io.upliftstream.tools.cli;
 
 import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.JobProgress;
 import io.upliftstream.tools.stream.StatusLine;
@@ -65,15 +67,15 @@ final class RunCommand implements Callable<Integer> {
         if (metricsPort != null) {
             EmbeddedFlink.reportMetrics(flinkConfiguration, metricsPort);
         }
-        try (EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(JobSettings.PARALLELISM))) {
+        try (EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(ServingOptions.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             EmbeddedFlink.Job job = flink.submit(env);
             StatusLine status = new StatusLine(System.out, StatusLine.columns());
             status.say("The job runs from topic %s on %s; Flink's page: %s; Ctrl-C stops it."
                     .formatted(
-                            settings.get(JobSettings.INPUT_TOPIC),
-                            settings.get(JobSettings.BOOTSTRAP_SERVERS),
+                            settings.get(InputOptions.INPUT_TOPIC),
+                            settings.get(InputOptions.BOOTSTRAP_SERVERS),
                             flink.webPage()));
             JobProgress progress = job.progress();
             String line = "Nothing read yet.";
