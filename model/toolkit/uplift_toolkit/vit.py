@@ -119,7 +119,10 @@ def rotary_periods(channels: int) -> Tensor:
 
 
 def rotary_turns(h: int, w: int, prefix: int, channels: int) -> Turns:
-    """Of an h×w grid after `prefix` tokens that are not turned. The image reaches from -1 to 1 both ways."""
+    """Sines and cosines of an h×w grid, after `prefix` tokens that are not turned.
+
+    The image reaches from -1 to 1 in both directions.
+    """
     rows, columns = ((torch.arange(size) + 0.5) / size * 2 - 1 for size in (h, w))
     places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).reshape(-1, 2, 1)
     angles = (2 * math.pi * places / rotary_periods(channels)).flatten(1).repeat(1, 2)

@@ -74,7 +74,7 @@ def _count(x: Tensor) -> Tensor:
 class GatheredPool(nn.Module):
     """The pool of a GPU: one product [4,n]·[n,C] per cell over neighbourhoods gathered for a tile of rows.
 
-    It is what has been measured on a GPU; embedding_bag has not.
+    This form has been measured on a GPU; embedding_bag has not.
     """
 
     TILE_BYTES = 256 << 20  # the neighbourhoods of a tile, in fp32: a GPU wants few launches

@@ -127,7 +127,7 @@ class FastUplift(nn.Module):
         outputs = self._read(0, x)
         for step in range(1, self.steps + 1):
             values = x
-            if step == self.steps and self.pooled_heads:  # here: features need not outlast the block below
+            if step == self.steps and self.pooled_heads:  # before the block below: it frees features
                 values = torch.cat([_precisely(self.heads[i], x) for i in self.pooled_heads], dim=1)
             rows = self.pools[step - 1](self._logits(step, maps, x), values)
             if step == self.steps and self.pooled_heads:

@@ -19,7 +19,7 @@ final class GreyPng {
     private static final int IDAT = 0x49444154;
     private static final int IEND = 0x49454E44;
     private static final int HEADER_LENGTH = 13;
-    /** Of deflate: as fast as 1 and a tenth smaller on masks; 3 and more cost far more than they save. */
+    /** The level of deflate: it is as fast as 1 and a tenth smaller on masks; 3 and more cost far more than they save. */
     private static final int LEVEL = 2;
     /** Bytes of a chunk beside its data: length, type, CRC-32. */
     private static final int CHUNK = 12;

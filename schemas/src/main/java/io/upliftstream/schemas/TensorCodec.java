@@ -171,7 +171,7 @@ public final class TensorCodec {
         return tensor(ByteBuffer.wrap(quantised), scales, zeroPoints, format);
     }
 
-    /** Values of groups that take turns; adds the groups' scales and zero points. */
+    /** Quantises values whose groups, such as channels, take turns; adds the groups' scales and zero points. */
     private static void quantise(
             float[] values,
             int groups,

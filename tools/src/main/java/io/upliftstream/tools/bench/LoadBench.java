@@ -44,7 +44,7 @@ public final class LoadBench {
     private static final int MIN_BACKLOG = 20;
     private static final int MAX_BACKLOG = 20_000;
     private static final long POLL_MILLIS = 100;
-    /** This long without one more frame that ends, and a run is given up. */
+    /** A run is given up after this long without a frame that ends. */
     private static final Duration PATIENCE = Duration.ofMinutes(3);
 
     private final LoadOptions options;

@@ -182,7 +182,7 @@ public final class PipelineBench {
         return new OpenLoop(kafka.bootstrapServers(), topics, List.of("camera"), images, new Account(Set.of()));
     }
 
-    /** Of a job from one run's input topic to topics of its own. */
+    /** The settings of a job that reads one run's input topic and writes to topics of its own. */
     private JobSettings settings(FrameTopics input, FrameTopics output) {
         List<String> assignments = new ArrayList<>();
         assignments.add(
@@ -311,7 +311,7 @@ public final class PipelineBench {
         }
     }
 
-    /** Of the topic's second half. */
+    /** Latencies outside the model, of the frames in the topic's second half. */
     private double[] outside(FrameTopics topics, int frames) throws IOException {
         TopicPartition partition = new TopicPartition(topics.outputs().get(0), 0);
         try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(

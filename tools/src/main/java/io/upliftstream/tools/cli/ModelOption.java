@@ -10,7 +10,7 @@ import picocli.CommandLine.Option;
 
 /** Which model runs, and where: the options that commands share. */
 final class ModelOption {
-    /** The launcher says where the bundles that came with it are. */
+    /** The system property by which the launcher names its directory, where the bundles are. */
     static final String HOME = "uplift.home";
 
     @Option(
@@ -50,7 +50,7 @@ final class ModelOption {
         return options(precision);
     }
 
-    /** At another precision. */
+    /** The same options at another precision. */
     ModelOptions options(String precision) {
         try {
             return new ModelOptions(device, precision, 0);

@@ -150,7 +150,7 @@ final class PublishCommand implements Callable<Integer> {
         }
     }
 
-    /** Sees to the topic. */
+    /** Creates the topic if asked to, and returns the largest record that it takes, in bytes. */
     private int prepare(JobSettings settings, String topic) {
         try (KafkaTopics topics = new KafkaTopics(settings, KafkaOption.OTHER_BROKER)) {
             if (partitions != null && !topics.hasTopic(topic)) {

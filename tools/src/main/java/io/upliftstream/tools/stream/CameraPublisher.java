@@ -47,7 +47,7 @@ public final class CameraPublisher implements AutoCloseable {
         IN_TURN
     }
 
-    /** Told of every frame before it is sent; may keep the camera waiting. */
+    /** A listener is told of every frame before it is sent, and may keep the camera waiting. */
     public interface Listener {
         void sending(String camera, long sequence, Shot shot) throws InterruptedException;
     }
