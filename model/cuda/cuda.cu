@@ -1,5 +1,6 @@
 // The operators' CUDA side: launches, on the stream that PyTorch works on. It waits for nothing and reads nothing back, so
 // that a CUDA graph can hold it.
+#include <stdexcept>
 #include <string>
 
 #include "kernels.h"

@@ -10,7 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <stdexcept>
+#include <type_traits>
 #include <variant>
 
 #ifdef __CUDACC__
@@ -624,6 +624,9 @@ struct PassBlock {
 
 using Call = std::variant<Attend, Resize, Pass>;
 
+template <int VALUE>
+using Constant = std::integral_constant<int, VALUE>;
+
 template <class F>
 void with_type(Type type, F f) {
   if (type == Type::FLOAT) return f(float());
@@ -633,19 +636,20 @@ void with_type(Type type, F f) {
 
 template <class F>
 void with_neighbours(int neighbours, F f) {
-  if (neighbours == 5) return f(Neighbours<5>());
-  if (neighbours == 9) return f(Neighbours<9>());
-  if (neighbours == 13) return f(Neighbours<13>());
-  if (neighbours == 17) return f(Neighbours<17>());
-  return f(Neighbours<25>());
+  if (neighbours == 5) return f(Constant<5>());
+  if (neighbours == 9) return f(Constant<9>());
+  if (neighbours == 13) return f(Constant<13>());
+  if (neighbours == 17) return f(Constant<17>());
+  return f(Constant<25>());
 }
 
 // `run` takes a kernel. Sixteen bytes are read and written at once where the channels are a multiple of as many.
 template <class Run>
 void dispatch(const Attend& a, Run run) {
-  with_neighbours(a.neighbours, [&]<int K>(Neighbours<K>) {
-    with_type(a.type, [&]<class T>(T) {
-      constexpr int V = 16 / sizeof(T);
+  with_neighbours(a.neighbours, [&](auto count) {
+    with_type(a.type, [&](auto number) {
+      using T = decltype(number);
+      constexpr int K = decltype(count)::value, V = 16 / sizeof(T);
       if (a.channels % V == 0) return run(AttendBlock<K, T, V>{a});
       run(AttendBlock<K, T, 1>{a});
     });
@@ -654,7 +658,8 @@ void dispatch(const Attend& a, Run run) {
 
 template <class Run>
 void dispatch(const Resize& a, Run run) {
-  with_neighbours(a.neighbours, [&]<int K>(Neighbours<K>) {
+  with_neighbours(a.neighbours, [&](auto count) {
+    constexpr int K = decltype(count)::value;
     if (a.taps == 2 || a.taps == 3) return run(ResizeBlock<K, 3>{a});
     run(ResizeBlock<K, 0>{a});
   });
@@ -662,16 +667,18 @@ void dispatch(const Resize& a, Run run) {
 
 template <class Run>
 void dispatch(const Pass& a, Run run) {
-  with_type(a.type, [&]<class T>(T) {
-    auto with_width = [&]<int V>(std::integral_constant<int, V>) {
+  with_type(a.type, [&](auto number) {
+    using T = decltype(number);
+    auto with_width = [&](auto width) {
+      constexpr int V = decltype(width)::value;
       if (a.kind == Pass::DOUBLED) return run(PassBlock<T, V, Pass::DOUBLED>{a});
       if (a.kind == Pass::RESIDUAL) return run(PassBlock<T, V, Pass::RESIDUAL>{a});
       run(PassBlock<T, V, Pass::SAMPLED>{a});
     };
     constexpr int V = 16 / sizeof(T);
     const bool whole = a.channels % V == 0 && a.second_channels % V == 0;
-    if (whole) return with_width(std::integral_constant<int, V>());
-    with_width(std::integral_constant<int, 1>());
+    if (whole) return with_width(Constant<V>());
+    with_width(Constant<1>());
   });
 }
 
