@@ -9,14 +9,19 @@
 namespace uplift {
 namespace {
 
-// Runs blocks one after the other, and of a block every thread, step by step.
+// Runs a block's threads one after the other, step by step: in every other block backwards, so that a step whose threads need
+// each other's results, a race on a GPU, is wrong here as well.
 template <class State>
 struct LoopedThreads {
+  bool backwards;
   std::vector<State> states = std::vector<State>(THREADS);
 
   template <class Step>
   void each(Step step) {
-    for (int thread = 0; thread < THREADS; thread++) step(thread, states[thread]);
+    for (int i = 0; i < THREADS; i++) {
+      const int thread = backwards ? THREADS - 1 - i : i;
+      step(thread, states[thread]);
+    }
   }
 };
 
@@ -26,7 +31,7 @@ void run_on_cpu(const Call& call) {
         dispatch(arguments, [](const auto& kernel) {
           std::vector<Pack<float, 4>> shared(kernel.shared() / sizeof(Pack<float, 4>) + 1);
           for (int64_t block = 0; block < kernel.blocks(); block++) {
-            LoopedThreads<typename std::decay_t<decltype(kernel)>::State> threads;
+            LoopedThreads<typename std::decay_t<decltype(kernel)>::State> threads{block % 2 == 1};
             kernel(threads, block, shared.data());
           }
         });
