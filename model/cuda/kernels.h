@@ -327,13 +327,16 @@ struct Resize {
   static constexpr int PIXELS = 4;  // of the output that a thread finishes, at most
 
   // Picks the tile: a thread holds the weights of one cell, so it has at most as many cells as a block has threads. False
-  // where not even a single output fits.
+  // where a side is reduced to less than a fifteenth, and even the cells of a single output are more. Shared memory stays below
+  // the 48 KB that every GPU gives without being asked.
   bool plan() {
     for (shift = 5; shift > 0 && columns.cells(1 << shift) > 20;) shift--;
     const int cells = columns.cells(1 << shift);
-    for (height = 32; height > 1 && rows.cells(height) * cells > THREADS;) height--;
+    for (height = 32; height > 1 && (rows.cells(height) > 32 || rows.cells(height) * cells > THREADS);) height--;
+    const int tiles = (rows.out + height - 1) / height;
+    height = (rows.out + tiles - 1) / tiles;  // of all the same height
     taps = std::max(rows.span(1), columns.span(1));
-    return rows.cells(height) * cells <= THREADS;
+    return rows.scale() <= 15 && columns.scale() <= 15 && rows.cells(height) * cells <= THREADS;
   }
 };
 

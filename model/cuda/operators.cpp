@@ -141,7 +141,7 @@ void resize(uint64_t* stack, bool labels, bool with_confidence) {
               {logits.size(2), static_cast<int>(width)}, frames, 0, 0, 0};
   expect(
       call.plan(), "size: ", height, "x", width, " of ", logits.sizes[1], "x", logits.sizes[2],
-      " (expected: a reduction to no less than a fifteenth)");
+      " (expected: of either side no less than a fifteenth)");
   run(call, values);
   stack[0] = out.release();
   if (confidence) stack[1] = confidence->release();

@@ -215,7 +215,7 @@ def test_wrong_arguments_are_refused_with_a_sentence():
     refused("values: memory that begins between", "attend", logits, torch.zeros(193)[1:].reshape(1, 4, 6, 8))
     refused("size: 0x5 (expected: both 1 to", "classify", logits, values, 0, 5)
     refused(
-        "(expected: a reduction to no less than a fifteenth)",
+        "(expected: of either side no less than a fifteenth)",
         "classify",
         *case(5, (32, 32), 3, torch.float32),
         2,
