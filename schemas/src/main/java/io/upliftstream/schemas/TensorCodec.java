@@ -280,14 +280,13 @@ public final class TensorCodec {
     }
 
     /** Exactly so many bytes out of one zstd frame; never allocates more, whatever the frame claims. */
-    @SuppressWarnings("deprecation") // decompressedSize: its successor throws where a frame does not say its size
     static byte[] decompress(ByteBuffer data, int expected) {
         ByteBuffer frame = data;
         if (!frame.hasArray()) {
             frame = ByteBuffer.allocate(data.remaining()).put(data.duplicate()).flip();
         }
         long claimed = frame.hasRemaining()
-                ? Zstd.decompressedSize(frame.array(), frame.arrayOffset() + frame.position(), frame.remaining())
+                ? Zstd.getFrameContentSize(frame.array(), frame.arrayOffset() + frame.position(), frame.remaining())
                 : 0;
         if (claimed > 0 && claimed != expected) { // not positive where the frame does not say
             throw new MalformedRecordException(

@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import com.github.luben.zstd.Zstd;
-import com.github.luben.zstd.ZstdException;
 import com.github.luben.zstd.ZstdOutputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -246,7 +245,7 @@ class TensorCodecTest {
         try (ZstdOutputStream out = new ZstdOutputStream(frame)) {
             out.write(new byte[8]);
         }
-        assertThatThrownBy(() -> Zstd.getFrameContentSize(frame.toByteArray())).isInstanceOf(ZstdException.class);
+        assertThat(Zstd.getFrameContentSize(frame.toByteArray())).as("unknown").isNegative();
         assertThat(TensorCodec.toFloats(
                         tensor(List.of(1, 2, 2), TensorType.FLOAT16, Compression.ZSTD, frame.toByteArray())))
                 .containsExactly(0, 0, 0, 0);
