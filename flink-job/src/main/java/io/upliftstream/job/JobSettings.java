@@ -341,7 +341,8 @@ public final class JobSettings implements Serializable {
             .stringType()
             .noDefaultValue()
             .withDescription("Where notes for that are kept, a path or URI that outlives the process and that every"
-                    + " process which may run the subtask reaches. Without it, a directory under java.io.tmpdir.");
+                    + " process which may run the subtask reaches. Without it,"
+                    + " $XDG_STATE_HOME/uplift-stream, by default in ~/.local/state.");
 
     public static final ConfigOption<Integer> PARALLELISM = option("parallelism")
             .intType()
@@ -356,8 +357,9 @@ public final class JobSettings implements Serializable {
     public static final ConfigOption<String> CHECKPOINT_DIRECTORY = option("checkpoint.directory")
             .stringType()
             .noDefaultValue()
-            .withDescription("Where checkpoints go, as a URI that every part of Flink reaches. Without it, Flink's own"
-                    + " execution.checkpointing.dir, else a directory under java.io.tmpdir.");
+            .withDescription(
+                    "Where checkpoints go, as a URI that every part of Flink reaches. Without it, Flink's own"
+                            + " execution.checkpointing.dir, else $XDG_STATE_HOME/uplift-stream, by default in ~/.local/state.");
 
     public static final ConfigOption<String> SEGMENTATION_TOPIC = option("output.segmentation.topic")
             .stringType()
@@ -593,9 +595,7 @@ public final class JobSettings implements Serializable {
 
     String quarantineDirectory() {
         return find(QUARANTINE_DIRECTORY)
-                .orElseGet(() -> Path.of(System.getProperty("java.io.tmpdir"), "uplift-stream", "quarantine")
-                        .toUri()
-                        .toString());
+                .orElseGet(() -> StateDirectory.of("quarantine").toUri().toString());
     }
 
     Optional<String> tracingEndpoint() {

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.cli;
 
 import io.upliftstream.job.StartupException;
+import io.upliftstream.job.StateDirectory;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.DenseService;
 import java.io.IOException;
@@ -81,8 +82,18 @@ public final class Uplift implements Callable<Integer> {
     }
 
     public static void main(String[] args) {
+        // Names in records are written by whoever sends them.
+        System.setOut(new PlainPrintStream(System.out));
+        System.setErr(new PlainPrintStream(System.err));
+        PrintWriter err = new PrintWriter(System.err, true, Charset.defaultCharset());
+        try {
+            log(); // before the first logger
+        } catch (StartupException e) {
+            err.println("uplift: " + sentence(e));
+            System.exit(e.exitCode());
+        }
         if (List.of(args).contains("--debug")) {
-            System.setProperty("uplift.console", "INFO"); // before the first logger
+            System.setProperty("uplift.console", "INFO");
         }
         Thread main = Thread.currentThread();
         CountDownLatch done = new CountDownLatch(1);
@@ -98,7 +109,7 @@ public final class Uplift implements Callable<Integer> {
                 },
                 "stop");
         Runtime.getRuntime().addShutdownHook(stop);
-        int exitCode = run(args, new PrintWriter(System.err, true, Charset.defaultCharset()));
+        int exitCode = run(args, err);
         done.countDown();
         try {
             Runtime.getRuntime().removeShutdownHook(stop);
@@ -106,6 +117,14 @@ public final class Uplift implements Callable<Integer> {
             return; // the process is ending already, with the code of the signal
         }
         DenseService.exit(exitCode);
+    }
+
+    /** Says where the log goes, unless the user has. */
+    private static void log() {
+        if (System.getProperty("uplift.log") == null) {
+            System.setProperty(
+                    "uplift.log", StateDirectory.of("log").resolve("uplift.log").toString());
+        }
     }
 
     /**
@@ -118,6 +137,7 @@ public final class Uplift implements Callable<Integer> {
         Uplift uplift = new Uplift();
         return new CommandLine(uplift)
                 .setErr(err)
+                .setColorScheme(CommandLine.Help.defaultColorScheme(CommandLine.Help.Ansi.OFF))
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setParameterExceptionHandler((wrong, given) -> {
                     String command = wrong.getCommandLine().getCommandSpec().qualifiedName();
