@@ -7,16 +7,16 @@ import java.io.PrintStream;
  * direction of writing, are printed as {@code \\u001b}, which JSON reads as the same character.
  */
 final class PlainPrintStream extends PrintStream {
-    private final PrintStream out;
+    private final PrintStream destination;
 
-    PlainPrintStream(PrintStream out) {
-        super(out, true);
-        this.out = out;
+    PlainPrintStream(PrintStream destination) {
+        super(destination, true);
+        this.destination = destination;
     }
 
     @Override
     public void print(String text) {
-        out.print(plain(String.valueOf(text)));
+        destination.print(plain(String.valueOf(text)));
     }
 
     static String plain(String text) {

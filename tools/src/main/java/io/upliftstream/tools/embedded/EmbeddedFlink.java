@@ -89,19 +89,25 @@ public final class EmbeddedFlink implements AutoCloseable {
         // Others may look into directories that Flink makes itself, and jobs with their settings lie there.
         configuration.set(CoreOptions.TMP_DIRS, directory.path().toString());
         configuration.set(WebOptions.TMP_DIR, directory.path().toString());
-        cluster =
-                new MiniCluster(new MiniClusterConfiguration.Builder()
-                        .setConfiguration(configuration)
-                        .setNumTaskManagers(1)
-                        .setNumSlotsPerTaskManager(slots)
-                        .build()) {
-                    @Override
-                    protected HighAvailabilityServices createHighAvailabilityServices(
-                            Configuration options, Executor executor) throws Exception {
-                        LocalHost.orLoopback(); // Flink asks for it next
-                        return super.createHighAvailabilityServices(options, executor);
-                    }
-                };
+        cluster = new Cluster(new MiniClusterConfiguration.Builder()
+                .setConfiguration(configuration)
+                .setNumTaskManagers(1)
+                .setNumSlotsPerTaskManager(slots)
+                .build());
+    }
+
+    @SuppressWarnings("try") // its close() may be interrupted; closeAsync() is used
+    private static final class Cluster extends MiniCluster {
+        private Cluster(MiniClusterConfiguration configuration) {
+            super(configuration);
+        }
+
+        @Override
+        protected HighAvailabilityServices createHighAvailabilityServices(Configuration options, Executor executor)
+                throws Exception {
+            LocalHost.orLoopback(); // Flink asks for it next
+            return super.createHighAvailabilityServices(options, executor);
+        }
     }
 
     /**

@@ -138,7 +138,7 @@ public final class RestGuard implements InboundChannelHandlerFactory {
         public void channelRead(ChannelHandlerContext context, Object message) {
             if (message instanceof HttpRequest request && !refused && !passes(request)) {
                 refused = true;
-                context.writeAndFlush(refusal()).addListener(ChannelFutureListener.CLOSE);
+                var unused = context.writeAndFlush(refusal()).addListener(ChannelFutureListener.CLOSE);
             }
             if (refused) {
                 ReferenceCountUtil.release(message);
@@ -175,7 +175,7 @@ public final class RestGuard implements InboundChannelHandlerFactory {
         }
 
         @Override
-        public void write(ChannelHandlerContext context, Object message, ChannelPromise promise) {
+        public void write(ChannelHandlerContext context, Object message, ChannelPromise promise) throws Exception {
             if (message instanceof HttpResponse response) {
                 response.headers()
                         .remove(HttpHeaderNames.ACCESS_CONTROL_ALLOW_ORIGIN)
@@ -183,7 +183,7 @@ public final class RestGuard implements InboundChannelHandlerFactory {
                         .set("Cross-Origin-Resource-Policy", "same-origin")
                         .set("X-Content-Type-Options", "nosniff");
             }
-            context.write(message, promise);
+            super.write(context, message, promise);
         }
     }
 }
