@@ -380,7 +380,7 @@ public final class ProcessCluster implements AutoCloseable {
         }
     }
 
-    private List<JvmProcess> processes() {
+    List<JvmProcess> processes() {
         return Stream.concat(Stream.of(zooKeeper, broker, jobManager), taskManagers.stream())
                 .toList();
     }

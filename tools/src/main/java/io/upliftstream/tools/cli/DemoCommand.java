@@ -134,7 +134,7 @@ final class DemoCommand implements Callable<Integer> {
         Progress progress = new Progress(System.out, StatusLine.columns());
         Summary summary = Demo.run(options, progress);
         progress.say(describe(summary));
-        summary.irregularities().forEach(progress::say);
+        summary.irregularities().forEach(sentence -> progress.say(sentence.replaceAll("\\p{Cntrl}", "?")));
         return summary.balanced() ? 0 : 1;
     }
 

@@ -170,6 +170,6 @@ public final class Uplift implements Callable<Integer> {
                 || error instanceof BundleException
                 || error instanceof IOException
                 || error instanceof ParameterException;
-        return message == null || !told ? error.toString() : message;
+        return (message == null || !told ? error.toString() : message).replaceAll("\\R", " ");
     }
 }

@@ -35,6 +35,7 @@ import org.apache.flink.shaded.netty4.io.netty.handler.codec.http.HttpResponse;
 import org.apache.flink.shaded.netty4.io.netty.handler.codec.http.HttpResponseStatus;
 import org.apache.flink.shaded.netty4.io.netty.handler.codec.http.HttpServerCodec;
 import org.apache.flink.shaded.netty4.io.netty.handler.codec.http.HttpVersion;
+import org.apache.flink.shaded.netty4.io.netty.handler.codec.http.QueryStringDecoder;
 import org.apache.flink.shaded.netty4.io.netty.util.ReferenceCountUtil;
 import org.jspecify.annotations.Nullable;
 
@@ -164,7 +165,7 @@ public final class RestGuard implements InboundChannelHandlerFactory {
         /** Flink has GET requests that end a job, too: {@code yarn-cancel} and {@code yarn-stop}. */
         private static boolean looksOnly(HttpRequest request) {
             return (request.method().equals(HttpMethod.GET) || request.method().equals(HttpMethod.HEAD))
-                    && !request.uri().contains("yarn");
+                    && !new QueryStringDecoder(request.uri()).path().contains("/yarn-");
         }
 
         private static boolean comesFromThisPage(HttpHeaders headers) {
