@@ -19,6 +19,11 @@ final class PlainPrintStream extends PrintStream {
         destination.print(plain(String.valueOf(text)));
     }
 
+    @Override
+    public void print(Object object) {
+        print(String.valueOf(object));
+    }
+
     static String plain(String text) {
         StringBuilder plain = new StringBuilder(text.length());
         for (int i = 0; i < text.length(); i++) {

@@ -6,6 +6,7 @@ import io.upliftstream.model.BundleException;
 import io.upliftstream.model.DenseService;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.nio.charset.Charset;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -147,7 +148,9 @@ public final class Uplift implements Callable<Integer> {
                 .setExecutionExceptionHandler((error, command, result) -> {
                     err.println("uplift: " + sentence(error));
                     if (uplift.debug) {
-                        error.printStackTrace(err);
+                        StringWriter trace = new StringWriter();
+                        error.printStackTrace(new PrintWriter(trace));
+                        err.println(PlainPrintStream.plain(trace.toString()));
                     }
                     return exitCode(error);
                 })
@@ -170,6 +173,7 @@ public final class Uplift implements Callable<Integer> {
                 || error instanceof BundleException
                 || error instanceof IOException
                 || error instanceof ParameterException;
-        return (message == null || !told ? error.toString() : message).replaceAll("\\R", " ");
+        return PlainPrintStream.plain(message == null || !told ? error.toString() : message)
+                .replaceAll("[\r\n]+", " ");
     }
 }
