@@ -1,16 +1,15 @@
-"""What the bench compares does the same work; the patch embedding's product is its convolution."""
+"""What the bench compares does the same work, in the form that the device gets."""
 
 import json
 from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
 
-from uplift_toolkit import quantise
 from uplift_toolkit.__main__ import main
-from uplift_toolkit.bench import ALLOCATOR
-from uplift_toolkit.graph import PatchProjection
+from uplift_toolkit.bench import ALLOCATOR, graphs, model
+from uplift_toolkit.fast import BandedResize, PlainResize
+from uplift_toolkit.fast.pools import AttentionPool, GatheredPool
+from uplift_toolkit.onednn import attend, convolves_integers
 
 
 def test_contenders_agree_and_the_first_is_the_measure(tmp_path, capsys):
@@ -19,7 +18,7 @@ def test_contenders_agree_and_the_first_is_the_measure(tmp_path, capsys):
     assert main([*arguments, "--warmup", "1", "--threads", "1", "--json", str(report)]) == 0
     rows = json.loads(report.read_text())["contenders"]
     assert rows["readable"]["agreement"] > 0.999  # of the labels
-    if quantise.available():
+    if convolves_integers():
         assert rows["int8"]["agreement"] > 0.99
         assert "matrixProductFlops" not in rows["int8"]  # the product's precision is another
     assert rows["fp32"]["secondsPerFrame"] > 0 < rows["fp32"]["matrixProductFlops"]
@@ -36,6 +35,17 @@ def test_upsampler_alone_states_no_share_of_the_peak(tmp_path):
         assert row["secondsPerFrame"] > 0
 
 
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_device_decides_the_form_of_the_graphs_and_not_the_precision(device, name):
+    backbone, upsampler = graphs(name, model(56, 56, "segmentation"), device)
+    cpu = device == "cpu"
+    assert {type(pool) for pool in upsampler.upsampler.pools} == {AttentionPool if cpu else GatheredPool}
+    assert {type(each) for each in upsampler.resizes} == {BandedResize if cpu else PlainResize}
+    by_products = {block.attn.attend is attend for block in backbone.backbone.blocks}
+    assert by_products == {cpu and name == "bf16"}
+
+
 def test_memory_is_allocated_as_by_the_command_line():
     launcher = Path(__file__).parents[3] / "uplift"
     settings = " ".join(f"{name}={value}" for name, value in ALLOCATOR.items())
@@ -46,10 +56,3 @@ def test_memory_is_allocated_as_by_the_command_line():
 def test_says_what_is_missing(arguments, capsys):
     assert main(["bench", *arguments]) == 2
     assert "expected" in capsys.readouterr().err
-
-
-@torch.inference_mode()
-def test_patch_projection_is_the_convolution():
-    conv = nn.Conv2d(3, 20, 7, stride=7)
-    images = torch.randn(2, 3, 21, 35).contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(PatchProjection(conv)(images), conv(images), atol=1e-5, rtol=1e-5)

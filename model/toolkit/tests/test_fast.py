@@ -3,17 +3,18 @@
 import pytest
 import torch
 import yaml
-from conftest import PARITY, randomise
+from conftest import CASES, PARITY, randomise
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from uplift_toolkit.bench import model
-from uplift_toolkit.fast import BandedResize, FastUplift, GatheredPool, Projection, Readout
+from uplift_toolkit.bundle import Variant
+from uplift_toolkit.fast import BandedResize, FastUplift, Readout
+from uplift_toolkit.fast.pools import GatheredPool
+from uplift_toolkit.fast.products import FeatureProducts
 from uplift_toolkit.graph import UpsamplerGraph
 from uplift_toolkit.parity import FAST_BAR, compare
 from uplift_toolkit.uplift import NEIGHBOURHOODS, Uplift, resize, uplift_config
-
-CASES = sorted(path.parent for path in PARITY.glob("*/case.json"))
 
 
 def model_and_inputs(neighbours=17, grid=(3, 5), patch=8, channels=12, encoder=(4, 6, 8, 8), decoder=20, n=1):
@@ -23,7 +24,7 @@ def model_and_inputs(neighbours=17, grid=(3, 5), patch=8, channels=12, encoder=(
 
 
 def difference(uplift, image, features, readouts, **options):
-    """Of every readout, from the head applied to the readable model's output."""
+    """The largest of all readouts' differences from the head applied to the readable model's output."""
     graph = FastUplift(uplift, image.shape[2:], features.shape[2:], readouts, **options)
     steps = [features, *uplift(image, features, max(r.step for r in readouts))]
     expected = []
@@ -75,19 +76,20 @@ def test_heads_pooled_before_the_last_attender(neighbours):
 
 @pytest.mark.parametrize("neighbours", sorted(NEIGHBOURHOODS))
 @pytest.mark.parametrize("grid", [(1, 1), (3, 5)])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
 @torch.inference_mode()
-def test_wide_features_are_upsampled_as_what_is_read_of_them(neighbours, grid):
+def test_wide_features_are_upsampled_as_what_is_read_of_them(neighbours, grid, device):
     uplift, image, features = model_and_inputs(neighbours, grid, decoder=5, n=2)
     for readouts in (*READOUTS[:2], [head(2, 3), Readout(1)]):
-        graph = FastUplift(uplift, image.shape[2:], features.shape[2:], readouts)
-        assert (graph.projection is None) == (readouts[-1].weight is None)  # all is read of them
-        assert difference(uplift, image, features, readouts) < 2e-5
+        graph = FastUplift(uplift, image.shape[2:], features.shape[2:], readouts, device)
+        assert (graph.products is None) == (readouts[-1].weight is None)  # all is read of them
+        assert difference(uplift, image, features, readouts, device=device) < 2e-5
 
 
 @pytest.mark.parametrize("band", [1, 2, 5])
 @torch.inference_mode()
 def test_taps_summed_by_bands_of_rows(band, monkeypatch):
-    monkeypatch.setattr(Projection, "BAND", band)  # of 3, 6 and 12 rows
+    monkeypatch.setattr(FeatureProducts, "BAND", band)  # of 3, 6 and 12 rows
     uplift, image, features = model_and_inputs(decoder=5, n=2)
     assert difference(uplift, image, features, [head(1, 2), head(3, 4)]) < 2e-5
 
@@ -96,7 +98,7 @@ def test_taps_summed_by_bands_of_rows(band, monkeypatch):
     ("options", "largest"),
     [
         ({}, 17 * 24 * 40),  # the attention's weights
-        ({"project": False}, 400 * 12 * 20),  # features
+        ({"pool_products": False}, 400 * 12 * 20),  # features
     ],
 )
 @torch.inference_mode()
@@ -127,9 +129,9 @@ def test_patch_14_on_odd_grids():
 def test_neighbourhoods_gathered_in_tiles_as_on_a_gpu(neighbours, monkeypatch):
     monkeypatch.setattr(GatheredPool, "TILE_BYTES", 2 * 5 * neighbours * 12 * 4)
     uplift, image, features = model_and_inputs(neighbours, grid=(7, 5), n=2)
-    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [Readout(1)], gpu=True)
+    graph = FastUplift(uplift, image.shape[2:], features.shape[2:], [Readout(1)], device="cuda")
     assert graph.pools[0].rows == 2  # of 7
-    assert difference(uplift, image, features, [Readout(1), Readout(2), head(2, 3)], gpu=True) < 2e-5
+    assert difference(uplift, image, features, [Readout(1), Readout(2), head(2, 3)], device="cuda") < 2e-5
 
 
 @pytest.mark.parametrize("planar", [False, True])
@@ -197,7 +199,7 @@ def test_neighbourhood_is_never_materialised():
 
 @torch.inference_mode()
 def test_all_features_are_neither_multiplied_nor_ever_whole_at_the_finer_grid():
-    graph = UpsamplerGraph(model(56, 56, "features"), torch.float32).eval()
+    graph = UpsamplerGraph(model(56, 56, "features"), Variant("cpu", "fp32")).eval()
     assert isinstance(graph.upsampler.heads[0], nn.Identity)  # the head's matrix is
     frames = torch.randint(0, 256, (1, 56, 56, 3), dtype=torch.uint8)
     with LargestTensor() as largest:

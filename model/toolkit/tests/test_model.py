@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import randomise
-from safetensors.torch import save_file
+from conftest import SMALL, randomise, save_weights, write
 from torch import nn
 
 from uplift_toolkit.checkpoints import official_uplift_config
@@ -19,43 +18,6 @@ from uplift_toolkit.uplift import Uplift
 from uplift_toolkit.weights import WeightsError, read_state_dict
 
 STREET = Path(__file__).parents[1] / "configs" / "street.yaml"
-SMALL = {
-    "name": "small",
-    "version": "1.2.3",
-    "description": "A model for tests.",
-    "license": "Apache-2.0",
-    "input": {"width": 40, "height": 24, "fit": "letterbox", "maxBatch": 3},
-    "backbone": {
-        "vit": {
-            "patch": 8,
-            "dim": 16,
-            "depth": 1,
-            "heads": 2,
-            "grid": [3, 5],
-            "class_token": False,
-            "stem": "conv",
-        }
-    },
-    "upsampler": {"steps": 3, "uplift": {"neighbours": 17, "encoder": [4, 6, 8], "decoder": 20}},
-    "heads": [
-        {"name": "classes", "kind": "segmentation", "channels": 19, "stride": 1, "confidence": True},
-        {"name": "features", "kind": "features", "channels": 5, "stride": 4},
-        {"name": "depth", "kind": "regression", "channels": 1, "stride": 2, "unit": "m", "log": True},
-        {"name": "coarse", "kind": "segmentation", "channels": 19, "stride": 8},
-    ],
-    "labels": "cityscapes",
-}
-
-
-def write(directory, **changes):
-    path = directory / "model.yaml"
-    path.write_text(yaml.safe_dump({**SMALL, **changes}))
-    return path
-
-
-def save_weights(model, directory):
-    for part in ("backbone", "upsampler", "heads"):
-        save_file(getattr(model, part).state_dict(), directory / f"{part}.safetensors")
 
 
 def test_the_shipped_configuration():
@@ -289,8 +251,13 @@ def narrow(config):
             narrow(value)
 
 
+RECIPES = ("camvid", "dinov2-s14-ade20k", "dinov2-s14-voc2012", "dinov3-splus16", "street")
+
+
 def test_recipes_can_be_read():
-    for path in STREET.parent.glob("*.yaml"):
+    paths = sorted(STREET.parent.glob("*.yaml"))
+    assert tuple(path.stem for path in paths) == RECIPES
+    for path in paths:
         ModelConfig.load(path)
 
 

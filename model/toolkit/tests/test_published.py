@@ -5,11 +5,10 @@ import re
 import numpy as np
 import pytest
 import torch
-from conftest import randomise
+from conftest import SMALL, randomise, save_weights, write
 from PIL import Image
 from published import write as publish
 from safetensors.torch import save_file
-from test_model import SMALL, save_weights, write
 
 from uplift_toolkit.__main__ import main
 from uplift_toolkit.agree import labels_agree

@@ -5,15 +5,18 @@ import torch
 from conftest import randomise
 from torch import nn
 
-from uplift_toolkit import quantise as quantise_module
 from uplift_toolkit.bench import model
+from uplift_toolkit.bundle import INT8
 from uplift_toolkit.export import trace
-from uplift_toolkit.fast import BlockConvs, FastBlock, FastUplift, Readout
+from uplift_toolkit.fast import FastUplift, Readout
+from uplift_toolkit.fast import quantise as quantise_module
+from uplift_toolkit.fast.blocks import BlockConvs, FastBlock
+from uplift_toolkit.fast.quantise import Bytes, QuantisedBlock, QuantisedConvs, quantise
 from uplift_toolkit.graph import UpsamplerGraph
-from uplift_toolkit.quantise import Bytes, QuantisedBlock, QuantisedConvs, available, quantise
+from uplift_toolkit.onednn import convolves_integers
 from uplift_toolkit.uplift import ConvBlock, Uplift, uplift_config
 
-pytestmark = pytest.mark.skipif(not available(), reason="this PyTorch does not convolve integers")
+pytestmark = pytest.mark.skipif(not convolves_integers(), reason="this PyTorch does not convolve integers")
 
 
 def maps(*channels, n=1, size=(13, 10), scale=1.0):
@@ -23,7 +26,7 @@ def maps(*channels, n=1, size=(13, 10), scale=1.0):
 def ranges(convs, inputs):
     """The largest values of the inputs, and of what every convolution after the first reads."""
     hidden = []
-    for conv in (*convs.rest, convs.last):
+    for conv in convs.later():
         conv.register_forward_pre_hook(lambda _, x: hidden.append(float(x[0].max())))
     convs(*inputs)
     return [float(x.abs().max()) for x in inputs], hidden
@@ -122,7 +125,7 @@ def test_values_beyond_the_ranges_are_cut_off():
 @torch.inference_mode()
 def test_labels_of_a_whole_upsampler():
     own = model(56, 56, "segmentation")
-    exact, graph = UpsamplerGraph(own, torch.float32).eval(), UpsamplerGraph(own, torch.float32).eval()
+    exact, graph = (UpsamplerGraph(own, INT8).eval() for _ in range(2))
     frames = torch.randint(0, 256, (4, 56, 56, 3), dtype=torch.uint8)
     features = torch.randn(4, 384, 4, 4)
     quantise(graph.upsampler, lambda: graph(frames[:2], features[:2]))

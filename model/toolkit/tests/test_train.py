@@ -22,7 +22,8 @@ from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import Upsampled
 from uplift_toolkit.pyramid import centres, move
 from uplift_toolkit.scores import BoundaryF, Confusion, ceilings
-from uplift_toolkit.train import CellAttender, patch_histograms, patch_log_depths, start_from
+from uplift_toolkit.train import patch_histograms, patch_log_depths
+from uplift_toolkit.train_upsampler import CellAttender, start_from
 from uplift_toolkit.training import Training
 from uplift_toolkit.uplift import LocalAttender, uplift_config
 

@@ -5,12 +5,10 @@ import copy
 import pytest
 import torch
 import yaml
-from conftest import PARITY, randomise
+from conftest import CASES, PARITY, randomise
 
 from uplift_toolkit.parity import READABLE_BAR, compare
 from uplift_toolkit.uplift import NEIGHBOURHOODS, Uplift, auto_residual, uplift_config
-
-CASES = sorted(path.parent for path in PARITY.glob("*/case.json"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import randomise
-from test_model import SMALL as SMALL_MODEL
-from test_model import write
+from conftest import SMALL as SMALL_MODEL
+from conftest import randomise, write
 
-from uplift_toolkit import graph
+from uplift_toolkit.bundle import Variant
 from uplift_toolkit.checkpoints import DIALECTS, in_dialect, load_vit
 from uplift_toolkit.export import trace
 from uplift_toolkit.graph import BackboneGraph
@@ -46,22 +45,6 @@ def test_positions_reach_the_patches_in_order():
         model.pos_embed[0, 7] += 3  # row 1, column 2
     moved = (model(image) - before).abs().sum(1)[0]
     assert moved.flatten().argmax() == 7
-
-
-@pytest.mark.parametrize("scores", [1, 150, 1 << 25])  # bands of 1, 3 and all 11 queries
-def test_attention_as_products(scores, monkeypatch):
-    monkeypatch.setattr(graph, "SCORES", scores)
-    q, k, v = torch.randn(3, 2, 4, 11, 8)
-    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    torch.testing.assert_close(graph.attend(q, k, v), expected)
-
-
-def test_only_bf16_attends_by_products(tmp_path):
-    model = randomise(DenseModel(ModelConfig.load(write(tmp_path))))
-    frames = torch.zeros(1, 24, 40, 3, dtype=torch.uint8)
-    for dtype in (torch.float32, torch.bfloat16):
-        traced = str(trace(BackboneGraph(model, dtype), frames).inlined_graph)
-        assert ("aten::scaled_dot_product_attention" in traced) == (dtype == torch.float32)
 
 
 def test_sizes_must_be_multiples_of_the_patch():
@@ -316,7 +299,7 @@ def test_timm_models_are_exported_for_any_batch(timm, tmp_path, name):
     backbone |= {} if "dino" in name else {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     changes = {"input": {"width": 48, "height": 32}, "upsampler": {**SMALL_MODEL["upsampler"], "steps": 4}}
     model = randomise(DenseModel(ModelConfig.load(write(tmp_path, backbone=backbone, **changes))))
-    graph = BackboneGraph(model, torch.float32)
+    graph = BackboneGraph(model, Variant("cpu", "fp32"))
     frames = torch.randint(0, 256, (3, 32, 48, 3), dtype=torch.uint8)
     traced = trace(graph, frames[:2])
     for n in (1, 2, 3):

@@ -1,7 +1,11 @@
 """Where weights come from, and what is said about those that do not fit."""
 
+import contextlib
 import hashlib
 import threading
+import urllib.error
+import urllib.request
+import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -13,6 +17,7 @@ from uplift_toolkit import weights
 from uplift_toolkit.weights import WeightsError, load_strict, locate, read_state_dict
 
 CONTENT = b"not really weights" * 100
+PATHS = ("/cdn/model.safetensors", "/broken", "/always-broken", "/busy", "/no-ranges", "/another-part")
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -38,9 +43,24 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(301, {"Location": f"{hub.url}/cdn/model.safetensors"}, b"")
         if self.path == "/busy" and times == 1:
             return self.answer(503, {}, b"")
+        if self.path in ("/endless", "/huge"):
+            self.send_response(200)
+            if self.path == "/huge":
+                self.send_header("Content-Length", str(1 << 50))
+            self.end_headers()
+            return self.pour()
+        if self.path == "/file":
+            return self.answer(302, {"Location": "file:///etc/hostname"}, b"")
+        if self.path == "/ftp":
+            return self.answer(302, {"Location": "ftp://127.0.0.1/x"}, b"")
+        if self.path == "/rude":
+            self.send_response(404, "No\x1b[2J")
+            return self.end_headers()
+        if self.path == "/another-part" and asked:
+            return self.answer(206, {"Content-Range": "bytes 7-8/9"}, b"xx")
         if self.path == "/gated":
             return self.answer(403, {}, b"")
-        if self.path not in ("/cdn/model.safetensors", "/broken", "/always-broken", "/busy", "/no-ranges"):
+        if self.path not in PATHS:
             return self.answer(404, {}, b"")
         start = 0
         if asked == f"bytes={len(CONTENT)}-":
@@ -51,7 +71,9 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"ETag": hub.etag}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
-        breaks = self.path == "/always-broken" or (self.path in ("/broken", "/no-ranges") and times == 1)
+        breaks = self.path == "/always-broken" or (
+            self.path in ("/broken", "/no-ranges", "/another-part") and times == 1
+        )
         self.answer(206 if start else 200, headers, body, body[:100] if breaks else body)
 
     def answer(self, status, headers, body, sent=None):
@@ -60,6 +82,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body if sent is None else sent)
+
+    def pour(self):
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            for _ in range(64):
+                self.wfile.write(bytes(1 << 20))
 
     def log_message(self, *arguments):
         pass
@@ -71,7 +99,7 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     monkeypatch.setenv("UPLIFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
-    for name in ("UPLIFT_OFFLINE", "HF_TOKEN"):
+    for name in ("UPLIFT_OFFLINE", "UPLIFT_MAX_DOWNLOAD_GIB", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(weights, "PAUSE_SECONDS", 0)
     thread = threading.Thread(target=hub.serve_forever, args=(0.01,))
@@ -107,6 +135,64 @@ def test_a_token_stays_with_the_hub(hub, monkeypatch):
     assert [token for _, _, token in hub.requests] == ["Bearer secret", None, None, None, None]
     with pytest.raises(WeightsError, match=r"/gated cannot be downloaded: Forbidden \(HF_TOKEN gives"):
         locate(f"{hub.url}/gated")
+
+
+def test_a_token_does_not_travel_in_the_open(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("HF_ENDPOINT", "http://mirror.example")
+    with pytest.raises(WeightsError, match=r"HF_ENDPOINT: http://mirror.example \(expected: https"):
+        locate("hub:owner/name/model.safetensors")
+
+
+@pytest.mark.parametrize("path", ["endless", "huge"])
+def test_a_download_has_a_largest_size(hub, tmp_path, monkeypatch, path):
+    monkeypatch.setenv("UPLIFT_MAX_DOWNLOAD_GIB", "0.002")
+    with pytest.raises(WeightsError, match=r"has more than 2147483 bytes \(expected: at most; UPLIFT_MAX"):
+        locate(f"{hub.url}/{path}")
+    assert files(tmp_path) == []
+    assert len(hub.requests) == 1
+    monkeypatch.setenv("UPLIFT_MAX_DOWNLOAD_GIB", "much")
+    with pytest.raises(WeightsError, match=r"UPLIFT_MAX_DOWNLOAD_GIB: 'much' \(expected: a number"):
+        locate(f"{hub.url}/{path}")
+
+
+def test_plain_http_without_a_checksum_is_warned_about(hub, capsys):
+    locate(f"{hub.url}/busy", SHA256)
+    assert "plain http" not in capsys.readouterr().err
+    locate(f"{hub.url}/broken")
+    assert f"{hub.url}/broken: plain http, and no sha256 to check: " in capsys.readouterr().err
+
+
+def test_redirects_stay_in_the_web(hub, tmp_path):
+    for path in ("file", "ftp"):
+        with pytest.raises(WeightsError, match=r"cannot be downloaded: .*[Rr]edirect"):
+            locate(f"{hub.url}/{path}")
+    asked = urllib.request.Request("https://hub.example/x")
+    follow = weights._Redirects().redirect_request
+    assert follow(asked, None, 302, "", {}, "https://cdn.example/x").full_url == "https://cdn.example/x"
+    with pytest.raises(
+        urllib.error.HTTPError, match=r"a redirect to http://cdn.example/x \(expected: to https"
+    ):
+        follow(asked, None, 302, "", {}, "http://cdn.example/x")
+
+
+def test_another_part_than_was_asked_for_starts_over(hub):
+    assert locate(f"{hub.url}/another-part", SHA256).read_bytes() == CONTENT
+    assert [asked for _, asked, _ in hub.requests] == [None, "bytes=100-", None]
+
+
+def test_what_a_server_says_is_for_a_terminal(hub):
+    with pytest.raises(WeightsError, match=r"cannot be downloaded: No\?\[2J"):
+        locate(f"{hub.url}/rude")
+
+
+def test_a_cache_that_others_may_write_to(hub, tmp_path):
+    locate(f"{hub.url}/busy")
+    cache = tmp_path / "cache"
+    assert cache.stat().st_mode & 0o777 == 0o700
+    cache.chmod(0o777)
+    with pytest.raises(WeightsError, match=r"other users can write there"):
+        locate(f"{hub.url}/broken")
 
 
 def test_offline_there_is_the_cache(hub, monkeypatch):
@@ -181,8 +267,17 @@ def test_no_server(hub, monkeypatch):
 
 
 def test_sources_that_are_none(tmp_path):
-    with pytest.raises(WeightsError, match=r"expected: hub:OWNER/NAME/FILE"):
-        locate("hub:owner")
+    for source in (
+        "owner",
+        "a/b/../../../etc/passwd",
+        "a/b/..",
+        "a/b//etc/passwd",
+        "../b/c",
+        "a/b/c?d",
+        "a/b/c\n",
+    ):
+        with pytest.raises(WeightsError, match=r"expected: hub:OWNER/NAME/FILE"):
+            locate(f"hub:{source}")
     with pytest.raises(WeightsError, match=r"expected: a file, an address or hub"):
         locate(str(tmp_path / "none.safetensors"))
 
@@ -211,7 +306,7 @@ def test_a_file_that_is_no_state_dict(tmp_path):
 
 
 class Option:
-    """Of a training script that is not installed here."""
+    """Stands for a class of a training script that is not installed here."""
 
 
 def test_other_entries_of_a_checkpoint_are_not_run(tmp_path):
@@ -220,6 +315,19 @@ def test_other_entries_of_a_checkpoint_are_not_run(tmp_path):
     assert list(read_state_dict(tmp_path / "a.pth")) == ["weight", "bias"]
     (tmp_path / "b.pth").write_bytes(b"<html>not found</html>")
     with pytest.raises(WeightsError, match=r"b.pth cannot be read: "):
+        read_state_dict(tmp_path / "b.pth")
+
+
+def test_a_compressed_checkpoint(tmp_path):
+    torch.save({"a": torch.zeros(1 << 20)}, tmp_path / "a.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pth") as plain,
+        zipfile.ZipFile(tmp_path / "b.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for entry in plain.infolist():
+            bomb.writestr(entry.filename, plain.read(entry))
+    assert (tmp_path / "b.pth").stat().st_size < 1 << 14
+    with pytest.raises(WeightsError, match=r"b.pth is compressed \(expected: "):
         read_state_dict(tmp_path / "b.pth")
 
 

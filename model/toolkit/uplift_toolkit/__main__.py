@@ -1,16 +1,14 @@
 """The command line: python -m uplift_toolkit COMMAND …"""
 
-from __future__ import annotations
-
 import argparse
-import importlib
-import importlib.util
 import sys
 
 import torch
 
-# Every module here has register(subparsers); it adds its subcommands, each with a `run` default.
-MODULES = ("export", "agree", "parity", "train", "evaluate", "bench")
+from uplift_toolkit import agree, bench, evaluate, export, parity, train
+
+COMMANDS = (export, agree, parity, train, evaluate, bench)
+"""Each has register(subparsers), which adds its subcommands, each with a `run` default."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,10 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
         description="Builds, trains, checks and exports the model bundles that uplift-stream runs.",
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in MODULES:
-        name = f"uplift_toolkit.{module}"
-        if importlib.util.find_spec(name) is not None:
-            importlib.import_module(name).register(subparsers)
+    for module in COMMANDS:
+        module.register(subparsers)
     parsed = parser.parse_args(arguments)
     torch.backends.nnpack.set_flags(False)  # where it does not support the CPU it says so for every layer
     try:

@@ -1,7 +1,5 @@
 """Agreement of what the JVM computed with the readable model: the whole way from weights to numbers."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +16,10 @@ from uplift_toolkit.model import DenseModel, ModelConfig
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one head and image.
+    """How far one head's output for one image is from the readable model's.
 
-    `difference` is the largest, of values. Of a segmentation it is the largest margin, in logits of the
-    readable model, among pixels with another label: every label whose margin is above it is the same.
+    `difference` is the largest difference of values. A segmentation has in its place the largest margin, in
+    the readable model's logits, among pixels with another label: labels with a larger margin are all equal.
     """
 
     image: str
@@ -34,7 +32,7 @@ class Agreement:
 @torch.inference_mode()
 def compare(model: DenseModel, images: Path, outputs: Path) -> Iterator[Agreement]:
     """`outputs` is what `uplift infer` wrote for `images`, which have the model's size."""
-    size = (model.config.input.width, model.config.input.height)
+    size = model.config.input.size[::-1]
     normalise = Normalise(torch.float32, model.config)
     paths = sorted(path for path in images.iterdir() if path.suffix == ".png")
     if not paths:
@@ -58,7 +56,7 @@ def compare(model: DenseModel, images: Path, outputs: Path) -> Iterator[Agreemen
 
 
 def labels_agree(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """The largest margin [K,H,W logits] of a pixel with another label [H,W], and the share of equal ones."""
+    """The largest margin in logits [K,H,W] of a pixel with another label [H,W]; the share of equal labels."""
     if labels.shape != logits.shape[1:]:
         raise ValueError(f"labels: {list(labels.shape)} (expected: {list(logits.shape[1:])})")
     margins = logits.max(0).values - logits.gather(0, labels[None])[0]

@@ -4,8 +4,6 @@ Every contender has the same random weights, runs in a process of its own and ta
 that ratios hold whatever else the machine does.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json
@@ -24,19 +22,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from uplift_toolkit.export import size, trace
+from uplift_toolkit.bundle import Variant
+from uplift_toolkit.export import image_size, trace
+from uplift_toolkit.fast.quantise import quantise
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph
 from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
-from uplift_toolkit.quantise import quantise
 from uplift_toolkit.uplift import uplift_config
 from uplift_toolkit.vit import MODELS
 
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 """What `./uplift` sets: glibc keeps the memory of one frame for the next."""
 
-GFLOP_448 = 384  # of the plain algorithm for a frame of 448x448: DINOv2-S/14, UPLiFT x4, a head
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+GFLOP_448 = 384  # DINOv2-S/14, UPLiFT x4 and a head by the plain algorithm, for a frame of 448x448
+PRECISIONS = ("fp32", "bf16", "fp16")
 OWN = (*PRECISIONS, "int8", "int8-bf16")
 CONTENDERS = {
     "fp32": "this project's graph, fp32",
@@ -53,7 +52,7 @@ CONTENDERS = {
 }
 
 
-def model(width: int, height: int, task: str, neighbours: int = 17) -> DenseModel:
+def model(width: int, height: int, task: str) -> DenseModel:
     """DINOv2-S/14 + UPLiFT x4 with random weights: 19 classes, or all 384 channels, at every pixel."""
     vit = MODELS["vit_small_patch14_dinov2"]
     head = HeadConfig("classes", "segmentation", 19)
@@ -65,9 +64,9 @@ def model(width: int, height: int, task: str, neighbours: int = 17) -> DenseMode
         description="",
         license="",
         input=InputConfig(width, height),
-        vit=vit,
+        backbone=vit,
         steps=4,
-        uplift=uplift_config(vit.dim, vit.patch, neighbours=neighbours),
+        uplift=uplift_config(vit.dim, vit.patch),
         heads=[head],
         labels=[{}] * head.channels,
     )
@@ -79,17 +78,21 @@ def model(width: int, height: int, task: str, neighbours: int = 17) -> DenseMode
     return made
 
 
+def graphs(name: str, own: DenseModel, device: str) -> tuple[BackboneGraph, UpsamplerGraph]:
+    """The graphs of one of the contenders OWN, as they are exported for the device; not yet quantised."""
+    backbone, upsampler = {"int8": ("fp32", "int8"), "int8-bf16": ("bf16", "int8")}.get(name, (name, name))
+    made = BackboneGraph(own, Variant(device, backbone)), UpsamplerGraph(own, Variant(device, upsampler))
+    return made[0].eval(), made[1].eval()
+
+
 def contender(name: str, settings: dict[str, Any]) -> Callable[[Tensor], Tensor]:
     """Frames u8 [N,H,W,3] to labels u8 [N,H,W], or features fp16 [N,C,H,W]."""
     task, device = settings["task"], settings["device"]
     own = model(settings["width"], settings["height"], task)
     if name in OWN:
-        dtype = PRECISIONS.get(name, torch.float32)
-        frames = torch.randint(
-            0, 256, (settings["batch"], settings["height"], settings["width"], 3), dtype=torch.uint8
-        ).to(device)
-        backbone = BackboneGraph(own, torch.bfloat16 if name == "int8-bf16" else dtype).eval().to(device)
-        upsampler = UpsamplerGraph(own, dtype).eval().to(device)
+        shape = (settings["batch"], settings["height"], settings["width"], 3)
+        frames = torch.randint(0, 256, shape, dtype=torch.uint8).to(device)
+        backbone, upsampler = (graph.to(device) for graph in graphs(name, own, device))
         with torch.no_grad():
             features = backbone(frames)
             if name.startswith("int8"):
@@ -99,10 +102,9 @@ def contender(name: str, settings: dict[str, Any]) -> Callable[[Tensor], Tensor]
             return lambda rgb: traced_upsampler(rgb, features)[0]
         return lambda rgb: traced_upsampler(rgb, traced_backbone(rgb))[0]
     dtype = torch.bfloat16 if name == "authors-fast-bf16" else torch.float32
-    normalise = Normalise(dtype).to(device)
+    normalise = Normalise(dtype, own.config).to(device)
     vit = own.backbone.to(device, dtype)
     head = next(iter(own.heads.values())).to(device, dtype)
-    upsample = own.upsampler.to(device)
     if name == "readable":
         plain = own.to(device)
         return lambda rgb: _finish(next(iter(plain(normalise(rgb)).values())), task)
@@ -130,7 +132,9 @@ def _authors(name: str, own: DenseModel, settings: dict[str, Any], dtype: torch.
     from uplift.uplift import UPLiFT
 
     config = _namespace(own.config.uplift["uplift"])
-    theirs = UPLiFT(own.config.vit.dim, own.config.vit.patch, config, dtype, low_mem=name == "authors-low")
+    theirs = UPLiFT(
+        own.config.backbone.dim, own.config.backbone.patch, config, dtype, low_mem=name == "authors-low"
+    )
     theirs.load_state_dict(own.upsampler.state_dict())
     theirs.eval().to(settings["device"])
     theirs.enable_iterative(own.config.steps)
@@ -170,9 +174,9 @@ def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
                 Path("/proc/self/clear_refs").write_text("5")
             for command, argument in iter(connection.recv, None):
                 if command == "frames":
-                    connection.send([_time(lambda: run(rgb), settings["device"]) for _ in range(argument)])
+                    connection.send([seconds(lambda: run(rgb), settings["device"]) for _ in range(argument)])
                 elif command == "peak":
-                    connection.send(peak(PRECISIONS[argument], settings["device"]))
+                    connection.send(peak(Variant(settings["device"], argument).dtype, settings["device"]))
                 elif command == "profile":
                     connection.send(_profile(lambda: run(rgb), settings["device"]))
                 elif settings["device"] == "cuda":
@@ -183,7 +187,8 @@ def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
         connection.send(f"{type(error).__name__}: {error}".splitlines()[0][:200])
 
 
-def _time(call: Callable[[], Any], device: str) -> float:
+def seconds(call: Callable[[], Any], device: str) -> float:
+    """What one call takes."""
     if device == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()
@@ -197,7 +202,7 @@ def peak(dtype: torch.dtype, device: str) -> float:
     """FLOP/s of a square matrix product, the best of several."""
     n = 8192 if device == "cuda" else 2048
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-    return 2 * n**3 / min(_time(lambda: a @ b, device) for _ in range(10))
+    return 2 * n**3 / min(seconds(lambda: a @ b, device) for _ in range(10))
 
 
 def _profile(call: Callable[[], Any], device: str) -> str:
@@ -231,7 +236,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("contenders", nargs="+", metavar="CONTENDER", help="what ratios refer to comes first")
     parser.add_argument("--authors", type=Path, metavar="DIR", help="a clone of the authors' repository")
     parser.add_argument("--task", choices=["segmentation", "features"], default="segmentation")
-    parser.add_argument("--size", type=size, default=(448, 448), metavar="WIDTHxHEIGHT")
+    parser.add_argument("--size", type=image_size, default=(448, 448), metavar="WIDTHxHEIGHT")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="frames per call; default: 1")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="default: 2")
@@ -296,8 +301,7 @@ def run(arguments: argparse.Namespace) -> int:
     times: dict[str, list[float]] = {name: [] for name in connections}
     for turn in range(arguments.rounds):
         for name, connection in connections.items():
-            connection.send(("frames", arguments.frames))
-            times[name] += connection.recv()
+            times[name] += _ask(connection, "frames", arguments.frames)
             seconds = statistics.median(times[name]) / arguments.batch
             print(f"round {turn + 1}: {name} {seconds:.4f} s/frame", file=sys.stderr)
     gflop = GFLOP_448 * width * height / 448**2

@@ -7,6 +7,7 @@ The bundle's identity is the SHA-256 of the manifest's bytes; the manifest holds
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -17,7 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from uplift_toolkit.model import ModelConfig
+from uplift_toolkit.weights import digest
+
 FORMAT = "uplift-bundle/1"
+MAX_MANIFEST = 1 << 20  # bytes
 TOLERANCE = {
     "fp32": {"labelAgreement": 0.999, "cosine": 0.999},
     "bf16": {"labelAgreement": 0.99, "cosine": 0.999},
@@ -32,7 +37,8 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True)
 class Variant:
-    """TorchScript for one kind of device at one precision. `int8` is that of the upsampler's convolutions."""
+    """TorchScript for one kind of device, cpu or cuda, at one precision: fp32, bf16 or fp16. With `int8` the
+    upsampler convolves integers, and all else is fp32."""
 
     device: str
     precision: str
@@ -43,7 +49,7 @@ class Variant:
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the maps."""
+        """The type of the maps, or of those that stay floats."""
         return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision, torch.float32)
 
     def manifest(self) -> dict[str, str]:
@@ -56,24 +62,57 @@ VARIANTS = (Variant("cpu", "fp32"), Variant("cpu", "bf16"), Variant("cuda", "fp1
 INT8 = Variant("cpu", "int8")
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def manifest_of(config: ModelConfig, golden: int, variants: Sequence[Variant]) -> dict[str, object]:
+    """Everything in manifest.json but the files' hashes."""
+    heads = []
+    for head in config.heads:
+        height, width = config.size_of(head)
+        entry: dict[str, object] = {"name": head.name, "kind": head.kind, "channels": head.channels}
+        entry |= {"width": width, "height": height, "stride": head.stride}
+        entry["dtype"] = "uint8" if head.kind == "segmentation" else head.dtype
+        if head.kind == "segmentation":
+            entry["confidence"] = head.confidence
+        if head.unit is not None:
+            entry["unit"] = head.unit
+        heads.append(entry)
+    return {
+        "format": FORMAT,
+        "name": config.name,
+        "version": config.version,
+        "description": config.description,
+        "license": config.license,
+        "input": vars(config.input),
+        "backbone": {"kind": "vit", "channels": config.backbone.dim, "patch": config.backbone.patch},
+        "upsampler": {"steps": config.steps, "neighbours": config.uplift["uplift"]["attender"]},
+        "heads": heads,
+        "variants": [variant.manifest() for variant in variants],
+        "labels": "labels.json",
+        "golden": {
+            "frames": "golden/frames.bin",
+            "count": golden,
+            "outputs": {head.name: f"golden/{head.name}.bin" for head in config.heads},
+            "tolerance": TOLERANCE,
+        },
+    }
 
 
 def write_manifest(directory: Path, manifest: dict[str, Any]) -> str:
     """Adds the hash of every file of the bundle, writes manifest.json and returns the bundle's SHA-256."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
-    hashes = {path.relative_to(directory).as_posix(): sha256(path) for path in files}
-    for unhashed in ("manifest.json", "README.md"):
-        hashes.pop(unhashed, None)
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    names = {path.relative_to(directory).as_posix(): path for path in paths}
+    hashes = {n: digest(path) for n, path in names.items() if n not in ("manifest.json", "README.md")}
     target = directory / "manifest.json"
     target.write_text(json.dumps({**manifest, "files": hashes}, indent=2) + "\n")
-    return sha256(target)
+    return digest(target)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk, its manifest read and every file's hash checked."""
+    """A bundle on disk, its manifest read and every file's hash checked.
+
+    A file that is used later is read once more, and whole: its hash is that of the bytes that are used. A
+    draft, whose `sha256` is still empty, has no hashes.
+    """
 
     directory: Path
     manifest: dict[str, Any]
@@ -84,33 +123,64 @@ class Bundle:
         path = directory / "manifest.json"
         if not path.is_file():
             raise BundleError(f"{path}: no such file (expected: the manifest of a bundle)")
-        manifest = json.loads(path.read_text())
-        if manifest.get("format") != FORMAT:
-            raise BundleError(f"{path}: format {manifest.get('format')!r} (expected: {FORMAT!r})")
-        for name, expected in manifest["files"].items():
-            file = directory / name
-            found = sha256(file) if file.is_file() else "no such file"
+        with path.open("rb") as file:
+            text = file.read(MAX_MANIFEST + 1)
+        if len(text) > MAX_MANIFEST:
+            raise BundleError(f"{path}: more than {MAX_MANIFEST} bytes (expected: at most)")
+        try:
+            manifest = json.loads(text.decode(), object_pairs_hook=_object)
+        except (ValueError, RecursionError) as e:
+            raise BundleError(f"{path}: {e} (expected: JSON)") from e
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+            raise BundleError(f"{path}: format {found!r} (expected: {FORMAT!r})")
+        if not isinstance(manifest.get("files"), dict):
+            raise BundleError(f"{path}: no files (expected: the SHA-256 of each by its name)")
+        bundle = Bundle(directory, manifest, hashlib.sha256(text).hexdigest())
+        for name in manifest["files"]:
+            bundle.read(name)
+        return bundle
+
+    def read(self, name: str) -> bytes:
+        """A file's content, of which the manifest has the hash; BundleError for any other."""
+        file = self._inside(name)
+        content = file.read_bytes() if file.is_file() else None
+        if self.sha256:
+            if name not in self.manifest["files"]:
+                raise BundleError(f"{file}: not a file that the manifest lists (expected: with its SHA-256)")
+            expected = self.manifest["files"][name]
+            found = "no such file" if content is None else hashlib.sha256(content).hexdigest()
             if found != expected:
                 raise BundleError(f"{file}: SHA-256 {found} (expected: {expected})")
-        return Bundle(directory, manifest, sha256(path))
+        if content is None:
+            raise BundleError(f"{file}: no such file (expected: a file of the bundle)")
+        return content
+
+    def _inside(self, name: str) -> Path:
+        """The path of a name in the manifest, which may not lead out by its text or by a link."""
+        path, home = self.directory / name, self.directory.resolve()
+        plain = name and not Path(name).is_absolute() and ".." not in Path(name).parts and "\\" not in name
+        if not plain or home not in path.resolve().parents:
+            raise BundleError(f"{name!r} leads out of {self.directory} (expected: a file of the bundle)")
+        return path
 
     def frames(self) -> np.ndarray:
         """The golden frames, u8 [count,H,W,3]."""
         size = self.manifest["input"]
         shape = (self.manifest["golden"]["count"], size["height"], size["width"], 3)
-        return np.fromfile(self.directory / self.manifest["golden"]["frames"], np.uint8).reshape(shape)
+        return np.frombuffer(self.read(self.manifest["golden"]["frames"]), np.uint8).reshape(shape).copy()
 
     def load_variant(
         self, variant: str, backbone_of: str | None = None
     ) -> Callable[[np.ndarray], list[np.ndarray]]:
         """The variant's TorchScript as a function of u8 frames [N,H,W,3], as the JVM would see it.
 
-        With the backbone of another variant, if that is named.
+        The backbone is another variant's if `backbone_of` names that.
         """
         entry = self._entry(variant)
         files = self._entry(backbone_of or variant)["backbone"], entry["upsampler"]
         backbone, upsampler = (
-            torch.jit.load(str(self.directory / file), map_location=entry["device"]) for file in files
+            torch.jit.load(io.BytesIO(self.read(file)), map_location=entry["device"]) for file in files
         )
 
         def infer(frames: np.ndarray) -> list[np.ndarray]:
@@ -148,8 +218,8 @@ class Bundle:
         report = {}
         for head in self.manifest["heads"]:
             name, found = head["name"], outputs[head["name"]]
-            file = self.directory / self.manifest["golden"]["outputs"][name]
-            golden = np.fromfile(file, found.dtype).reshape(found.shape)
+            golden = self.read(self.manifest["golden"]["outputs"][name])
+            golden = np.frombuffer(golden, found.dtype).reshape(found.shape)
             if head["kind"] == "segmentation":
                 report[name], least = float((found == golden).mean()), tolerance["labelAgreement"]
             else:
@@ -162,10 +232,20 @@ class Bundle:
 
     def without(self, variant: str) -> Bundle:
         """The bundle less one variant, on disk too."""
-        shutil.rmtree(self.directory / variant)
+        shutil.rmtree(self._inside(self._entry(variant)["name"]))
         kept = [entry for entry in self.manifest["variants"] if entry["name"] != variant]
         write_manifest(self.directory, {**self.manifest, "variants": kept})
         return Bundle.load(self.directory)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; ValueError where a key comes twice, of which each reader may believe another."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key!r} comes twice")
+        found[key] = value
+    return found
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

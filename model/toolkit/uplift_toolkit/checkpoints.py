@@ -3,8 +3,6 @@
 Names as in the code of the DINOv2, DINOv3 and UPLiFT authors, of timm and of transformers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -11,8 +11,6 @@ Three layouts are read, told apart by their folders:
 A label that is not the id of a class is void.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -119,14 +117,13 @@ class Frames:
         found = sources(directory, split)
         self.directory, self.classes = directory, classes
         self.names = [source.name for source in found]
-        self.has_labels, self.has_depth = found[0].labels is not None, found[0].depth is not None
         cache = _cache_folder(directory, split)
         wanted = _working_size(found, size)
         if not _is_current(cache, found, wanted):
             _decode(found, wanted, cache)
         self.images = np.load(cache / "images.npy", mmap_mode="r")
-        self.labels = np.load(cache / "labels.npy", mmap_mode="r") if self.has_labels else None
-        self.depth = np.load(cache / "depth.npy", mmap_mode="r") if self.has_depth else None
+        self.labels = np.load(cache / "labels.npy", mmap_mode="r") if found[0].labels else None
+        self.depth = np.load(cache / "depth.npy", mmap_mode="r") if found[0].depth else None
         self.height, self.width = self.images.shape[1:3]
 
     def __len__(self) -> int:
@@ -215,6 +212,11 @@ def class_weights(shares: np.ndarray, balance: float) -> Tensor:
         return torch.zeros(len(shares))
     ratio = np.where(present, np.median(shares[present]) / np.maximum(shares, 1e-12), 0.0)
     return torch.from_numpy(np.minimum(ratio**balance, 10.0)).float()
+
+
+def pixel_weights(weights: Tensor, labels: Tensor) -> Tensor:
+    """The class's weight at every label u8 […]; void has none."""
+    return torch.cat([weights, torch.zeros(256 - len(weights))])[labels.long()]
 
 
 def _cache_folder(directory: Path, split: str) -> Path:

@@ -1,12 +1,9 @@
 """What a model is worth on unseen frames: nearest, bilinear and UPLiFT with the same probe recipe."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import multiprocessing
 import statistics
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,21 +16,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from uplift_toolkit.bundle import Bundle
+from uplift_toolkit.bench import seconds
+from uplift_toolkit.bundle import Bundle, Variant
 from uplift_toolkit.data import Frames, class_weights
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
 from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import UPSAMPLINGS, Upsampled, fresh_heads, truth
-from uplift_toolkit.scores import BoundaryF, Confusion, DepthError, Score, Several, ceilings
-from uplift_toolkit.train import open_frames, patch_histograms
-from uplift_toolkit.training import add_common, prepare
+from uplift_toolkit.scores import BoundaryF, Confusion, DepthError, Several, ceilings
+from uplift_toolkit.train import patch_histograms
+from uplift_toolkit.training import add_common, open_frames, prepare
 from uplift_toolkit.uplift import NEIGHBOURHOODS
 
 
-def score_of(head: HeadConfig, config: ModelConfig, tolerance: int) -> Score:
+def score_of(head: HeadConfig, config: ModelConfig, tolerance: int) -> Several:
     if head.kind != "segmentation":
-        return DepthError()
+        return Several(DepthError())
     return Several(Confusion(config.labels), BoundaryF(len(config.labels), tolerance))
 
 
@@ -50,7 +48,7 @@ def judged_heads(config: ModelConfig, frames: Frames) -> list[HeadConfig]:
 def evaluate(
     model: DenseModel, probes: dict[int, nn.ModuleDict], frames: Frames, images: int, tolerance: int
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """By head and upsampling: the scores of the readable model with the heads of every seed in `probes`."""
+    """The readable model's scores with the heads of every seed in `probes`, by head and upsampling."""
     config = model.config
     heads = judged_heads(config, frames)
     scores = {
@@ -60,7 +58,7 @@ def evaluate(
     normalise = Normalise(torch.float32, model.config).to(device)
     count = min(images, len(frames))
     with tqdm(total=count, desc="evaluate", unit="frame", disable=None) as bar:
-        for batch in frames.whole_batches((config.input.height, config.input.width), 4, images):
+        for batch in frames.whole_batches(config.input.size, 4, images):
             upsampled = Upsampled(model, normalise(batch.images.to(device)))
             for head in heads:
                 true = truth(head, batch)
@@ -79,8 +77,8 @@ def ceiling(config: ModelConfig, frames: Frames, images: int, balance: float) ->
     weights = class_weights(frames.class_shares(), balance)[:, None, None]
     offsets = NEIGHBOURHOODS[config.uplift["uplift"]["attender"]]
     confusions: dict[str, Confusion] = {}
-    for batch in frames.whole_batches((config.input.height, config.input.width), 4, images):
-        shares = patch_histograms(batch.labels, config.vit.patch, len(config.labels)) * weights
+    for batch in frames.whole_batches(config.input.size, 4, images):
+        shares = patch_histograms(batch.labels, config.backbone.patch, len(config.labels)) * weights
         for name, labels in ceilings(shares, batch.labels, offsets).items():
             confusions.setdefault(name, Confusion(config.labels)).add(batch.labels, labels)
     return {name: confusion.report() for name, confusion in confusions.items()}
@@ -110,10 +108,10 @@ def cost(config_file: Path, upsampling: str, threads: int, device: str) -> dict[
     """
     torch.set_num_threads(threads)
     model = DenseModel(ModelConfig.load(config_file)).eval()
-    size = model.config.input
-    graph = UpsamplerGraph(model, torch.float32) if upsampling == "uplift" else Plain(model, upsampling)
-    backbone, graph = BackboneGraph(model, torch.float32).eval().to(device), graph.eval().to(device)
-    frames = torch.randint(0, 256, (1, size.height, size.width, 3), dtype=torch.uint8, device=device)
+    variant = Variant(device, "fp32")
+    graph = UpsamplerGraph(model, variant) if upsampling == "uplift" else Plain(model, upsampling)
+    backbone, graph = BackboneGraph(model, variant).eval().to(device), graph.eval().to(device)
+    frames = torch.randint(0, 256, (1, *model.config.input.size, 3), dtype=torch.uint8, device=device)
     found: dict[str, float] = {}
     with torch.inference_mode():
         features = backbone(frames)
@@ -122,22 +120,10 @@ def cost(config_file: Path, upsampling: str, threads: int, device: str) -> dict[
             ("upsampling", lambda: graph(frames, features)),
         ):
             peak = _peak_memory(call, device)
-            found[f"{name} seconds"] = round(_seconds(call, device), 4)
+            found[f"{name} seconds"] = round(statistics.median(seconds(call, device) for _ in range(7)), 4)
             if peak is not None:
                 found[f"{name} peak bytes"] = peak
     return found
-
-
-def _seconds(call: Any, device: str) -> float:
-    """The median of seven calls."""
-    taken = []
-    for _ in range(7):
-        started = time.perf_counter()
-        call()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
 
 
 def _peak_memory(call: Any, device: str) -> int | None:
@@ -162,7 +148,7 @@ def _kilobytes(status: Path, name: str) -> int:
 
 
 def costs(config_file: Path, threads: int, device: str) -> dict[str, dict[str, float]]:
-    """By upsampling; see `cost`."""
+    """The `cost` of every upsampling."""
     found = {}
     for upsampling in UPSAMPLINGS:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -179,24 +165,22 @@ def evaluate_bundle(
     tolerance: int,
     show: Path | None,
 ) -> dict[str, dict[str, Any]]:
-    """By head: the scores of a bundle's TorchScript. `show` gets the first pictures: image, labels, truth."""
+    """The scores of a bundle's TorchScript, by head. `show` gets the first pictures: image, labels, truth."""
     bundle = Bundle.load(directory)
     infer = bundle.load_variant(variant)
     heads = judged_heads(config, frames)
     scores = {head.name: score_of(head, config, tolerance) for head in heads}
     shown = 0
-    for batch in frames.whole_batches((config.input.height, config.input.width), 4, images):
+    for batch in frames.whole_batches(config.input.size, 4, images):
         outputs = bundle.outputs_by_head(infer(batch.images.numpy()))
         for head in heads:
-            predicted = torch.from_numpy(outputs[head.name])
-            if head.kind == "segmentation":
-                scores[head.name].add(truth(head, batch), predicted)
-                if show is not None and shown < 16:
-                    for row in zip(batch.images, predicted, batch.labels, strict=True):
-                        save_picture(show / f"{shown:02}.png", config, *row)
-                        shown += 1
-            else:
-                scores[head.name].add(truth(head, batch), predicted[:, 0].float())
+            found = torch.from_numpy(outputs[head.name])
+            labels = head.kind == "segmentation"
+            scores[head.name].add(truth(head, batch), found if labels else found[:, 0].float())
+            if labels and show is not None and shown < 16:
+                for row in zip(batch.images, found, batch.labels, strict=True):
+                    save_picture(show / f"{shown:02}.png", config, *row)
+                    shown += 1
     return {name: {variant: [score.report()]} for name, score in scores.items()}
 
 

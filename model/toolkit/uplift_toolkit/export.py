@@ -1,7 +1,5 @@
 """Export of a bundle: TorchScript variants, labels, golden case, manifest and card."""
 
-from __future__ import annotations
-
 import argparse
 import copy
 import json
@@ -16,30 +14,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from uplift_toolkit.bundle import (
-    FORMAT,
-    INT8,
-    TOLERANCE,
-    VARIANTS,
-    Bundle,
-    BundleError,
-    Variant,
-    write_manifest,
-)
+from uplift_toolkit.bundle import INT8, VARIANTS, Bundle, BundleError, Variant, manifest_of, write_manifest
 from uplift_toolkit.data import sources
+from uplift_toolkit.fast.quantise import quantise
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
-from uplift_toolkit.quantise import quantise
+from uplift_toolkit.onednn import avoid_wide_convolutions
 
 CALIBRATION = 32  # images; with 12, 0.9987 of the shipped model's labels were those of fp32
 
 
 @contextmanager
-def step(what: str) -> Iterator[None]:
+def announced(what: str) -> Iterator[None]:
     """Says on standard error what is being done, and then how long it took."""
     print(f"{what} …", end="", file=sys.stderr, flush=True)
     begin = time.monotonic()
@@ -58,34 +47,6 @@ def quiet_tracing() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*torch.jit.*")
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         yield
-
-
-class PixelLinear(nn.Module):
-    """A 1x1 convolution as a matrix product."""
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.out_channels = conv.out_channels
-        self.weight = nn.Parameter(conv.weight[:, :, 0, 0].detach().clone())
-        self.bias = conv.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
-
-
-def avoid_wide_convolutions(module: nn.Module) -> None:
-    """Multiplies matrices in place of 1x1 convolutions in fp32 with more than 32 outputs, but for 64 and 128.
-
-    On CPUs with AVX-512 oneDNN 3.7, which is in PyTorch 2.7, gets the last outputs of some of them wrong,
-    such as of 33, 133, 292, 320 or 512; 64 and 128 have been right.
-    """
-    for name, child in module.named_children():
-        plain = type(child) is nn.Conv2d and child.groups == 1 and child.padding == (0, 0)
-        if plain and child.kernel_size == child.stride == (1, 1) and child.weight.dtype == torch.float32:
-            if child.out_channels > 32 and child.out_channels not in (64, 128):
-                setattr(module, name, PixelLinear(child))
-        else:
-            avoid_wide_convolutions(child)
 
 
 def trace(module: nn.Module, *inputs: Tensor) -> torch.jit.ScriptModule:
@@ -146,17 +107,17 @@ def export_variant(
     readable: bool = False,
     calibration: Sequence[Path] = (),
 ) -> None:
-    """Writes `<variant>/backbone.pt` and `<variant>/upsampler.pt`; of int8 the latter alone, for maps of the
-    ranges that `calibration`'s images have."""
+    """Writes `<variant>/backbone.pt` and `<variant>/upsampler.pt`. The int8 variant has no backbone of
+    its own; its maps' ranges are those that `calibration`'s images have."""
     model = copy.deepcopy(model).eval()
     size = model.config.input
     frames = torch.randint(0, 256, (2, size.height, size.width, 3), dtype=torch.uint8)
     if readable:
         backbone, upsampler = ReadableBackbone(model), ReadableUpsampler(model)
     else:
-        backbone, upsampler = BackboneGraph(model, variant.dtype), UpsamplerGraph(model, variant.dtype)
+        backbone, upsampler = BackboneGraph(model, variant), UpsamplerGraph(model, variant)
     backbone, upsampler = backbone.eval(), upsampler.eval()
-    with step(f"{variant.name}: running the backbone"), torch.no_grad():
+    with announced(f"{variant.name}: running the backbone"), torch.no_grad():
         features = backbone(frames)
     if variant.precision == "int8":
 
@@ -165,7 +126,7 @@ def export_variant(
                 frame = torch.from_numpy(golden_frames(size, [image]))
                 upsampler(frame, backbone(frame))
 
-        with step(f"{variant.name}: ranges of {len(calibration)} images"), torch.no_grad():
+        with announced(f"{variant.name}: ranges of {len(calibration)} images"), torch.no_grad():
             quantise(upsampler.upsampler, calibrate)
     (directory / variant.name).mkdir(parents=True, exist_ok=True)
     files = variant.manifest()
@@ -175,58 +136,23 @@ def export_variant(
     ):
         if not files[part].startswith(f"{variant.name}/"):
             continue  # another variant's
-        with step(f"{variant.name}: tracing the {part}"):
+        with announced(f"{variant.name}: tracing the {part}"):
             traced = trace(graph, *inputs)
-        with step(f"{variant.name}: writing {files[part]}"), quiet_tracing():
+        with announced(f"{variant.name}: writing {files[part]}"), quiet_tracing():
             save(traced, directory / files[part])
 
 
-def golden_frames(size: InputConfig, images: Sequence[Path], count: int = 2) -> np.ndarray:
-    """u8 [count,H,W,3]: the images, resized; without images smooth random colours, the same every time."""
+def golden_frames(size: InputConfig, images: Sequence[Path]) -> np.ndarray:
+    """u8 [N,H,W,3]: the images, resized; without images two of smooth random colours, always the same."""
     if images:
         opened = [Image.open(path).convert("RGB") for path in images]
     else:
-        small = np.random.default_rng(0).integers(
-            0, 256, (count, size.height // 16, size.width // 16, 3), np.uint8
-        )
+        shape = (2, size.height // 16, size.width // 16, 3)
+        small = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         opened = [Image.fromarray(frame) for frame in small]
     return np.stack(
         [np.asarray(i.resize((size.width, size.height), Image.Resampling.BILINEAR)) for i in opened]
     )
-
-
-def manifest_of(config: ModelConfig, golden: int, variants: Sequence[Variant]) -> dict[str, object]:
-    """Everything in manifest.json but the files' hashes."""
-    heads = []
-    for head in config.heads:
-        height, width = config.size_of(head)
-        entry: dict[str, object] = {"name": head.name, "kind": head.kind, "channels": head.channels}
-        entry |= {"width": width, "height": height, "stride": head.stride}
-        entry["dtype"] = "uint8" if head.kind == "segmentation" else head.dtype
-        if head.kind == "segmentation":
-            entry["confidence"] = head.confidence
-        if head.unit is not None:
-            entry["unit"] = head.unit
-        heads.append(entry)
-    return {
-        "format": FORMAT,
-        "name": config.name,
-        "version": config.version,
-        "description": config.description,
-        "license": config.license,
-        "input": vars(config.input),
-        "backbone": {"kind": "vit", "channels": config.vit.dim, "patch": config.vit.patch},
-        "upsampler": {"steps": config.steps, "neighbours": config.uplift["uplift"]["attender"]},
-        "heads": heads,
-        "variants": [variant.manifest() for variant in variants],
-        "labels": "labels.json",
-        "golden": {
-            "frames": "golden/frames.bin",
-            "count": golden,
-            "outputs": {head.name: f"golden/{head.name}.bin" for head in config.heads},
-            "tolerance": TOLERANCE,
-        },
-    }
 
 
 def card(config: ModelConfig, note: str) -> str:
@@ -267,11 +193,11 @@ def export_bundle(
     frames.tofile(golden / "frames.bin")
     manifest = manifest_of(config, len(frames), variants)
     draft = Bundle(directory, manifest, "")
-    with step("computing the golden case with cpu-fp32"):
+    with announced("computing the golden case with cpu-fp32"):
         for name, output in draft.outputs_by_head(draft.run("cpu-fp32", frames)).items():
             output.tofile(golden / f"{name}.bin")
     (directory / "README.md").write_text(card(config, note))
-    with step("writing the manifest with every file's SHA-256"):
+    with announced("writing the manifest with every file's SHA-256"):
         write_manifest(directory, manifest)
         return Bundle.load(directory)
 
@@ -312,7 +238,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     source.add_argument("--weights", type=Path, metavar="DIR", help="directory with the checkpoint files")
     source.add_argument("--random", type=int, metavar="SEED", help="random weights, for trying things out")
     parser.add_argument(
-        "--size", type=size, metavar="WIDTHxHEIGHT", help="of the input, instead of the configuration's"
+        "--size", type=image_size, metavar="WIDTHxHEIGHT", help="of the input, instead of the configuration's"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the bundle's directory")
     parser.add_argument(
@@ -334,7 +260,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def size(text: str) -> tuple[int, int]:
+def image_size(text: str) -> tuple[int, int]:
     """Width and height."""
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal()):
@@ -350,7 +276,7 @@ def run(arguments: argparse.Namespace) -> int:
         config = replace(config, input=replace(config.input, width=width, height=height))
     if arguments.random is not None:
         torch.manual_seed(arguments.random)
-        with step("making random weights"):
+        with announced("making random weights"):
             model = DenseModel(config).eval()
         note = "The weights are random: this bundle shows nothing but how a bundle is made."
     else:
@@ -366,7 +292,7 @@ def run(arguments: argparse.Namespace) -> int:
             checks.append(f"  {variant.name:10} not checked: no CUDA device here")
             continue
         try:
-            with step(f"{variant.name}: checking the golden case"):
+            with announced(f"{variant.name}: checking the golden case"):
                 report = bundle.verify(variant.name)
                 if variant == INT8 and any(v["name"] == "cpu-bf16" for v in bundle.manifest["variants"]):
                     report |= {  # what a CPU with bf16 instructions serves

@@ -59,6 +59,11 @@ class InputConfig:
         if self.maxBatch < 1:
             raise ValueError(f"input.maxBatch: {self.maxBatch} (expected: >= 1)")
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -69,7 +74,7 @@ class ModelConfig:
     description: str
     license: str
     input: InputConfig
-    vit: ViTConfig | TimmConfig
+    backbone: ViTConfig | TimmConfig
     steps: int
     uplift: dict[str, Any]
     heads: list[HeadConfig]
@@ -78,16 +83,16 @@ class ModelConfig:
     normalise: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET  # mean and deviation of RGB in 0 to 1
 
     def __post_init__(self) -> None:
-        patch = self.vit.patch
+        patch = self.backbone.patch
         if self.input.width % patch or self.input.height % patch:
             raise ValueError(
                 f"input: {self.input.width}x{self.input.height} (expected: multiples of the patch, {patch})"
             )
         made_for = (self.uplift["backbone"]["channel"], self.uplift["backbone"]["patch"])
-        if made_for != (self.vit.dim, patch):
+        if made_for != (self.backbone.dim, patch):
             raise ValueError(
                 f"upsampler: for {made_for[0]} channels, patch {made_for[1]} "
-                f"(expected of this backbone: {self.vit.dim} channels, patch {patch})"
+                f"(expected of this backbone: {self.backbone.dim} channels, patch {patch})"
             )
         names = [head.name for head in self.heads]
         if not names or len(set(names)) != len(names):
@@ -101,12 +106,12 @@ class ModelConfig:
 
     def step_of(self, head: HeadConfig) -> int:
         """The first upsampling step whose grid has at least the head's resolution; 0 is the backbone's."""
-        patch = 16 if self.vit.patch == 14 else self.vit.patch  # see uplift.encoder_image
+        patch = 16 if self.backbone.patch == 14 else self.backbone.patch  # see uplift.encoder_image
         for step in range(self.steps + 1):
             if patch <= head.stride << step:
                 return step
         raise ValueError(
-            f"head {head.name}: stride {head.stride} (expected with patch {self.vit.patch} and "
+            f"head {head.name}: stride {head.stride} (expected with patch {self.backbone.patch} and "
             f"{self.steps} steps: >= {patch >> self.steps})"
         )
 
@@ -120,26 +125,26 @@ class ModelConfig:
         values = yaml.safe_load(path.read_text())
         try:
             backbone, upsampler = values["backbone"], values["upsampler"]
-            vit: ViTConfig | TimmConfig
+            described: ViTConfig | TimmConfig
             if "timm" in backbone:
-                vit = TimmConfig(**backbone["timm"])
+                described = TimmConfig(**backbone["timm"])
             elif isinstance(backbone["vit"], str):
-                vit = MODELS[backbone["vit"]]
+                described = MODELS[backbone["vit"]]
             else:
-                vit = ViTConfig(**backbone["vit"])
+                described = ViTConfig(**backbone["vit"])
             if "config" in upsampler:
                 uplift = yaml.safe_load((path.parent / upsampler["config"]).read_text())
             elif "uplift" not in upsampler and "weights" in upsampler:
                 uplift = official_uplift_config(upsampler["weights"])
             else:
-                uplift = uplift_config(vit.dim, vit.patch, **upsampler["uplift"])
+                uplift = uplift_config(described.dim, described.patch, **upsampler["uplift"])
             return ModelConfig(
                 name=values["name"],
                 version=str(values["version"]),
                 description=values["description"],
                 license=values["license"],
                 input=InputConfig(**values["input"]),
-                vit=vit,
+                backbone=described,
                 steps=int(upsampler["steps"]),
                 uplift=uplift,
                 heads=[HeadConfig.from_dict(_without_weights(head)) for head in values["heads"]],
@@ -184,14 +189,17 @@ class DenseModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = ViT(config.vit) if isinstance(config.vit, ViTConfig) else TimmBackbone(config.vit)
-        if isinstance(self.backbone, TimmBackbone) and config.normalise != self.backbone.normalise:
+        plain = isinstance(config.backbone, ViTConfig)
+        self.backbone = ViT(config.backbone) if plain else TimmBackbone(config.backbone)
+        if not plain and config.normalise != self.backbone.normalise:
             raise ValueError(
-                f"backbone: mean and std {config.normalise} (expected of {config.vit.name}: "
+                f"backbone: mean and std {config.normalise} (expected of {config.backbone.name}: "
                 f"mean: {list(self.backbone.normalise[0])}, std: {list(self.backbone.normalise[1])})"
             )
         self.upsampler = Uplift(config.uplift)
-        self.heads = nn.ModuleDict({head.name: LinearHead(config.vit.dim, head) for head in config.heads})
+        self.heads = nn.ModuleDict(
+            {head.name: LinearHead(config.backbone.dim, head) for head in config.heads}
+        )
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Class logits, projections or quantities [N,K,H/stride,W/stride] in float."""

@@ -4,8 +4,6 @@ A case is a directory: config.yaml (the authors' keys), weights.safetensors (the
 (image, features; step1 …, resized: every k-th channel) and case.json (iterations, k, the resized size).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Features are sampled at some pixels of every frame, classes drawn by weight, and the heads fitted on those.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -13,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from uplift_toolkit.data import Batch, Frames
+from uplift_toolkit.data import Batch, Frames, pixel_weights
 from uplift_toolkit.graph import Normalise
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.model import DenseModel, ModelConfig
@@ -55,7 +53,7 @@ class Upsampled:
         self.inputs = step_inputs(model.upsampler, images, self.features, self.config.steps)
 
     def head_map(self, upsampling: str, head: LinearHead) -> Tensor:
-        """[N,K,H/stride,W/stride] in float."""
+        """The head's map [N,K,H/stride,W/stride] in float."""
         step = self.config.step_of(head.config)
         if step == 0:
             return head(self.features)
@@ -77,13 +75,13 @@ class Upsampled:
 
 
 def gather(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """[N,C,H,W] at pixels y, x [N,…] gives [N,…,C]."""
+    """The maps' [N,C,H,W] values [N,…,C] at pixels y, x [N,…]."""
     n = torch.arange(maps.shape[0], device=maps.device).reshape(-1, *[1] * (y.ndim - 1))
     return maps.permute(0, 2, 3, 1)[n, y, x]
 
 
 def bilinear_at(maps: Tensor, factor: int, y: Tensor, x: Tensor) -> Tensor:
-    """[N,C,h,w], enlarged by `factor`, at pixels y, x [N,M] of that: [N,M,C]."""
+    """The values [N,M,C] of maps [N,C,h,w], enlarged by `factor`, at pixels y, x [N,M] of the large ones."""
     h, w = maps.shape[2] * factor, maps.shape[3] * factor
     points = torch.stack([(2 * x + 1) / w - 1, (2 * y + 1) / h - 1], dim=-1).float()
     found = F.grid_sample(maps, points[:, None], padding_mode="border", align_corners=False)
@@ -106,7 +104,7 @@ def truth(head: HeadConfig, batch: Batch) -> Tensor:
 
 
 def upsamplings_of(head: HeadConfig) -> tuple[str, ...]:
-    """A projection is fitted to no truth, so there is nothing to compare."""
+    """The upsamplings a head is fitted for; that of features has no truth, so there is nothing to compare."""
     return ("uplift",) if head.kind == "features" else UPSAMPLINGS
 
 
@@ -117,14 +115,14 @@ Samples = dict[tuple[str, str], tuple[Tensor, Tensor]]
 def sample_features(
     model: DenseModel, frames: Frames, images: int, pixels: int, weights: Tensor, seeds: Sequence[int]
 ) -> list[Samples]:
-    """For every seed, by head and upsampling: features fp16 [P,C] and targets [P] of `pixels` pixels in each
-    of `images` frames.
+    """Features fp16 [P,C] and targets [P] of `pixels` pixels in each of `images` frames, for every seed, by
+    head and upsampling.
 
     A pixel of a segmentation is drawn with its class's weight, so that the fit itself needs none.
     """
     model.eval()
     device = next(model.parameters()).device
-    size = (model.config.input.height, model.config.input.width)
+    size = model.config.input.size
     normalise = Normalise(torch.float32, model.config).to(device)
     found: list[dict[tuple[str, str], list[tuple[Tensor, Tensor]]]] = [{} for _ in seeds]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -135,7 +133,7 @@ def sample_features(
                 target = truth(head, batch)
                 n, _, w = target.shape
                 if head.kind == "segmentation":
-                    chance = torch.cat([weights, torch.zeros(256 - len(weights))])[target.long()]
+                    chance = pixel_weights(weights, target)
                 else:
                     chance = (target > 0).float() if head.kind == "regression" else torch.ones(target.shape)
                 step = model.config.step_of(head)
@@ -206,15 +204,9 @@ def _set(head: LinearHead, weight: Tensor, bias: Tensor) -> None:
 
 def fresh_heads(config: ModelConfig) -> nn.ModuleDict:
     """One untrained head per upsampling and head: `probes["bilinear"]["segmentation"]`."""
-    return nn.ModuleDict(
-        {
-            upsampling: nn.ModuleDict(
-                {
-                    head.name: LinearHead(config.vit.dim, head)
-                    for head in config.heads
-                    if upsampling in upsamplings_of(head)
-                }
-            )
-            for upsampling in UPSAMPLINGS
-        }
-    )
+    return nn.ModuleDict({upsampling: _untrained(config, upsampling) for upsampling in UPSAMPLINGS})
+
+
+def _untrained(config: ModelConfig, upsampling: str) -> nn.ModuleDict:
+    heads = [head for head in config.heads if upsampling in upsamplings_of(head)]
+    return nn.ModuleDict({head.name: LinearHead(config.backbone.dim, head) for head in heads})

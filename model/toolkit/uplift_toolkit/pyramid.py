@@ -4,8 +4,6 @@ Level 0 is the largest image, every further level half of the one before. The up
 features of a level, and must give the features of the levels above it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

@@ -1,9 +1,7 @@
 """What predictions are worth: IoU, boundary F-score, depth error; and the best that could be hoped for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from uplift_toolkit.data import VOID
-
-
-class Score(Protocol):
-    """Adds up over batches of truth and prediction, then reports."""
-
-    def add(self, truth: Tensor, predicted: Tensor) -> None: ...
-
-    def report(self) -> dict[str, Any]: ...
 
 
 class Confusion:
@@ -116,9 +106,9 @@ class DepthError:
 
 
 class Several:
-    """Several scores of the same predictions, reported together."""
+    """Scores that add up over batches of truth and prediction, and are reported together."""
 
-    def __init__(self, *scores: Score) -> None:
+    def __init__(self, *scores: Confusion | BoundaryF | DepthError) -> None:
         self.scores = scores
 
     def add(self, truth: Tensor, predicted: Tensor) -> None:

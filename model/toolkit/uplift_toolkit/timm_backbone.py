@@ -1,7 +1,5 @@
 """Any timm model that keeps a patch grid, as a backbone (the extra `timm`)."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from dataclasses import dataclass

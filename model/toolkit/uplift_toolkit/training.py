@@ -4,8 +4,6 @@ Everything of one model goes to one directory: `<part>.safetensors` (what `expor
 `<part>.checkpoint.pt` (what `--resume` continues from), `<part>.json` and `<part>.png` (the report).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math
@@ -19,6 +17,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from uplift_toolkit.data import Frames
+from uplift_toolkit.model import ModelConfig
 
 LOG_STEPS = 20
 
@@ -44,10 +45,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--balance",
-        type=float,
-        default=0.5,
-        help="0 weighs every pixel alike, 1 every class (default 0.5)",
+        "--balance", type=float, default=0.5, help="0 weighs every pixel alike, 1 every class (default 0.5)"
     )
 
 
@@ -73,7 +71,7 @@ def add_run(parser: argparse.ArgumentParser, steps: int, batch: int, lr: float) 
 
 
 def prepare(arguments: argparse.Namespace) -> torch.device:
-    """Seeds and threads; the device that `--device` means here."""
+    """Sets the seed and the threads; returns the device that `--device` means here."""
     torch.manual_seed(getattr(arguments, "seed", 0))
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -83,6 +81,12 @@ def prepare(arguments: argparse.Namespace) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def open_frames(arguments: argparse.Namespace, config: ModelConfig) -> Frames:
+    """The frames of `--data`, in at most twice the size of the model's input."""
+    size = (2 * config.input.height, 2 * config.input.width)
+    return Frames(arguments.data, size, len(config.labels), arguments.split)
 
 
 def mixed_precision(wanted: str, device: torch.device) -> AbstractContextManager[object]:
@@ -118,7 +122,7 @@ class Training:
         self.rng = np.random.default_rng(arguments.seed)
         self.step, self.elapsed, self.images = 0, 0.0, 0
         self.history: list[dict[str, float]] = []
-        self._sums: dict[str, float] = {}
+        self._values: dict[str, list[float]] = {}  # of every step since the last line of the log
         if arguments.resume:
             self._restore()
 
@@ -160,13 +164,11 @@ class Training:
         self.optimiser.step()
         self.images += images
         for name, value in {**{k: float(v.detach()) for k, v in losses.items()}, **numbers}.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-            self._sums[f"#{name}"] = self._sums.get(f"#{name}", 0.0) + 1
+            self._values.setdefault(name, []).append(value)
 
     def _log(self) -> None:
-        names = sorted(name for name in self._sums if not name.startswith("#"))
-        means = {name: self._sums[name] / self._sums[f"#{name}"] for name in names}
-        self._sums = {}
+        means = {name: sum(values) / len(values) for name, values in sorted(self._values.items())}
+        self._values = {}
         row = {"step": self.step, "minutes": round(self.elapsed / 60, 2), "images": self.images, **means}
         self.history.append(row)
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in means.items())

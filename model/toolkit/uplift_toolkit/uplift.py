@@ -5,8 +5,6 @@ with Local Attenders", arXiv 2601.17950. Configuration keys and state-dict names
 official checkpoint and this file can be held side by side.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -83,7 +81,7 @@ def auto_residual(residual: Tensor, x: Tensor) -> Tensor:
 
 
 def resize(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
-    """Nearest, or bilinear with antialias and align_corners=False."""
+    """The map at another size: nearest, or bilinear with antialias and align_corners=False."""
     if tuple(x.shape[2:]) == tuple(size):
         return x
     if mode == "nearest":
@@ -94,7 +92,7 @@ def resize(x: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
 
 
 def double_size(x: Tensor) -> Tensor:
-    """The residual of the up-block: unlike all other resizes this one aligns corners."""
+    """The residual of the up-block; unlike all other resizes it aligns corners."""
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
 
 

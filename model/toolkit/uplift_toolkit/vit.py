@@ -5,12 +5,9 @@ Sources: Dosovitskiy et al., arXiv 2010.11929; Oquab et al. (DINOv2), arXiv 2304
 2104.09864; the convolutional stem: Xiao et al., arXiv 2106.14881. Other names: checkpoints.py.
 """
 
-from __future__ import annotations
-
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,9 +53,6 @@ class ViTConfig:
             raise ValueError(f"stem: {self.stem!r} (expected: patch or conv)")
         if self.stem == "conv" and (self.patch < 2 or self.patch & (self.patch - 1)):
             raise ValueError(f"patch: {self.patch} (expected with a conv stem: a power of two)")
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "grid": list(self.grid)}
 
 
 _REGISTERS = {"registers": 4, "position_prefix": False}
@@ -125,7 +119,10 @@ def rotary_periods(channels: int) -> Tensor:
 
 
 def rotary_turns(h: int, w: int, prefix: int, channels: int) -> Turns:
-    """Of an h×w grid after `prefix` tokens that are not turned. The image reaches from -1 to 1 both ways."""
+    """Sines and cosines of an h×w grid, after `prefix` tokens that are not turned.
+
+    The image reaches from -1 to 1 in both directions.
+    """
     rows, columns = ((torch.arange(size) + 0.5) / size * 2 - 1 for size in (h, w))
     places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).reshape(-1, 2, 1)
     angles = (2 * math.pi * places / rotary_periods(channels)).flatten(1).repeat(1, 2)

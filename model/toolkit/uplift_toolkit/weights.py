@@ -1,17 +1,19 @@
 """Weights from a file, from the cache, or from the hub (downloaded into the cache once)."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import http
 import http.client
 import os
 import pickle
+import re
+import stat
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -21,14 +23,21 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+MAX_GIB = 8.0  # of a download, unless $UPLIFT_MAX_DOWNLOAD_GIB says otherwise
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.5  # before the second attempt; twice that before the third, and so on
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 State = dict[str, Tensor]
 
 
 class WeightsError(ValueError):
     """One sentence: what was found, and what was expected."""
+
+
+class TooLargeError(WeightsError):
+    """A download beyond the limit."""
 
 
 def cache_directory() -> Path:
@@ -41,16 +50,23 @@ def locate(source: str, sha256: str | None = None) -> Path:
 
     A source is a path, an https:// or http:// address, or `hub:OWNER/NAME/FILE` (Hugging Face, at
     $HF_ENDPOINT if that is set, with $HF_TOKEN for what asks for one). With `sha256` the file's content is
-    checked, wherever it comes from. With $UPLIFT_OFFLINE nothing is downloaded.
+    checked before anything reads it, wherever it comes from; plain http without it is warned about. With
+    $UPLIFT_OFFLINE nothing is downloaded. A download of more than $UPLIFT_MAX_DOWNLOAD_GIB (8 unless set) is
+    given up.
     """
     headers = {}
     if source.startswith("hub:"):
-        parts = source.removeprefix("hub:").split("/", 2)
-        if len(parts) != 3:
+        parts = source.removeprefix("hub:").split("/")
+        if len(parts) < 3 or not all(re.fullmatch(r"(?!\.\.?$)[\w.+-]+", part) for part in parts):
             raise WeightsError(f"weights: {source!r} (expected: hub:OWNER/NAME/FILE)")
         endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-        source = f"{endpoint}/{parts[0]}/{parts[1]}/resolve/main/{parts[2]}"
+        source = "/".join((endpoint, *parts[:2], "resolve/main", *parts[2:]))
         if os.environ.get("HF_TOKEN"):
+            if (
+                not endpoint.startswith("https://")
+                and urllib.parse.urlsplit(endpoint).hostname not in LOOPBACK
+            ):
+                raise WeightsError(f"HF_ENDPOINT: {endpoint} (expected: https, since HF_TOKEN is sent there)")
             headers["Authorization"] = f"Bearer {os.environ['HF_TOKEN']}"
     if not source.startswith(("https://", "http://")):
         path = Path(source)
@@ -59,20 +75,42 @@ def locate(source: str, sha256: str | None = None) -> Path:
         _check(path, sha256)
         return path
     key = hashlib.sha256(source.encode()).hexdigest()[:16]
-    path = cache_directory() / f"{key}-{source.rsplit('/', 1)[1]}"
+    name = re.sub(r"[^\w.+-]", "_", urllib.parse.urlsplit(source).path.rpartition("/")[2])
+    path = cache_directory() / f"{key}-{name[-100:]}"
     if not path.is_file():
         if os.environ.get("UPLIFT_OFFLINE", "0") not in ("", "0"):
             raise WeightsError(f"weights: {source} is not in {path.parent} (expected with UPLIFT_OFFLINE)")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if source.startswith("http://") and sha256 is None:
+            print(
+                f"{source}: plain http, and no sha256 to check: whoever is on the way can send another file",
+                file=sys.stderr,
+            )
+        _own_directory(path.parent)
         part = path.with_name(f"{path.name}.part")
         _download(source, headers, part)
         if part.exists():
             _check(part, sha256, discard=True)
             part.replace(path)
-        print(f"{source}: SHA-256 {_digest(path)}", file=sys.stderr)
+        print(f"{source}: SHA-256 {digest(path)}", file=sys.stderr)
     else:
         _check(path, sha256)
     return path
+
+
+def _own_directory(path: Path) -> None:
+    """Makes the directory, for this user alone; WeightsError if others may put files into it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = path.stat()
+    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & stat.S_IWOTH:
+        raise WeightsError(f"{path}: other users can write there (expected: a directory of this user's own)")
+
+
+def max_bytes() -> int:
+    """The largest download, in bytes."""
+    said = os.environ.get("UPLIFT_MAX_DOWNLOAD_GIB") or str(MAX_GIB)
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", said):
+        raise WeightsError(f"UPLIFT_MAX_DOWNLOAD_GIB: {said!r} (expected: a number of GiB)")
+    return int(float(said) * (1 << 30))
 
 
 def _download(url: str, headers: dict[str, str], part: Path) -> None:
@@ -89,15 +127,19 @@ def _download(url: str, headers: dict[str, str], part: Path) -> None:
             time.sleep(PAUSE_SECONDS * attempt)
             try:
                 expected = _fetch(url, headers, file, version)
+            except TooLargeError:
+                part.unlink()
+                version.unlink(missing_ok=True)
+                raise
             except urllib.error.HTTPError as e:
-                problem = str(e.reason)
+                problem = _printable(e.reason)
                 if e.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     file.truncate(0)
                 elif e.code < 500:
                     hint = " (HF_TOKEN gives access to what has a gate)" if e.code in (401, 403) else ""
                     raise WeightsError(f"weights: {url} cannot be downloaded: {problem}{hint}") from e
             except (OSError, http.client.HTTPException) as e:
-                problem = str(getattr(e, "reason", e))
+                problem = _printable(getattr(e, "reason", e))
             else:
                 found = file.tell()
                 if expected is None or found == expected:
@@ -107,8 +149,28 @@ def _download(url: str, headers: dict[str, str], part: Path) -> None:
     raise WeightsError(f"weights: {url} cannot be downloaded: {problem}; run again to continue")
 
 
+def _printable(said: object) -> str:
+    """What a server says, for a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in str(said)[:200])
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect to another address of the web, but from https to nothing less."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        kinds = ("https://",) if req.type == "https" else ("https://", "http://")
+        if not newurl.lower().startswith(kinds):
+            said = f"a redirect to {_printable(newurl)} (expected: to {' or '.join(kinds)})"
+            raise urllib.error.HTTPError(req.full_url, code, said, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _fetch(url: str, headers: dict[str, str], file: IO[bytes], version: Path) -> int | None:
-    """Appends what is still missing; returns the whole size if the server says it."""
+    """Appends what is still missing; returns the whole size if the server says it.
+
+    TooLargeError: it is beyond `max_bytes`.
+    """
+    limit = max_bytes()
     request = urllib.request.Request(url)
     for name, value in headers.items():
         request.add_unredirected_header(name, value)  # a token is not for where the hub sends us
@@ -116,18 +178,29 @@ def _fetch(url: str, headers: dict[str, str], file: IO[bytes], version: Path) ->
     if have and version.is_file():
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", version.read_text())
-    with urllib.request.urlopen(request, timeout=60) as response:
+    with urllib.request.build_opener(_Redirects).open(request, timeout=60) as response:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
             have = 0
             file.truncate(0)
             version.unlink(missing_ok=True)
-            if response.headers.get("ETag") and not response.headers["ETag"].startswith("W/"):
-                version.write_text(response.headers["ETag"])
-        length = response.headers.get("Content-Length")
-        total = None if length is None else have + int(length)
+            etag = response.headers.get("ETag", "")
+            if re.fullmatch(r'"[!#-~]{1,200}"', etag):  # a strong one
+                version.write_text(etag)
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            file.truncate(0)
+            raise OSError("another part of the file than was asked for")
+        length = response.headers.get("Content-Length", "")
+        total = have + int(length) if length.isdecimal() else None
+        too_large = TooLargeError(
+            f"weights: {url} has more than {limit} bytes (expected: at most; UPLIFT_MAX_DOWNLOAD_GIB sets it)"
+        )
+        if total is not None and total > limit:
+            raise too_large
         name = url.rsplit("/", 1)[1]
         with tqdm(total=total, initial=have, desc=name, unit="B", unit_scale=True, disable=None) as bar:
             while chunk := response.read(1 << 18):
+                if file.tell() + len(chunk) > limit:
+                    raise too_large
                 file.write(chunk)
                 bar.update(len(chunk))
         file.flush()
@@ -135,19 +208,20 @@ def _fetch(url: str, headers: dict[str, str], file: IO[bytes], version: Path) ->
 
 
 def _check(path: Path, sha256: str | None, discard: bool = False) -> None:
-    if sha256 is None or (found := _digest(path)) == sha256.lower():
+    if sha256 is None or (found := digest(path)) == sha256.lower():
         return
     if discard:
         path.unlink()
     raise WeightsError(f"weights: {path.name} has SHA-256 {found} (expected: {sha256})")
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
-        digest = hashlib.sha256()
+        found = hashlib.sha256()
         while chunk := file.read(1 << 20):
-            digest.update(chunk)
-        return digest.hexdigest()
+            found.update(chunk)
+        return found.hexdigest()
 
 
 class _Inert:
@@ -164,10 +238,17 @@ WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "mo
 def read_state_dict(path: Path) -> State:
     """Tensors by name, from .safetensors or a pickled checkpoint (.pth, .pt, .bin).
 
-    Of a pickled file only tensors and plain values are read; nothing in it is run.
+    Of a pickled file only tensors and plain values are read; nothing in it is run. It takes the memory that
+    its own length says: a compressed archive, which torch.save does not write, is refused.
     """
     if path.suffix == ".safetensors":
         return load_file(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise WeightsError(
+                    f"weights: {path} is compressed (expected: an archive as torch.save writes it)"
+                )
     try:
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except ValueError:  # the format before zip archives
@@ -182,7 +263,7 @@ def read_state_dict(path: Path) -> State:
             state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"weights: {path} (expected: a state dict, tensors by name)")
-    return {name.removeprefix("module."): value for name, value in state.items()}  # of DataParallel
+    return {name.removeprefix("module."): value for name, value in state.items()}  # DataParallel's
 
 
 def load_strict(module: nn.Module, state: State, source: object, ignore: Sequence[str] = ()) -> None:

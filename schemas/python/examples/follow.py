@@ -1,32 +1,46 @@
 """Prints a line for every record of a topic: what is where on which frame. Needs confluent-kafka."""
 
 import argparse
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import numpy as np
 
 import uplift_records
 
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+MAX_LINE = 500
+LARGEST = 1 << 22  # pixels of a mask, elements of a tensor: what follows takes up to 20 bytes for each
 
-def describe(value: bytes) -> str:
-    """One line about a record of any of the topics."""
-    record = uplift_records.read(value)
-    header = record["header"]
-    taken = datetime.fromtimestamp(header["captureTimeMicros"] / 1e6, timezone.utc)
-    return f"{header['cameraId']} {header['sequence']} {taken:%H:%M:%S.%f} {content(record)}"
+
+def describe(value: bytes | None) -> str:
+    """One line about a record of any of the topics, whoever wrote it."""
+    try:
+        record = uplift_records.read(value)
+        header = record.get("header", record)  # a CameraFrame has none
+        taken = EPOCH + timedelta(microseconds=header["captureTimeMicros"])
+        line = f"{header['cameraId']} {header['sequence']} {taken:%H:%M:%S.%f} {content(record)}"
+    except (ValueError, OverflowError) as problem:  # OverflowError: a time beyond the year 9999
+        line = f"not readable: {problem}"
+    # Names come from the topic, and a terminal obeys control characters.
+    return "".join(c if c.isprintable() else "?" for c in line[:MAX_LINE])
 
 
 def content(record: uplift_records.Record) -> str:
+    if "image" in record:
+        return f"{len(record['image'])} bytes of image"
     if "mask" in record:
-        labels = uplift_records.labels(record)
-        label = int(np.bincount(labels[labels != record["ignoreLabel"]]).argmax())
+        labels = uplift_records.labels(record, LARGEST)
+        counts = np.bincount(labels[labels != record["ignoreLabel"]], minlength=1)
+        if not counts.any():
+            return "no class anywhere"
+        label = int(counts.argmax())
         y, x = (axis.mean() + 0.5 for axis in np.nonzero(labels == label))
         frame_x, frame_y = uplift_records.to_frame(record, x, y)
         names = record["classNames"]
         name = names[label] if label < len(names) else f"class {label}"
         return f"mostly {name}, around ({frame_x:.0f}, {frame_y:.0f})"
     if "tensor" in record:
-        values = uplift_records.values(record)
+        values = uplift_records.values(record, LARGEST)
         unit = record["unit"] or ""
         return f"{record['name']} {values.shape}: {values.min():.3g} to {values.max():.3g} {unit}"
     return record["reason"]

@@ -118,7 +118,13 @@ def test_readme(monkeypatch, capsys):
             self.name = name
 
         def value(self):
-            return value(self.name)
+            return None if self.name is None else value(self.name)
+
+        def partition(self):
+            return 3
+
+        def offset(self):
+            return 17
 
         def error(self):
             return None
@@ -126,7 +132,9 @@ def test_readme(monkeypatch, capsys):
     class Consumer:
         def __init__(self, settings):
             self.settings, self.topics, self.closed = settings, [], False
-            self.messages = iter([None, Message("segmentation-rle"), Message("segmentation-zstd")])
+            self.messages = iter(
+                [None, *map(Message, ("segmentation-rle", None, "depth", "segmentation-zstd"))]
+            )
             consumers.append(self)
 
         def subscribe(self, topics):
@@ -149,7 +157,12 @@ def test_readme(monkeypatch, capsys):
         assert namespace[found].shape == shape
     exec(loop, {"uplift_records": uplift_records})
     share = (uplift_records.labels(read("segmentation-rle")) == 11).mean()
-    assert capsys.readouterr().out.splitlines() == [f"north-gate 41 {share:.1%} persons"] * 2
+    assert capsys.readouterr().out.splitlines() == [
+        f"north-gate 41 {share:.1%} persons",
+        "partition 3, offset 17: value: none (expected: a record)",
+        "partition 3, offset 17: record: no mask (expected: a record of a topic that has it)",
+        f"north-gate 41 {share:.1%} persons",
+    ]
     (consumer,) = consumers
     assert consumer.settings["isolation.level"] == "read_committed"
     assert consumer.topics == ["segmentation"]

@@ -1,7 +1,17 @@
-"""Reads the records of uplift-stream: value bytes to dict, masks and tensors to numpy."""
+"""Reads the records of uplift-stream: value bytes to dict, masks and tensors to numpy.
+
+Whatever is on a topic, these functions return what they promise or raise ValueError with one sentence.
+`read` takes at most some 40 bytes of memory for each byte of the value. A mask or a tensor is decoded only
+where its data are of the size that the record states, and that is within a limit: 2^26 pixels or elements,
+or what the caller says.
+"""
 
 import io
 import json
+import math
+import struct
+import zlib
+from array import array
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -11,12 +21,20 @@ import numpy as np
 import zstandard
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-__all__ = ["confidence", "labels", "read", "to_frame", "values"]
+__all__ = ["MAX_ELEMENTS", "MAX_PIXELS", "confidence", "labels", "read", "to_frame", "values"]
 
 Record = dict[str, Any]
 
+# Unless the caller says otherwise. While it is decoded, a mask takes up to 10 bytes of memory for each pixel,
+# a tensor 8 for each element.
+MAX_PIXELS = 1 << 26
+MAX_ELEMENTS = 1 << 26
+
 _MARKER = b"\xc3\x01"
 _HEADER = 10
+_DTYPES = {"FLOAT32": np.dtype("<f4"), "FLOAT16": np.dtype("<f2"), "INT8": np.dtype("i1")}
+_MAX_VARINT = 5
+_MAX_WINDOW = 1 << 23  # of zstd; RFC 8878 asks every decoder for 8 MiB, and no more
 
 
 @cache
@@ -31,91 +49,200 @@ def _schemas() -> dict[bytes, Any]:
     return schemas
 
 
-def read(value: bytes) -> Record:
+def read(value: bytes | None) -> Record:
     """One record of any of the topics, as a dict with the fields of its schema.
 
-    ValueError: the bytes are not in single-object encoding, of an unknown schema, or cut short.
+    ValueError: there is no value (a tombstone), or its bytes are not a record of a published schema, whole
+    and alone.
     """
-    schema = _schemas().get(value[:_HEADER])
+    if value is None:
+        raise ValueError("value: none (expected: a record)")
+    schema = _schemas().get(bytes(value[:_HEADER]))
     if schema is None:
         raise ValueError(
             f"value: {len(value)} bytes that begin with {value[:_HEADER].hex()} "
             "(expected: c301 and the fingerprint of a published schema, as docs/schemas.md lists them)"
         )
+    stream = io.BytesIO(value)
+    stream.seek(_HEADER)
     try:
-        return fastavro.schemaless_reader(io.BytesIO(value[_HEADER:]), schema, None)
-    except (EOFError, IndexError) as error:
+        record = fastavro.schemaless_reader(stream, schema, None)
+    except Exception as error:  # damaged bytes make fastavro raise nearly anything
         raise ValueError(f"value: {len(value)} bytes (expected: a whole record)") from error
+    if stream.tell() != len(value):
+        raise ValueError(f"value: {len(value)} bytes (expected: none after the record's {stream.tell()})")
+    return record
 
 
-def labels(record: Record) -> np.ndarray:
-    """The class at every pixel of a SegmentationRecord: u8[height, width]."""
-    return _mask(record["mask"])
+def labels(record: Record, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The class at every pixel of a SegmentationRecord: u8[height, width].
+
+    ValueError: it is no such record, has more than `max_pixels`, or its bytes are not a mask of its size.
+    """
+    return _mask(_field(record, "mask"), max_pixels)
 
 
-def confidence(record: Record) -> np.ndarray | None:
-    """The probability of that class, 0 to 255 for 0 to 1: u8[height, width]; None if it was not sent."""
-    return None if record["confidence"] is None else _mask(record["confidence"])
+def confidence(record: Record, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:
+    """The probability of that class, 0 to 255 for 0 to 1: u8[height, width]; None if it was not sent.
+
+    ValueError: as for `labels`.
+    """
+    field = _field(record, "confidence")
+    return None if field is None else _mask(field, max_pixels)
 
 
-def values(record: Record) -> np.ndarray:
-    """The vector at every cell of a FeatureRecord: f32[channels, height, width], in any layout and type."""
-    field = record["tensor"]
-    try:
-        dtype = np.dtype({"FLOAT32": "<f4", "FLOAT16": "<f2", "INT8": "i1"}[field["dtype"]])
-    except KeyError as unknown:
-        raise ValueError(f"tensor: {unknown} (expected: a version of this reader that knows it)") from None
-    data = field["data"]
-    if field["compression"] == "ZSTD":
-        data = _unzstd(data, int(np.prod(field["shape"])) * dtype.itemsize)
-    tensor = np.frombuffer(data, dtype).reshape(field["shape"])
-    if field["layout"] == "HWC":
+def values(record: Record, max_elements: int = MAX_ELEMENTS) -> np.ndarray:
+    """The vector at every cell of a FeatureRecord: f32[channels, height, width], in any layout and type.
+
+    ValueError: it is no such record, has more than `max_elements`, or its bytes are not a tensor of its
+    shape.
+    """
+    field = _field(record, "tensor")
+    shape, layout, dtype = field["shape"], field["layout"], _DTYPES.get(field["dtype"])
+    if dtype is None or layout not in ("CHW", "HWC") or field["compression"] not in ("NONE", "ZSTD"):
+        raise ValueError(
+            f"tensor: {field['dtype']}, {layout}, {field['compression']} "
+            "(expected: a version of this reader that knows them)"
+        )
+    if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > max_elements:
+        raise ValueError(
+            f"tensor: {len(shape)} axes, the first {shape[:3]} "
+            f"(expected: 3 of at least 1, at most {max_elements} elements)"
+        )
+    size = math.prod(shape) * dtype.itemsize
+    data = field["data"] if field["compression"] == "NONE" else _unzstd(field["data"], size)
+    if len(data) != size:
+        raise ValueError(f"tensor: {len(data)} bytes (expected: {size} for {field['dtype']} of {shape})")
+    tensor = np.frombuffer(data, dtype).reshape(shape)
+    if layout == "HWC":
         tensor = tensor.transpose(2, 0, 1)
     tensor = tensor.astype(np.float32)
     if field["dtype"] == "INT8":
-        zero_points = np.array(field["zeroPoints"], np.float32).reshape(-1, 1, 1)
-        tensor = (tensor - zero_points) * np.array(field["scales"], np.float32).reshape(-1, 1, 1)
+        scales, zero_points = field["scales"], field["zeroPoints"]
+        if len(scales) not in (1, len(tensor)) or len(zero_points) != len(scales):
+            raise ValueError(
+                f"tensor: {len(scales)} scales and {len(zero_points)} zero points "
+                f"(expected: 1 or {len(tensor)} of each)"
+            )
+        with np.errstate(over="ignore", invalid="ignore"):  # a scale may be infinite or NaN
+            tensor -= np.array(zero_points, np.float32).reshape(-1, 1, 1)
+            tensor *= np.array(scales, np.float32).reshape(-1, 1, 1)
     return tensor
 
 
 def to_frame(record: Record, x: Any, y: Any) -> tuple[Any, Any]:
-    """From the output grid to the frame, in pixel edges: the middle of column i is x = i + 0.5."""
-    geometry = record["header"]["geometry"]
+    """From the output grid to the frame, in pixel edges: the middle of column i is x = i + 0.5.
+
+    ValueError: the record does not say where on the frame its grid is.
+    """
+    geometry = _field(record, "header")["geometry"]
+    if geometry is None:
+        raise ValueError("record: no geometry (expected: a result)")
     return (
         np.multiply(x, geometry["scaleX"]) + geometry["offsetX"],
         np.multiply(y, geometry["scaleY"]) + geometry["offsetY"],
     )
 
 
-def _mask(field: Record) -> np.ndarray:
-    data = field["data"]
-    if field["encoding"] == "RLE":
-        pixels = _runs(data)
-    elif field["encoding"] == "PNG":
-        from PIL import Image  # an extra: few topics need it
+def _field(record: Record, name: str) -> Any:
+    if name not in record:
+        raise ValueError(f"record: no {name} (expected: a record of a topic that has it)")
+    return record[name]
 
-        pixels = np.asarray(Image.open(io.BytesIO(data)))
+
+def _mask(field: Record, max_pixels: int) -> np.ndarray:
+    data, width, height = field["data"], field["width"], field["height"]
+    if width < 1 or height < 1 or width * height > max_pixels:
+        raise ValueError(
+            f"mask: {width} x {height} pixels (expected: at least 1 x 1, at most {max_pixels} in all)"
+        )
+    if field["encoding"] == "RLE":
+        pixels = _runs(data, width * height)
+    elif field["encoding"] == "PNG":
+        pixels = _png(data, width, height)
     elif field["encoding"] == "RAW_ZSTD":
-        pixels = np.frombuffer(_unzstd(data, field["height"] * field["width"]), np.uint8)
+        pixels = np.frombuffer(_unzstd(data, width * height), np.uint8)
     else:
         raise ValueError(f"mask: {field['encoding']} (expected: a version of this reader that knows it)")
-    return pixels.reshape(field["height"], field["width"])
+    return pixels.reshape(height, width)
 
 
-def _runs(data: bytes) -> np.ndarray:
+def _runs(data: bytes, size: int) -> np.ndarray:
     """Label, length as LEB128, label, length and so on."""
-    found, lengths, at = [], [], 0
-    while at < len(data):
-        found.append(data[at])
-        length, shift, more = 0, 0, True
-        while more:
-            at += 1
-            length |= (data[at] & 0x7F) << shift
-            shift, more = shift + 7, data[at] >= 0x80
+    found, lengths, filled = bytearray(), array("q"), 0
+    rest = iter(data)
+    for label in rest:
+        length = shift = 0
+        for byte in rest:
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80 or shift == 7 * _MAX_VARINT:
+                break
+        if shift == 0 or byte >= 0x80:
+            raise ValueError(
+                "mask: a run without the end of its length "
+                f"(expected: a varint of at most {_MAX_VARINT} bytes)"
+            )
+        if not 1 <= length <= size - filled:
+            raise ValueError(
+                f"mask: a run of {length} pixels after {filled} of {size} (expected: 1 to what is left)"
+            )
+        found.append(label)
         lengths.append(length)
-        at += 1
-    return np.repeat(np.array(found, np.uint8), lengths)
+        filled += length
+    if filled != size:
+        raise ValueError(f"mask: runs of {filled} pixels (expected: {size})")
+    return np.repeat(np.frombuffer(found, np.uint8), lengths)
+
+
+def _png(data: bytes, width: int, height: int) -> np.ndarray:
+    try:
+        from PIL import Image  # an extra: few topics need it
+    except ModuleNotFoundError as error:
+        raise ValueError("mask: PNG (expected: Pillow, which uplift-records[png] installs)") from error
+    try:
+        _check_png(data, width, height)
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            if image.mode != "L" or image.size != (width, height):  # a second header
+                raise ValueError(f"{image.mode} of {image.size}")
+            return np.asarray(image).reshape(-1)
+    except Exception as error:  # damaged bytes make Pillow raise nearly anything
+        raise ValueError(
+            f"mask: {len(data)} bytes that are no such file "
+            f"(expected: a PNG of {width} x {height}, 8-bit greyscale, not interlaced)"
+        ) from error
+
+
+def _check_png(data: bytes, width: int, height: int) -> None:
+    """What Pillow is lenient about: every chunk is whole, and there are as many pixels as there should be."""
+    header = struct.pack(">I4sII5B", 13, b"IHDR", width, height, 8, 0, 0, 0, 0)
+    if not data.startswith(b"\x89PNG\r\n\x1a\n" + header):
+        raise ValueError("another header")
+    at, kind, deflated = 8, b"", bytearray()
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at)
+        body = data[at + 8 : at + 8 + length]
+        if struct.unpack_from(">I", data, at + 8 + length)[0] != zlib.crc32(body, zlib.crc32(kind)):
+            raise ValueError("a damaged chunk")
+        if kind == b"IDAT":
+            deflated += body
+        at += 12 + length
+    size = (width + 1) * height
+    if len(zlib.decompressobj().decompress(deflated, size + 1)) != size:
+        raise ValueError("other pixels")
 
 
 def _unzstd(data: bytes, size: int) -> bytes:
-    return zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
+    """Exactly so many bytes out of one zstd frame; never allocates more, whatever the frame claims."""
+    try:
+        claimed = zstandard.frame_content_size(data)
+        if claimed not in (-1, size):  # -1: the frame does not say
+            raise ValueError(f"zstd: a frame of {claimed} bytes (expected: {size})")
+        found = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).decompress(
+            data, max_output_size=size, allow_extra_data=False
+        )
+    except zstandard.ZstdError as error:
+        raise ValueError(f"zstd: {error} (expected: one frame of {size} bytes)") from error
+    if len(found) != size:
+        raise ValueError(f"zstd: {len(found)} bytes (expected: {size})")
+    return found

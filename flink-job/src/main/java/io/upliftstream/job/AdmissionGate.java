@@ -1,7 +1,7 @@
 package io.upliftstream.job;
 
-import io.upliftstream.job.JobSettings.AgeFrom;
-import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.job.ServingOptions.AgeFrom;
+import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.StageTimings;
 import java.time.Clock;
 import java.time.Duration;
@@ -9,7 +9,7 @@ import java.util.concurrent.TimeUnit;
 
 /** Decides whether a frame goes to the model: in lossless mode every one, in live mode those that are young enough. */
 final class AdmissionGate {
-    /** What is left of the longest wait with every frame that waited less. */
+    /** The share of the longest wait that is left after every frame that waited less. */
     private static final double DECAY = 0.95;
 
     private final Mode mode;

@@ -2,8 +2,8 @@ package io.upliftstream.job;
 
 import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
-import io.upliftstream.job.JobSettings.Mode;
-import io.upliftstream.job.JobSettings.QueuePolicy;
+import io.upliftstream.job.ServingOptions.Mode;
+import io.upliftstream.job.ServingOptions.QueuePolicy;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.FrameException;
 import java.io.IOException;
@@ -40,7 +40,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         implements OneInputStreamOperator<RawFrame, OutputMessage> {
     private static final long CLOCK_TOLERANCE_MILLIS = 1000;
 
-    /** Cameras with an open run of drops: a hostile publisher may invent a camera for every frame. */
+    /** Most cameras with an open run of drops: a hostile publisher may invent a camera for every frame. */
     private static final int MAX_RUNS = 1000;
 
     /** Serialised with the job graph; makes one operator per subtask. */
@@ -86,15 +86,15 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient Queue<InFlight> inFlight = new ArrayDeque<>();
     private final transient Set<String> camerasAheadOfClock = new HashSet<>();
 
-    /** How many of {@link #inFlight} went to the model: a place is free again when the outcome has been emitted. */
+    /** How many of {@link #inFlight} went to the model and have no outcome that was emitted. */
     private transient int working;
 
     private transient long inFlightBytes;
 
-    /** Time at which a checkpoint has waited long enough for the frames that wait. */
+    /** Milliseconds since 1970 at which a checkpoint has waited long enough for the frames that wait. */
     private transient long letGoAt = Long.MAX_VALUE;
 
-    // from open() on
+    // set by open()
     private transient @Nullable FrameEngine openEngine;
     private transient FrameEngine engine;
     private transient RecordEncoder encoder;
@@ -116,20 +116,20 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         this.factory = factory;
         mailbox = parameters.getMailboxExecutor();
         JobSettings settings = factory.settings;
-        live = settings.get(JobSettings.MODE) == Mode.LIVE;
-        latestOnly = live && settings.get(JobSettings.QUEUE_POLICY) == QueuePolicy.LATEST_ONLY;
+        live = settings.get(ServingOptions.MODE) == Mode.LIVE;
+        latestOnly = live && settings.get(ServingOptions.QUEUE_POLICY) == QueuePolicy.LATEST_ONLY;
         quarantine = new Quarantine(
                 settings.quarantineDirectory(),
-                settings.get(JobSettings.GROUP_ID),
-                settings.get(JobSettings.QUARANTINE_RESTARTS));
-        maxBytes = settings.get(JobSettings.QUEUE_MAX_BYTES).getBytes();
+                settings.get(InputOptions.GROUP_ID),
+                settings.get(ServingOptions.QUARANTINE_RESTARTS));
+        maxBytes = settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes();
         parser = new FrameParser(
-                settings.get(JobSettings.INPUT_FORMAT),
-                settings.get(JobSettings.FRAME_MAX_BYTES).getBytes());
+                settings.get(InputOptions.INPUT_FORMAT),
+                settings.get(InputOptions.FRAME_MAX_BYTES).getBytes());
         gate = new AdmissionGate(
-                settings.get(JobSettings.MODE),
-                settings.get(JobSettings.MAX_AGE),
-                settings.get(JobSettings.AGE_FROM),
+                settings.get(ServingOptions.MODE),
+                settings.get(ServingOptions.MAX_AGE),
+                settings.get(ServingOptions.AGE_FROM),
                 factory.clock);
     }
 
@@ -139,7 +139,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         engine = factory.engines.open(factory.settings);
         openEngine = engine;
         encoder = new RecordEncoder(factory.settings, factory.topicLimits, engine.model(), engine.classNames());
-        int asked = factory.settings.get(JobSettings.QUEUE_CAPACITY);
+        int asked = factory.settings.get(ServingOptions.QUEUE_CAPACITY);
         // Lossless keeps one more batch ready; live prefers to choose late.
         capacity = asked > 0 ? asked : (live ? 2 : 3) * engine.maxBatch();
         jobMetrics = new JobMetrics(
@@ -158,7 +158,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 "{}: at most {} frames at work, and {} of encoded frames waiting or at work",
                 engine.model().getVariant(),
                 capacity,
-                factory.settings.get(JobSettings.QUEUE_MAX_BYTES).toHumanReadableString());
+                factory.settings.get(ServingOptions.QUEUE_MAX_BYTES).toHumanReadableString());
     }
 
     @Override
@@ -226,7 +226,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private FrameOutcome failed(Frame frame, Throwable failure) {
         Throwable cause =
                 failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
-        if (cause instanceof FrameException late && late.reason() == FrameException.Reason.EXPIRED) {
+        if (cause instanceof FrameException late && late.reason() == FrameException.Reason.DEADLINE) {
             return encoder.dropped(Run.of(Reason.DEADLINE, frame, gate.ageMillis(frame)));
         }
         return encoder.failure(frame.source(), frame, FrameProblem.of(cause));
@@ -283,7 +283,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         dispatch();
     }
 
-    /** Returns when the next frame may come. */
+    /** Waits until the next frame may come. */
     private void awaitRoom() throws InterruptedException {
         if (live) {
             while (waiting.bytes() + inFlightBytes > maxBytes && !waiting.isEmpty()) {
@@ -361,7 +361,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                         "camera {}: {} time is {} ms ahead of this machine's clock (expected: clocks that agree);"
                                 + " ages of its frames are too low",
                         frame.cameraId(),
-                        factory.settings.get(JobSettings.AGE_FROM),
+                        factory.settings.get(ServingOptions.AGE_FROM),
                         -ageMillis);
             }
         }

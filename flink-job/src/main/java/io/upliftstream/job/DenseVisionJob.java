@@ -1,6 +1,6 @@
 package io.upliftstream.job;
 
-import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
@@ -114,12 +114,13 @@ public final class DenseVisionJob {
                 .uid("records");
     }
 
-    /** The frames on the input topic. */
+    /** The source: frames on the input topic. */
     @SuppressWarnings("deprecation") // the connector still asks for Kafka's OffsetResetStrategy
     public static Source<RawFrame, ?, ?> source(JobSettings settings) {
         Properties properties = settings.kafkaProperties();
         // Large frames would fill the heap: all polls on their way together fetch as much as the queue holds.
-        String fetch = String.valueOf(settings.get(JobSettings.QUEUE_MAX_BYTES).getBytes() / POLLS);
+        String fetch =
+                String.valueOf(settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes() / POLLS);
         properties.putIfAbsent(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG, fetch);
         properties.putIfAbsent(ConsumerConfig.FETCH_MAX_BYTES_CONFIG, fetch);
         properties.putIfAbsent(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, String.valueOf(MAX_POLL_RECORDS));
@@ -127,50 +128,51 @@ public final class DenseVisionJob {
         properties.putIfAbsent(SourceReaderOptions.ELEMENT_QUEUE_CAPACITY.key(), "1");
         LOG.info(
                 "memory: a subtask holds at most {} of encoded frames, waiting or at work, and {} fetched from each broker",
-                settings.get(JobSettings.QUEUE_MAX_BYTES).toHumanReadableString(),
+                settings.get(ServingOptions.QUEUE_MAX_BYTES).toHumanReadableString(),
                 new MemorySize(POLLS * Long.parseLong(properties.getProperty(ConsumerConfig.FETCH_MAX_BYTES_CONFIG)))
                         .toHumanReadableString());
         OffsetsInitializer start =
                 switch (settings.start()) {
-                    case AUTO, GROUP ->
-                        OffsetsInitializer.committedOffsets(
-                                settings.get(JobSettings.MODE) == Mode.LOSSLESS
-                                        ? OffsetResetStrategy.EARLIEST
-                                        : OffsetResetStrategy.LATEST);
                     case EARLIEST -> OffsetsInitializer.earliest();
                     case LATEST -> OffsetsInitializer.latest();
                     case AGE ->
                         OffsetsInitializer.timestamp(System.currentTimeMillis()
-                                - settings.get(JobSettings.INPUT_START_AGE).toMillis());
+                                - settings.get(InputOptions.INPUT_START_AGE).toMillis());
+                    default -> // GROUP: what AUTO means was decided
+                        OffsetsInitializer.committedOffsets(
+                                settings.get(ServingOptions.MODE) == Mode.LOSSLESS
+                                        ? OffsetResetStrategy.EARLIEST
+                                        : OffsetResetStrategy.LATEST);
                 };
         KafkaSourceBuilder<RawFrame> source = KafkaSource.<RawFrame>builder()
                 .setProperties(properties)
-                .setTopics(settings.get(JobSettings.INPUT_TOPIC))
-                .setGroupId(settings.get(JobSettings.GROUP_ID))
+                .setTopics(settings.get(InputOptions.INPUT_TOPIC))
+                .setGroupId(settings.get(InputOptions.GROUP_ID))
                 .setStartingOffsets(start)
                 .setDeserializer(new RawFrame.Deserializer());
-        return switch (settings.get(JobSettings.INPUT_STOP)) {
+        return switch (settings.get(InputOptions.INPUT_STOP)) {
             case NEVER -> source.build();
             case LATEST -> source.setBounded(OffsetsInitializer.latest()).build();
         };
     }
 
-    /** All output topics. */
+    /** The sink: records on all output topics. */
     public static Sink<OutputMessage> sink(JobSettings settings) {
         Properties properties = settings.kafkaProperties();
-        long record = settings.get(JobSettings.OUTPUT_MAX_BYTES).getBytes();
+        long record = settings.get(OutputOptions.OUTPUT_MAX_BYTES).getBytes();
         properties.setProperty(
                 ProducerConfig.MAX_REQUEST_SIZE_CONFIG, String.valueOf(record)); // what the size guard knows
         properties.putIfAbsent(
                 ProducerConfig.LINGER_MS_CONFIG, "0"); // records come one frame at a time, none to wait for
         properties.putIfAbsent(ProducerConfig.BUFFER_MEMORY_CONFIG, String.valueOf(Math.max(2 * record, 32 << 20)));
         properties.putIfAbsent(
-                ProducerConfig.TRANSACTION_TIMEOUT_CONFIG, String.valueOf(JobSettings.TRANSACTION_TIMEOUT.toMillis()));
+                ProducerConfig.TRANSACTION_TIMEOUT_CONFIG,
+                String.valueOf(ServingOptions.TRANSACTION_TIMEOUT.toMillis()));
         return KafkaSink.<OutputMessage>builder()
                 .setKafkaProducerConfig(properties)
-                .setBootstrapServers(settings.get(JobSettings.BOOTSTRAP_SERVERS))
+                .setBootstrapServers(settings.get(InputOptions.BOOTSTRAP_SERVERS))
                 .setDeliveryGuarantee(settings.delivery())
-                .setTransactionalIdPrefix(settings.get(JobSettings.TRANSACTIONAL_ID_PREFIX))
+                .setTransactionalIdPrefix(settings.get(ServingOptions.TRANSACTIONAL_ID_PREFIX))
                 .setRecordSerializer(new OutputMessage.ToRecord())
                 .build();
     }
@@ -188,7 +190,7 @@ public final class DenseVisionJob {
     private static void configure(StreamExecutionEnvironment env, JobSettings settings) {
         Configuration flink = settings.flinkConfiguration();
         flink.set(PipelineOptions.GENERIC_TYPES, false); // Kryo would be a mistake
-        flink.set(CheckpointingOptions.CHECKPOINTING_INTERVAL, settings.get(JobSettings.CHECKPOINT_INTERVAL));
+        flink.set(CheckpointingOptions.CHECKPOINTING_INTERVAL, settings.get(ServingOptions.CHECKPOINT_INTERVAL));
         flink.set(
                 CheckpointingOptions.CHECKPOINTING_CONSISTENCY_MODE,
                 settings.delivery() == DeliveryGuarantee.EXACTLY_ONCE
@@ -202,6 +204,6 @@ public final class DenseVisionJob {
                 .orElseGet(() -> StateDirectory.of("checkpoints").toUri().toString());
         flink.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, directory);
         env.configure(flink);
-        env.setParallelism(settings.get(JobSettings.PARALLELISM));
+        env.setParallelism(settings.get(ServingOptions.PARALLELISM));
     }
 }

@@ -17,10 +17,10 @@ import java.util.stream.Stream;
  * frames, so that an account of it is a run.
  */
 final class FairQueue {
-    /** What a frame takes beside its bytes: objects, collections, its place in them. */
+    /** Bytes that a frame takes beside those of its record: objects, and its share of the collections. */
     private static final int OVERHEAD = 512;
 
-    /** Those with frames here, and those that had a turn not long ago; whose last turn is longest past comes first. */
+    /** Cameras with frames here, and cameras that had a turn not long ago; the one whose turn is longest past comes first. */
     private final Map<String, Waiting> cameras = new LinkedHashMap<>();
 
     /** Virtual time: the turn of the frame that was taken last. */
@@ -29,15 +29,16 @@ final class FairQueue {
     private long bytes;
     private int size;
 
+    /** The waiting frames of one camera. */
     private static final class Waiting {
         private final Deque<Frame> frames = new ArrayDeque<>();
         private long bytes;
 
-        /** Virtual time at which its next frame is due: one after its last, but never before it came. */
+        /** Virtual time at which the camera's next frame is due: one after its last, but never before it came. */
         private long turn;
     }
 
-    /** What a frame takes in memory before it is decoded: the record, and the image where that is a copy. */
+    /** Bytes that a frame takes in memory before it is decoded: the record, and the image where that is a copy. */
     static long bytes(Frame frame) {
         byte[] value = frame.source().value();
         long record = value == null ? 0 : value.length;
@@ -59,12 +60,12 @@ final class FairQueue {
     /**
      * Takes the oldest frame of the camera whose turn it is.
      *
-     * @param young frames that are not are passed to {@code letGo} instead and cost their camera no turn
+     * @param young whether a frame may be taken; the others are passed to {@code letGo} and cost their camera no turn
      */
     Optional<Frame> next(Predicate<Frame> young, Consumer<Frame> letGo) {
         while (size > 0) {
             Map.Entry<String, Waiting> first = withFrames()
-                    .min(Comparator.comparingLong(entry -> entry.getValue().turn)) // of equals the first
+                    .min(Comparator.comparingLong(entry -> entry.getValue().turn)) // of several, the first
                     .orElseThrow();
             Waiting waiting = first.getValue();
             while (!waiting.frames.isEmpty()) {

@@ -17,7 +17,7 @@ import org.slf4j.LoggerFactory;
 
 /** What the inference operator needs of a model: in production a {@link DenseService}. */
 public interface FrameEngine extends AutoCloseable {
-    /** Room for each subtask in front of the model where the subtask chooses its own capacity, which is less. */
+    /** Frames that each subtask can have in front of the model where it chooses its own capacity, which is less. */
     int AUTO_QUEUE = 32;
 
     /**
@@ -25,7 +25,7 @@ public interface FrameEngine extends AutoCloseable {
      * and fails the job.
      *
      * @param image JPEG or PNG
-     * @param expired whether the result is of no use any more: then the frame may fail with {@link Reason#EXPIRED} instead
+     * @param expired whether the result is of no use any more: then the frame may fail with {@link Reason#DEADLINE} instead
      *     of being looked at. Asked by any thread.
      */
     CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired);
@@ -33,7 +33,7 @@ public interface FrameEngine extends AutoCloseable {
     /** Where results are encoded, beside the model. */
     Executor executor();
 
-    /** Named in every record. */
+    /** The model, as every record names it. */
     ModelIdentity model();
 
     /** Names of the classes, label 0 first. */
@@ -60,14 +60,14 @@ public interface FrameEngine extends AutoCloseable {
      * @throws StartupException if the bundle cannot be served here
      */
     static FrameEngine ofBundle(JobSettings settings) {
-        int queue = settings.get(JobSettings.QUEUE_CAPACITY);
-        int subtasks = settings.get(JobSettings.PARALLELISM);
+        int queue = settings.get(ServingOptions.QUEUE_CAPACITY);
+        int subtasks = settings.get(ServingOptions.PARALLELISM);
         ServiceOptions options = new ServiceOptions(
                 settings.bundle(),
                 settings.model(),
-                settings.get(JobSettings.FRAME_MAX_PIXELS),
+                settings.get(InputOptions.FRAME_MAX_PIXELS),
                 subtasks * (queue > 0 ? queue : AUTO_QUEUE),
-                settings.get(JobSettings.MODEL_TIMEOUT));
+                settings.get(ServingOptions.MODEL_TIMEOUT));
         DenseService service;
         try {
             service = DenseService.acquire(options);

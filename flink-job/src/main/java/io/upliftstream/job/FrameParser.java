@@ -1,7 +1,7 @@
 package io.upliftstream.job;
 
 import io.upliftstream.job.FrameProblem.Stage;
-import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.MalformedRecordException;
@@ -98,7 +98,7 @@ final class FrameParser {
                 source);
     }
 
-    /** The key as text, null if it is none. */
+    /** The key of a Kafka record as text; null if there is no key, or it is no text. */
     static @Nullable String text(byte @Nullable [] key) {
         if (key == null) {
             return null;

@@ -2,7 +2,6 @@ package io.upliftstream.job;
 
 import io.upliftstream.model.FrameException;
 import java.util.Locale;
-import java.util.concurrent.CompletionException;
 
 /** A frame has no result; says where it failed and why, in the words of a failure record. */
 final class FrameProblem extends Exception {
@@ -30,7 +29,7 @@ final class FrameProblem extends Exception {
         this.reason = reason;
     }
 
-    /** Of a frame that {@link Quarantine} holds back. */
+    /** The problem of a frame that {@link Quarantine} holds back. */
     static FrameProblem quarantined() {
         return new FrameProblem(
                 Stage.INFERENCE,
@@ -58,9 +57,7 @@ final class FrameProblem extends Exception {
      * @throws Error if it is one: then not the frame is at fault but the process, and the job has to fail
      */
     static FrameProblem of(Throwable failure) {
-        if (failure instanceof CompletionException && failure.getCause() != null) {
-            return of(failure.getCause());
-        } else if (failure instanceof Error error) {
+        if (failure instanceof Error error) {
             throw error;
         } else if (failure instanceof FrameProblem problem) {
             return problem;
@@ -68,7 +65,7 @@ final class FrameProblem extends Exception {
             Stage stage =
                     switch (frame.reason()) {
                         case EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE, TOO_LARGE -> Stage.DECODE;
-                        case MODEL_FAILED, NON_FINITE_OUTPUT, TIMEOUT, OUT_OF_MEMORY, EXPIRED -> Stage.INFERENCE;
+                        case MODEL_FAILED, NON_FINITE_OUTPUT, TIMEOUT, OUT_OF_MEMORY, DEADLINE -> Stage.INFERENCE;
                     };
             return new FrameProblem(stage, frame.reason().name(), failure);
         }

@@ -18,7 +18,6 @@ import io.upliftstream.model.StageTimings;
 import io.upliftstream.schemas.ModelIdentity;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
-import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -41,22 +40,11 @@ final class FrameSpans implements AutoCloseable {
     private static final AttributeKey<Long> OFFSET = AttributeKey.longKey("messaging.kafka.offset");
     private static final AttributeKey<String> ERROR = AttributeKey.stringKey("error.type");
 
-    /** How long closing waits for the last spans to be taken. */
+    /** How long closing waits until the last spans are taken. */
     private static final long PATIENCE_SECONDS = 5;
 
-    private static final TextMapGetter<TraceContext> HEADERS = new TextMapGetter<>() {
-        @Override
-        public Iterable<String> keys(TraceContext trace) {
-            return List.of(TraceContext.TRACEPARENT, TraceContext.TRACESTATE);
-        }
-
-        @Override
-        public @Nullable String get(@Nullable TraceContext trace, String key) {
-            return trace == null
-                    ? null
-                    : key.equals(TraceContext.TRACEPARENT) ? trace.traceparent() : trace.tracestate();
-        }
-    };
+    private static final TextMapGetter<TraceContext> HEADERS = (trace, key) ->
+            trace == null ? null : key.equals(TraceContext.TRACEPARENT) ? trace.traceparent() : trace.tracestate();
 
     private final SdkTracerProvider provider;
     private final Tracer tracer;
@@ -79,7 +67,7 @@ final class FrameSpans implements AutoCloseable {
         tracer = provider.get("io.upliftstream.job");
     }
 
-    /** Nothing for frames that were let go: those have counters. */
+    /** Sends the spans of a frame that has ended; frames that were let go have counters instead. */
     void ended(FrameOutcome outcome) {
         if (outcome instanceof FrameOutcome.Result result) {
             finished(result);
@@ -131,7 +119,7 @@ final class FrameSpans implements AutoCloseable {
         return builder.startSpan();
     }
 
-    /** Returns when the stage ended. */
+    /** Makes the span of a stage and returns when the stage ended, in nanoseconds since 1970. */
     private long stage(String name, Context parent, long start, long nanos) {
         tracer.spanBuilder(name)
                 .setParent(parent)
@@ -145,7 +133,7 @@ final class FrameSpans implements AutoCloseable {
         return ChronoUnit.NANOS.between(Instant.EPOCH, Instant.now());
     }
 
-    /** Sends what is left, unless nobody takes it. */
+    /** Sends the spans that are left, if somebody takes them within {@value #PATIENCE_SECONDS} seconds. */
     @Override
     public void close() {
         provider.shutdown().join(PATIENCE_SECONDS, TimeUnit.SECONDS);

@@ -24,7 +24,7 @@ final class ImmutableType<T> extends TypeInformation<T> {
         this.serializer = serializer;
     }
 
-    /** One type's bytes; a subclass has a public constructor without parameters and no state. */
+    /** Writes and reads the bytes of one type; a subclass has a public constructor without parameters and no state. */
     abstract static class Serializer<T> extends TypeSerializerSingleton<T> {
         @Override
         public boolean isImmutableType() {

@@ -24,10 +24,10 @@ public record OutputMessage(String topic, byte @Nullable [] key, byte[] value, T
 
     static final TypeInformation<OutputMessage> TYPE = new ImmutableType<>(OutputMessage.class, new Serializer());
 
-    /** More than Kafka adds around one record: 61 bytes for its batch, 21 for itself, and the lengths of the headers. */
+    /** More bytes than Kafka adds to a record: 61 for its batch, 21 for itself, and the lengths of the headers. */
     private static final int ENVELOPE = 128;
 
-    /** At least what the record takes in Kafka's log before compression, in bytes. */
+    /** An upper bound of the bytes that the record takes in Kafka's log before compression. */
     long size() {
         return size(key, value.length, trace);
     }
@@ -67,7 +67,7 @@ public record OutputMessage(String topic, byte @Nullable [] key, byte[] value, T
         }
     }
 
-    /** Used only where a stream leaves its chain. */
+    /** Bytes of a stream that leaves its chain. */
     static final class Serializer extends ImmutableType.Serializer<OutputMessage> {
         @Override
         public OutputMessage createInstance() {
@@ -93,7 +93,7 @@ public record OutputMessage(String topic, byte @Nullable [] key, byte[] value, T
             return new Snapshot();
         }
 
-        /** Needed by Flink to be public. */
+        /** Public because Flink needs it to be. */
         public static final class Snapshot extends SimpleTypeSerializerSnapshot<OutputMessage> {
             public Snapshot() {
                 super(Serializer::new);

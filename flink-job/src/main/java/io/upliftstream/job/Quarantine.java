@@ -37,7 +37,7 @@ final class Quarantine {
     private static final Logger LOG = LoggerFactory.getLogger(Quarantine.class);
     private static final long NONE = -1;
 
-    /** Processes that must have died at a frame alone: one may have been killed from outside. */
+    /** Processes that must have died while they worked on a frame alone: one may have been killed from outside. */
     private static final int DEATHS = 2;
 
     private final Path directory;
@@ -118,12 +118,12 @@ final class Quarantine {
         return note != null && note.held.contains(frame.offset());
     }
 
-    /** To be called before work on a frame. */
+    /** Notes that work on a frame begins. */
     void begin(RawFrame frame) throws IOException {
         note(frame, frame.offset());
     }
 
-    /** To be called after it, whatever came of it but the end of the process. */
+    /** Notes that work on a frame has ended, in whatever way; it has not where the process died. */
     void end(RawFrame frame) throws IOException {
         note(frame, NONE);
     }
@@ -136,7 +136,7 @@ final class Quarantine {
         }
     }
 
-    /** A restart would begin behind what made this one careful. */
+    /** A checkpoint is complete: a restart would begin behind the frame that made this one careful. */
     void checkpointed() {
         careful = false;
     }

@@ -59,7 +59,7 @@ public record RawFrame(
         }
     }
 
-    /** Used only where a stream leaves its chain. */
+    /** Bytes of a stream that leaves its chain. */
     static final class Serializer extends ImmutableType.Serializer<RawFrame> {
         @Override
         public RawFrame createInstance() {
@@ -94,7 +94,7 @@ public record RawFrame(
             return new Snapshot();
         }
 
-        /** Needed by Flink to be public. */
+        /** Public because Flink needs it to be. */
         public static final class Snapshot extends SimpleTypeSerializerSnapshot<RawFrame> {
             public Snapshot() {
                 super(Serializer::new);

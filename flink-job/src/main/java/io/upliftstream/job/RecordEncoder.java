@@ -110,7 +110,7 @@ final class RecordEncoder {
     FrameOutcome.Failure failure(RawFrame source, @Nullable Frame frame, FrameProblem problem) {
         byte[] original = source.value() == null ? new byte[0] : source.value();
         TraceContext trace = frame == null ? source.trace() : frame.trace();
-        String topic = settings.get(JobSettings.FAILURES_TOPIC);
+        String topic = settings.get(OutputOptions.FAILURES_TOPIC);
         byte[] key = key(frame == null ? null : frame.cameraId(), source.key());
         RecordHeader.Builder header = header(source, trace).setModel(model);
         if (frame == null) {
@@ -151,7 +151,7 @@ final class RecordEncoder {
                 .setLastOffset(run.last().source().offset())
                 .setAgeMillis(run.maxAgeMillis())
                 .build();
-        return new FrameOutcome.Dropped(message(settings.get(JobSettings.DROPPED_TOPIC), first, dropped), run);
+        return new FrameOutcome.Dropped(message(settings.get(OutputOptions.DROPPED_TOPIC), first, dropped), run);
     }
 
     private SpecificRecord record(Frame frame, HeadOutput output, DenseResult result) {
@@ -161,7 +161,7 @@ final class RecordEncoder {
                 .setModel(model)
                 .setGeometry(geometry(head, result.transform()));
         if (head.kind() == HeadKind.SEGMENTATION) {
-            MaskEncoding encoding = settings.get(JobSettings.MASK_FORMAT).encoding();
+            MaskEncoding encoding = settings.get(OutputOptions.MASK_FORMAT).encoding();
             Mask mask = mask(encoding, output.data(), head, result.transform(), IGNORE_LABEL);
             SegmentationRecord.Builder record = SegmentationRecord.newBuilder()
                     .setName(head.name())
@@ -169,7 +169,7 @@ final class RecordEncoder {
                     .setClassNames(classNames)
                     .setMask(mask);
             ByteBuffer confidence = output.confidence();
-            if (confidence != null && settings.get(JobSettings.CONFIDENCE)) {
+            if (confidence != null && settings.get(OutputOptions.CONFIDENCE)) {
                 // confidence has no runs
                 MaskEncoding smooth = encoding == MaskEncoding.RLE ? MaskEncoding.RAW_ZSTD : encoding;
                 record.setConfidence(mask(smooth, confidence, head, result.transform(), 0));
@@ -211,10 +211,10 @@ final class RecordEncoder {
         Arrays.fill(pixels, bottom * width, pixels.length, padding);
     }
 
-    /** The first of {@code size} pixels whose centre lies at a place of the frame or beyond it. */
-    private static int firstAtOrBeyond(int place, double scale, double offset, int size) {
+    /** The first of {@code size} output pixels whose centre lies at a coordinate of the frame or beyond it. */
+    private static int firstAtOrBeyond(int coordinate, double scale, double offset, int size) {
         int pixel = 0;
-        while (pixel < size && (pixel + 0.5) * scale + offset < place) {
+        while (pixel < size && (pixel + 0.5) * scale + offset < coordinate) {
             pixel++;
         }
         return pixel;
@@ -238,10 +238,10 @@ final class RecordEncoder {
                         TensorLayout.CHW,
                         head.stride(),
                         null,
-                        settings.get(JobSettings.TENSOR_DTYPE).type(),
+                        settings.get(OutputOptions.TENSOR_DTYPE).type(),
                         true,
-                        settings.get(JobSettings.TENSOR_COMPRESSION).compression(),
-                        settings.get(JobSettings.TENSOR_LEVELS)));
+                        settings.get(OutputOptions.TENSOR_COMPRESSION).compression(),
+                        settings.get(OutputOptions.TENSOR_LEVELS)));
     }
 
     private static RecordHeader.Builder header(RawFrame source, TraceContext trace) {
@@ -291,7 +291,7 @@ final class RecordEncoder {
     }
 
     private long limit(String topic) {
-        long most = settings.get(JobSettings.OUTPUT_MAX_BYTES).getBytes();
+        long most = settings.get(OutputOptions.OUTPUT_MAX_BYTES).getBytes();
         Integer limit = topicLimits.get(topic);
         return limit == null ? most : Math.min(limit, most);
     }

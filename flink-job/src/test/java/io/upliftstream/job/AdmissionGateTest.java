@@ -2,9 +2,9 @@ package io.upliftstream.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.upliftstream.job.JobSettings.AgeFrom;
-import io.upliftstream.job.JobSettings.InputFormat;
-import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.job.InputOptions.InputFormat;
+import io.upliftstream.job.ServingOptions.AgeFrom;
+import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.StageTimings;
 import java.time.Clock;
 import java.time.Duration;
@@ -13,7 +13,7 @@ import java.time.ZoneOffset;
 import org.junit.jupiter.api.Test;
 
 class AdmissionGateTest {
-    /** Recorded at RECORDED, captured 5 ms before. */
+    /** A frame recorded at RECORDED and captured 5 ms before. */
     private final Frame frame = parse();
 
     @Test

@@ -298,7 +298,7 @@ class DenseInferenceOperatorTest {
                 .containsExactly("south SUPERSEDED 3", "north SUPERSEDED 2");
     }
 
-    /** Must-show 2 of the guarantees: seven cameras within their share, one at ten times that. */
+    /** Seven cameras within their share, and one at ten times that. */
     @Test
     void aCameraThatSendsTenTimesItsShareCannotStarveTheOthers() throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
@@ -441,7 +441,7 @@ class DenseInferenceOperatorTest {
         }
     }
 
-    /** Answers from a submission on, in another thread, whatever comes. */
+    /** Answers every submission from one on, in another thread. */
     private CompletableFuture<Void> answerAll(int from) {
         AtomicBoolean done = new AtomicBoolean();
         CompletableFuture<Void> answering = new CompletableFuture<>();
@@ -553,7 +553,7 @@ class DenseInferenceOperatorTest {
         return headers;
     }
 
-    /** Time as the test says. */
+    /** A clock that a test sets. */
     private static final class TestingClock extends Clock {
         private volatile long millis = TestFrames.RECORDED;
 

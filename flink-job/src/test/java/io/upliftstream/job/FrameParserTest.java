@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
 import io.upliftstream.job.FrameProblem.Stage;
-import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.RecordHeader;

@@ -1,6 +1,6 @@
 package io.upliftstream.job;
 
-import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.model.DType;
 import io.upliftstream.model.DecodedFrame;
 import io.upliftstream.model.DenseOutput;
@@ -178,7 +178,7 @@ public class HotLoopsBenchmark {
         return TensorCodec.toFloats(tensor);
     }
 
-    /** As a camera does. */
+    /** Encodes a frame as a camera does. */
     @Benchmark
     public Object encodeRecord() {
         return SingleObject.encode(record);

@@ -3,7 +3,7 @@ package io.upliftstream.job;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.code_intelligence.jazzer.junit.FuzzTest;
-import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.schemas.SingleObject;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -84,7 +84,7 @@ class JobFuzzTest {
 
     private static void settings(Loading loading) {
         try {
-            assertThat(loading.load().get(JobSettings.MODE)).isNotNull();
+            assertThat(loading.load().get(ServingOptions.MODE)).isNotNull();
         } catch (StartupException e) {
             assertThat(e.exitCode()).isBetween(2, 3);
         }

@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
-import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.model.ModelHealth;
 import java.util.LinkedHashMap;
 import java.util.List;

@@ -4,9 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
-import io.upliftstream.job.JobSettings.Mode;
-import io.upliftstream.job.JobSettings.StartFrom;
+import io.upliftstream.job.InputOptions.StartFrom;
+import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.HeadKind;
+import io.upliftstream.model.HeadSpec;
 import java.io.File;
 import java.io.IOException;
 import java.net.URL;
@@ -15,7 +16,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Collection;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
@@ -30,58 +30,6 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 class JobSettingsTest {
-    @Test
-    void everyKeyHasItsDefault() {
-        Map<String, String> defaults = new LinkedHashMap<>();
-        JobSettings.OPTIONS.forEach(option -> defaults.put(option.key(), String.valueOf(option.defaultValue())));
-
-        Map<String, String> expected = new LinkedHashMap<>();
-        expected.put("uplift.kafka.bootstrap-servers", "localhost:9092");
-        expected.put("uplift.kafka.timeout", "PT5S");
-        expected.put("uplift.input.topic", "camera-frames");
-        expected.put("uplift.input.format", "AUTO");
-        expected.put("uplift.input.group-id", "uplift-stream");
-        expected.put("uplift.input.start", "AUTO");
-        expected.put("uplift.input.start-age", "PT1S");
-        expected.put("uplift.input.stop", "NEVER");
-        expected.put("uplift.frame.max-bytes", "16 mb");
-        expected.put("uplift.frame.max-pixels", "50000000");
-        expected.put("uplift.mode", "LOSSLESS");
-        expected.put("uplift.max-age", "PT1S");
-        expected.put("uplift.age-from", "RECORD");
-        expected.put("uplift.delivery", "auto");
-        expected.put("uplift.transactional-id-prefix", "uplift-stream");
-        expected.put("uplift.model.bundle", "null");
-        expected.put("uplift.model.sha256", "null");
-        expected.put("uplift.model.device", "auto");
-        expected.put("uplift.model.precision", "auto");
-        expected.put("uplift.model.threads", "0");
-        expected.put("uplift.model.max-batch", "0");
-        expected.put("uplift.model.timeout", "PT30S");
-        expected.put("uplift.queue.capacity", "0");
-        expected.put("uplift.queue.max-bytes", "64 mb");
-        expected.put("uplift.queue.policy", "oldest-first");
-        expected.put("uplift.quarantine.restarts", "3");
-        expected.put("uplift.quarantine.directory", "null");
-        expected.put("uplift.parallelism", "1");
-        expected.put("uplift.checkpoint.interval", "PT10S");
-        expected.put("uplift.checkpoint.directory", "null");
-        expected.put("uplift.output.segmentation.topic", "segmentation");
-        expected.put("uplift.output.segmentation.encoding", "rle");
-        expected.put("uplift.output.segmentation.confidence", "false");
-        expected.put("uplift.output.features.topic", "features");
-        expected.put("uplift.output.regression.topic", "depth");
-        expected.put("uplift.output.tensor.dtype", "FP16");
-        expected.put("uplift.output.tensor.compression", "ZSTD");
-        expected.put("uplift.output.tensor.levels", "256");
-        expected.put("uplift.output.failures.topic", "failures");
-        expected.put("uplift.output.dropped.topic", "dropped");
-        expected.put("uplift.output.max-bytes", "16 mb");
-        expected.put("uplift.output.create-topics", "false");
-        expected.put("uplift.tracing.endpoint", "null");
-        assertThat(defaults).containsExactlyEntriesOf(expected);
-    }
-
     @Test
     void everyOptionIsDescribed() {
         assertThat(JobSettings.OPTIONS)
@@ -108,10 +56,10 @@ class JobSettingsTest {
 
         JobSettings settings = JobSettings.load(file, Map.of(), List.of());
 
-        assertThat(settings.get(JobSettings.MODE)).isEqualTo(Mode.LIVE);
-        assertThat(settings.get(JobSettings.MAX_AGE)).isEqualTo(Duration.ofMillis(250));
+        assertThat(settings.get(ServingOptions.MODE)).isEqualTo(Mode.LIVE);
+        assertThat(settings.get(ServingOptions.MAX_AGE)).isEqualTo(Duration.ofMillis(250));
         assertThat(settings.bundle()).isEqualTo(Path.of("bundles/street"));
-        assertThat(settings.get(JobSettings.MASK_FORMAT)).isEqualTo(JobSettings.MaskFormat.RAW_ZSTD);
+        assertThat(settings.get(OutputOptions.MASK_FORMAT)).isEqualTo(OutputOptions.MaskFormat.RAW_ZSTD);
         assertThat(settings.kafkaProperties())
                 .containsOnly(
                         Map.entry("bootstrap.servers", "localhost:9092"), Map.entry("security.protocol", "SASL_SSL"));
@@ -124,7 +72,7 @@ class JobSettingsTest {
         Path file = directory.resolve("job.properties");
         Files.writeString(file, "uplift.model.bundle=b\nuplift.frame.max-bytes=4 mb\n");
 
-        assertThat(JobSettings.load(file, Map.of(), List.of()).get(JobSettings.FRAME_MAX_BYTES))
+        assertThat(JobSettings.load(file, Map.of(), List.of()).get(InputOptions.FRAME_MAX_BYTES))
                 .isEqualTo(MemorySize.ofMebiBytes(4));
     }
 
@@ -141,8 +89,8 @@ class JobSettingsTest {
 
         JobSettings settings = JobSettings.load(file, environment, List.of("uplift.input.topic=a = b"));
 
-        assertThat(settings.get(JobSettings.INPUT_TOPIC)).isEqualTo("a = b");
-        assertThat(settings.get(JobSettings.GROUP_ID)).isEqualTo("e");
+        assertThat(settings.get(InputOptions.INPUT_TOPIC)).isEqualTo("a = b");
+        assertThat(settings.get(InputOptions.GROUP_ID)).isEqualTo("e");
         assertThat(settings.kafkaProperties()).containsEntry("sasl.jaas.config", "secret");
         assertThat(settings.toString()).contains("uplift.input.topic=a = b").doesNotContain("secret");
     }
@@ -189,6 +137,15 @@ class JobSettingsTest {
         assertThat(settings.topic(HeadKind.FEATURES)).isEmpty();
     }
 
+    @Test
+    void saysWhichTopicsABundleWrites() {
+        List<HeadSpec> heads = List.of(TestFrames.SEGMENTATION, TestFrames.FEATURES, TestFrames.DEPTH);
+        JobSettings settings = TestFrames.settings("uplift.output.features.topic", "none");
+
+        assertThat(settings.written(heads)).containsExactly(TestFrames.SEGMENTATION, TestFrames.DEPTH);
+        assertThat(settings.outputTopics(heads)).containsExactly("segmentation", "depth", "failures", "dropped");
+    }
+
     @ParameterizedTest
     @MethodSource("misconfigurations")
     void refusesWhatCannotWorkAsTheDocumentationSays(String assignment, String sentence) {
@@ -200,7 +157,7 @@ class JobSettingsTest {
         assertThat(refused.exitCode()).isEqualTo(2);
     }
 
-    /** The rows of the first table. */
+    /** The rows of the first table of docs/troubleshooting.md. */
     static List<Arguments> misconfigurations() throws IOException {
         List<Arguments> rows = Files.readAllLines(Path.of("..", "docs", "troubleshooting.md")).stream()
                 .map(Pattern.compile("\\| `(uplift\\.[^`]*)` \\| `([^`]*)` \\|")::matcher)
@@ -241,7 +198,7 @@ class JobSettingsTest {
     void travelsWithTheJobGraph() throws Exception {
         JobSettings settings = TestFrames.settings("uplift.mode", "live");
 
-        assertThat(InstantiationUtil.clone(settings).get(JobSettings.MODE)).isEqualTo(Mode.LIVE);
+        assertThat(InstantiationUtil.clone(settings).get(ServingOptions.MODE)).isEqualTo(Mode.LIVE);
     }
 
     /** A JobManager's threads outlive the job: what stays in them must not be of the job's class loader. */

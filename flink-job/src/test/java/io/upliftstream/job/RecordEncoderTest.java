@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import io.upliftstream.job.FrameProblem.Stage;
-import io.upliftstream.job.JobSettings.InputFormat;
+import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.model.FrameTransform;
 import io.upliftstream.schemas.Compression;
 import io.upliftstream.schemas.FeatureRecord;

@@ -10,7 +10,10 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Executor;
 import java.util.function.BooleanSupplier;
 
-/** A model whose answers a test gives, in the order that the test likes. */
+/**
+ * A model whose answers a test gives, in the order that the test likes. The engine without a model in the benches decodes
+ * on threads of its own, which no test could hold up; the two have nothing in common but the interface.
+ */
 final class TestingEngine implements FrameEngine {
     static final ModelIdentity MODEL = new ModelIdentity("test", "1", "ab".repeat(32), "cpu-fp32");
 
@@ -32,7 +35,7 @@ final class TestingEngine implements FrameEngine {
     /** What a model does: refuses a frame that expired, answers the others. */
     void take(int submission) {
         if (expired.get(submission).getAsBoolean()) {
-            fail(submission, new FrameException(FrameException.Reason.EXPIRED, "expired"));
+            fail(submission, new FrameException(FrameException.Reason.DEADLINE, "expired"));
         } else {
             answer(submission);
         }

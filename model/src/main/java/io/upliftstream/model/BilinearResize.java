@@ -1,13 +1,10 @@
 package io.upliftstream.model;
 
 import ai.djl.Device;
-import ai.djl.Model;
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
-import ai.djl.training.ParameterStore;
 import java.nio.ByteBuffer;
 
 /**
@@ -17,9 +14,12 @@ import java.nio.ByteBuffer;
  * gives a model other images than those it was trained on.
  */
 final class BilinearResize {
-    private static final Model GRAPH = SmallGraph.load("resize", Device.cpu());
+    private static final TorchGraph GRAPH = TorchGraph.small("resize", Device.cpu());
 
     private BilinearResize() {}
+
+    /** Where the upright image lies on the frame, in pixels. */
+    record Area(int left, int top, int width, int height) {}
 
     /**
      * Resizes an image into a frame. Runs on the caller's thread, also where models run on a GPU.
@@ -28,31 +28,26 @@ final class BilinearResize {
      * @param extentX how many of the columns are image; the last may count in part
      * @param extentY how many of the rows are image
      * @param orientation EXIF's, 1 to 8, which turns the image upright
-     * @param placeLeft of the upright image on the frame, in pixels; the frame is grey around it
+     * @param area of the upright image; the frame is grey around it
      * @param frame direct buffer of u8[frameHeight, frameWidth, 3]
      */
-    static void place(
+    static void resize(
             ByteBuffer image,
             int width,
             int height,
             double extentX,
             double extentY,
             int orientation,
-            int placeLeft,
-            int placeTop,
-            int placeWidth,
-            int placeHeight,
+            Area area,
             ByteBuffer frame,
             int frameWidth,
             int frameHeight) {
-        try (NDManager arrays = GRAPH.getNDManager().newSubManager()) {
+        try (NDManager arrays = GRAPH.arrays()) {
             NDArray pixels = arrays.create(image, new Shape(height, width, 3), DataType.UINT8);
             NDArray place = arrays.create(
-                    new double[] {extentY, extentX, orientation, placeLeft, placeTop, placeWidth, placeHeight});
+                    new double[] {extentY, extentX, orientation, area.left(), area.top(), area.width(), area.height()});
             NDArray filled = arrays.create(frame, new Shape(frameHeight, frameWidth, 3), DataType.UINT8);
-            GRAPH.getBlock()
-                    .forward(new ParameterStore(arrays, false), new NDList(pixels, place, filled), false)
-                    .close();
+            GRAPH.forward(arrays, pixels, place, filled).close();
         }
     }
 }

@@ -39,7 +39,7 @@ public final class DenseService implements AutoCloseable {
     private final Shared shared;
     private final AtomicBoolean closed = new AtomicBoolean();
 
-    /** What the process ends with when a second call of the model hangs: EX_TEMPFAIL, a restart may help. */
+    /** The exit code of a process in which a second call of the model hangs: EX_TEMPFAIL, a restart may help. */
     public static final int HANGING = 75;
 
     private record Key(String sha256, ModelOptions model, long maxPixels, int queueCapacity, Duration timeout) {}
@@ -78,10 +78,10 @@ public final class DenseService implements AutoCloseable {
     }
 
     /**
-     * The same for a frame that may lose its worth while it waits.
+     * Decodes an image and runs the model on it, unless nobody wants the result any more. Never blocks.
      *
      * @param expired asked before the image is decoded and before it goes to the model, by any thread; once true, the frame
-     *     fails with {@link Reason#EXPIRED}
+     *     fails with {@link Reason#DEADLINE}
      */
     public CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired) {
         if (closed.get()) {
@@ -212,7 +212,7 @@ public final class DenseService implements AutoCloseable {
             try {
                 if (expired.getAsBoolean()) {
                     throw new FrameException(
-                            Reason.EXPIRED, "the frame expired while it waited for a decoder (expected: its turn)");
+                            Reason.DEADLINE, "the frame expired while it waited for a decoder (expected: its turn)");
                 }
                 long start = System.nanoTime();
                 DecodedFrame frame = decoder.decode(image);
@@ -248,7 +248,7 @@ public final class DenseService implements AutoCloseable {
                 }
             }
             DenseModel.Batch batch = model.run(rgb, n);
-            DenseModel.Stages stages = batch.stages();
+            DenseModel.CallTimings call = batch.timings();
             List<Answer> answers = new ArrayList<>(n);
             for (int i = 0; i < n; i++) {
                 Decoded frame = frames.get(i);
@@ -256,8 +256,8 @@ public final class DenseService implements AutoCloseable {
                 StageTimings timings = new StageTimings(
                         frame.decodeNanos(),
                         queued,
-                        stages.inputNanos() + stages.backboneNanos(),
-                        stages.upsamplerNanos() + stages.outputNanos(),
+                        call.inputNanos() + call.backboneNanos(),
+                        call.upsamplerNanos() + call.outputNanos(),
                         n);
                 answers.add(new Answer(batch.outputs().get(i), timings));
             }

@@ -18,6 +18,7 @@ import com.drew.metadata.exif.ExifReader;
 import com.drew.metadata.jpeg.JpegDirectory;
 import com.drew.metadata.jpeg.JpegReader;
 import com.sun.jna.Memory;
+import io.upliftstream.model.BilinearResize.Area;
 import io.upliftstream.model.FrameException.Reason;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -45,15 +46,15 @@ import org.jspecify.annotations.Nullable;
  * <p>May be used by several threads.
  */
 public final class FrameDecoder {
-    /** 50 megapixels. */
+    /** The pixels that an image may have where nobody says otherwise: 50 megapixels. */
     public static final long DEFAULT_MAX_PIXELS = 50_000_000;
-    /** Pixels, of either side. */
+    /** The pixels that either side of an image may have. */
     static final int MAX_SIDE = 32_768;
 
     private static final int PNG_SIGNATURE = 8;
-    /** Bytes of a chunk beside its content: length, type, checksum. */
+    /** Bytes of a PNG chunk beside its content: length, type, checksum. */
     private static final int PNG_CHUNK = 12;
-    /** Set in the type of a chunk that a decoder may skip. */
+    /** The bit that is set in the type of a PNG chunk that a decoder may skip. */
     private static final int PNG_ANCILLARY = 0x20000000;
 
     private static final int PNG_IEND = 0x49454e44;
@@ -107,7 +108,7 @@ public final class FrameDecoder {
         int left = (input.width() - width) / 2;
         int top = (input.height() - height) / 2;
 
-        ByteBuffer rgb = decodeTo(image, header, left, top, width, height);
+        ByteBuffer rgb = decode(image, header, new Area(left, top, width, height));
 
         double scaleX = (double) frameWidth / width;
         double scaleY = (double) frameHeight / height;
@@ -257,35 +258,34 @@ public final class FrameDecoder {
                 "the PNG is truncated after %d bytes (expected: an IEND chunk)".formatted(png.length));
     }
 
-    /** Decodes the image to {@code width} x {@code height} upright pixels of the model's input: u8[H, W, 3] in RGB. */
-    private ByteBuffer decodeTo(byte[] image, Header header, int left, int top, int width, int height)
-            throws FrameException {
+    /** Decodes the image to an area of the model's input: u8[H, W, 3] in RGB. */
+    private ByteBuffer decode(byte[] image, Header header, Area area) throws FrameException {
         if (header.jpeg() && !endsAsItShould(image)) {
             throw new FrameException(
                     Reason.CORRUPT_IMAGE,
                     "the JPEG is truncated after %d bytes (expected: an end-of-image marker)".formatted(image.length));
         }
-        int reduction = header.jpeg() ? reduction(header, width, height) : 1;
+        int reduction = header.jpeg() ? reduction(header, area) : 1;
         int storedWidth = (header.width() + reduction - 1) / reduction;
         int storedHeight = (header.height() + reduction - 1) / reduction;
         try (Memory pixels =
                 header.jpeg() ? TurboJpeg.decode(image, header.width(), header.height(), reduction) : null) {
             if (pixels != null) {
-                return place(pixels.getByteBuffer(0, pixels.size()), header, reduction, left, top, width, height);
+                return fit(pixels.getByteBuffer(0, pixels.size()), header, reduction, area);
             }
         }
-        int colour = opencv_imgcodecs.IMREAD_COLOR_RGB | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION;
-        int flags =
+        int reduced = // the names say grey, but these are the bits of the reduction alone
                 switch (reduction) {
-                    case 8 -> opencv_imgcodecs.IMREAD_REDUCED_COLOR_8;
-                    case 4 -> opencv_imgcodecs.IMREAD_REDUCED_COLOR_4;
-                    case 2 -> opencv_imgcodecs.IMREAD_REDUCED_COLOR_2;
-                    default -> opencv_imgcodecs.IMREAD_COLOR;
+                    case 8 -> opencv_imgcodecs.IMREAD_REDUCED_GRAYSCALE_8;
+                    case 4 -> opencv_imgcodecs.IMREAD_REDUCED_GRAYSCALE_4;
+                    case 2 -> opencv_imgcodecs.IMREAD_REDUCED_GRAYSCALE_2;
+                    default -> 0;
                 };
+        int flags = reduced | opencv_imgcodecs.IMREAD_COLOR_RGB | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION;
         byte[] pixelsOnly = header.jpeg() ? image : criticalChunks(image);
         try (BytePointer bytes = new BytePointer(pixelsOnly);
                 Mat encoded = new Mat(1, pixelsOnly.length, opencv_core.CV_8UC1, bytes);
-                Mat rgb = imdecode(encoded, flags | colour)) {
+                Mat rgb = imdecode(encoded, flags)) {
             if (rgb == null || rgb.empty()) {
                 throw new FrameException(
                         Reason.CORRUPT_IMAGE, "the image's pixels cannot be decoded (expected: a whole JPEG or PNG)");
@@ -298,28 +298,24 @@ public final class FrameDecoder {
             }
             ByteBuffer pixels =
                     rgb.data().capacity(3L * storedWidth * storedHeight).asByteBuffer();
-            return place(pixels, header, reduction, left, top, width, height);
+            return fit(pixels, header, reduction, area);
         }
     }
 
     /** Fits pixels that were decoded at a fraction of their size into a buffer that may have been used before. */
-    private ByteBuffer place(
-            ByteBuffer pixels, Header header, int reduction, int left, int top, int width, int height) {
+    private ByteBuffer fit(ByteBuffer pixels, Header header, int reduction, Area area) {
         ByteBuffer frame = spare.poll();
         if (frame == null) {
             frame = ByteBuffer.allocateDirect(input.frameBytes());
         }
-        BilinearResize.place(
+        BilinearResize.resize(
                 pixels,
                 (header.width() + reduction - 1) / reduction,
                 (header.height() + reduction - 1) / reduction,
                 (double) header.width() / reduction,
                 (double) header.height() / reduction,
                 header.orientation(),
-                left,
-                top,
-                width,
-                height,
+                area,
                 frame,
                 input.width(),
                 input.height());
@@ -338,10 +334,10 @@ public final class FrameDecoder {
         }
     }
 
-    /** The strongest reduction whose result is not smaller than {@code width} x {@code height}, upright. */
-    private static int reduction(Header header, int width, int height) {
-        int across = header.sideways() ? height : width;
-        int down = header.sideways() ? width : height;
+    /** The strongest reduction whose result is, upright, not smaller than the area. */
+    private static int reduction(Header header, Area area) {
+        int across = header.sideways() ? area.height() : area.width();
+        int down = header.sideways() ? area.width() : area.height();
         int reduction = 8;
         while (reduction > 1 && (header.width() < reduction * across || header.height() < reduction * down)) {
             reduction /= 2;

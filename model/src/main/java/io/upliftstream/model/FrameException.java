@@ -23,7 +23,7 @@ public class FrameException extends Exception {
         /** The model needs more memory for this frame than there is. */
         OUT_OF_MEMORY,
         /** Nobody wanted the result any more when the frame's turn came. */
-        EXPIRED
+        DEADLINE
     }
 
     private final Reason reason;

@@ -1,11 +1,8 @@
 package io.upliftstream.model;
 
-import ai.djl.Device;
-import ai.djl.Model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
-import ai.djl.training.ParameterStore;
 import java.util.List;
 
 /**
@@ -19,30 +16,30 @@ public final class MatrixPeak implements AutoCloseable {
 
     private static final List<String> PRECISIONS = List.of("fp32", "bf16", "fp16");
 
-    private final Model graph;
+    private final TorchGraph graph;
     private final int precision;
 
-    /** Of the device and the precision that a model has. */
+    /** Measures on the device and at the precision of a model. */
     public MatrixPeak(DenseModel model) {
         precision = Math.max(0, PRECISIONS.indexOf(model.variant().precision()));
-        graph = SmallGraph.load("matrix-peak", model.gpu() < 0 ? Device.cpu() : Device.gpu(model.gpu()));
+        graph = TorchGraph.small("matrix-peak", model.device());
     }
 
-    /** Billions of floating point operations per second that so many products reach. */
+    /** Billions of floating point operations per second that so many products, one after the other, reach. */
     public double gigaflops(int products) {
         return GIGAFLOP * products / (nanos(products) / 1e9);
     }
 
-    /** What a call of a graph costs that does next to nothing: DJL, JNI, and TorchScript's interpreter. */
+    /** The time of a call of a graph that does next to nothing: DJL, JNI, and TorchScript's interpreter. */
     public long emptyCallNanos() {
         return nanos(0);
     }
 
     private long nanos(int products) {
-        try (NDManager arrays = graph.getNDManager().newSubManager()) {
+        try (NDManager arrays = graph.arrays()) {
             NDArray size = arrays.create(new long[] {SIDE, products, precision});
             long start = System.nanoTime();
-            NDList result = graph.getBlock().forward(new ParameterStore(arrays, false), new NDList(size), false);
+            NDList result = graph.forward(arrays, size);
             if (products > 0) {
                 result.singletonOrThrow().toByteBuffer(); // waits for a GPU
             }

@@ -32,7 +32,7 @@ import org.slf4j.LoggerFactory;
 final class MicroBatcher<T, R> implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(MicroBatcher.class);
 
-    /** Threads of this process in calls that were given up. */
+    /** How many threads of this process are in calls that were given up. */
     private static final AtomicInteger STUCK = new AtomicInteger();
 
     /** Computes one result per item, in their order. */
@@ -133,7 +133,7 @@ final class MicroBatcher<T, R> implements AutoCloseable {
         ended.complete(null);
     }
 
-    /** What waits, at least one item; none at all once closed. */
+    /** The next batch, of at least one item; an empty one once closed. */
     private List<Waiting<T, R>> take() {
         while (true) {
             List<Waiting<T, R>> batch = new ArrayList<>();
@@ -159,7 +159,7 @@ final class MicroBatcher<T, R> implements AutoCloseable {
             }
             tooLate.forEach(late -> late.result()
                     .completeExceptionally(new FrameException(
-                            Reason.EXPIRED, "the frame expired while it waited for the model (expected: its turn)")));
+                            Reason.DEADLINE, "the frame expired while it waited for the model (expected: its turn)")));
             if (!batch.isEmpty()) {
                 return batch;
             }
@@ -187,28 +187,28 @@ final class MicroBatcher<T, R> implements AutoCloseable {
         } else if (failure instanceof TimeoutException) {
             giveUp(batch);
         } else if (batch.size() == 1) {
-            boolean memory = isOutOfMemory(failure);
             batch.get(0)
                     .result()
                     .completeExceptionally(new FrameException(
-                            memory ? Reason.OUT_OF_MEMORY : Reason.MODEL_FAILED,
+                            isOutOfMemory(failure) ? Reason.OUT_OF_MEMORY : Reason.MODEL_FAILED,
                             "the model failed: " + (failure == null ? "it gave no answer" : failure.getMessage()),
                             failure));
         } else {
-            retry(batch, isOutOfMemory(failure) ? (batch.size() + 1) / 2 : 1, failure);
+            retry(batch, failure);
         }
     }
 
     /** Puts a failed batch before all that wait, in parts; after one that took too much memory, none is larger again. */
-    private void retry(List<Waiting<T, R>> batch, int size, @Nullable Throwable failure) {
+    private void retry(List<Waiting<T, R>> batch, @Nullable Throwable failure) {
+        boolean memory = isOutOfMemory(failure);
+        int size = memory ? (batch.size() + 1) / 2 : 1;
         LOG.warn("{}: a batch of {} failed and is tried again in parts of {}", name, batch.size(), size, failure);
         lock.lock();
         try {
             for (int end = batch.size(); end > 0; end -= size) {
                 retries.addFirst(batch.subList(Math.max(0, end - size), end));
             }
-            int limit =
-                    size == 1 && !isOutOfMemory(failure) ? health.batchLimit() : Math.min(health.batchLimit(), size);
+            int limit = memory ? Math.min(health.batchLimit(), size) : health.batchLimit();
             health = new ModelHealth(health.hangs(), health.retries() + 1, limit);
         } finally {
             lock.unlock();
@@ -243,7 +243,7 @@ final class MicroBatcher<T, R> implements AutoCloseable {
                                 .formatted(timeout.toMillis()))));
     }
 
-    /** PyTorch says it in words only: "CUDA out of memory", "DefaultCPUAllocator: can't allocate memory". */
+    /** Whether memory was short, which PyTorch says in words only: "CUDA out of memory", "DefaultCPUAllocator: can't allocate memory". */
     private static boolean isOutOfMemory(@Nullable Throwable failure) {
         for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
             String message = String.valueOf(cause.getMessage()).toLowerCase(Locale.ROOT);

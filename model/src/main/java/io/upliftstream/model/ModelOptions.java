@@ -12,7 +12,7 @@ package io.upliftstream.model;
  * @param maxBatch frames per call; 0 chooses: 1 on a CPU, where a batch only adds latency, else the bundle's maximum
  */
 public record ModelOptions(String device, String precision, int threads, int maxBatch) {
-    /** Everything chosen by what the machine has. */
+    /** Options that leave everything to what the machine has. */
     public static final ModelOptions AUTO = new ModelOptions("auto", "auto", 0);
 
     public ModelOptions {

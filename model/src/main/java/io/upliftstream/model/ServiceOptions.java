@@ -24,12 +24,12 @@ public record ServiceOptions(Path bundle, ModelOptions model, long maxPixels, in
         }
     }
 
-    /** A limit of 50 megapixels, a queue of 32 frames, and 30 seconds for a call. */
+    /** Options with a limit of 50 megapixels, a queue of 32 frames, and 30 seconds for a call. */
     public ServiceOptions(Path bundle, ModelOptions model) {
         this(bundle, model, FrameDecoder.DEFAULT_MAX_PIXELS, 32, Duration.ofSeconds(30));
     }
 
-    /** The same with another timeout. */
+    /** These options with another timeout. */
     public ServiceOptions withTimeout(Duration other) {
         return new ServiceOptions(bundle, model, maxPixels, queueCapacity, other);
     }

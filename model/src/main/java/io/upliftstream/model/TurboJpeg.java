@@ -14,7 +14,7 @@ import org.slf4j.LoggerFactory;
  */
 final class TurboJpeg {
     private static final Logger LOG = LoggerFactory.getLogger(TurboJpeg.class);
-    /** Of the pixel formats in turbojpeg.h. */
+    /** TJPF_RGB, a pixel format of turbojpeg.h. */
     private static final int RGB = 0;
 
     private static final @Nullable NativeLibrary LIBRARY = load("turbojpeg");

@@ -5,12 +5,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import io.upliftstream.model.DenseModel.Placement;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.io.TempDir;
@@ -138,53 +136,10 @@ class DenseModelTest {
     }
 
     @Test
-    void placesTheModelByWhatTheMachineHas() throws Exception {
-        ModelBundle bundle = ModelBundle.load(TestBundles.STREET);
-        assertThat(place(bundle, "auto", "auto", 0).variant().name()).isEqualTo("cpu-fp32");
-        assertThat(place(bundle, "auto", "auto", 0).reason()).contains("no usable GPU", "no bf16 instructions");
-        assertThat(place(bundle, "auto", "auto", 0, "amx_bf16").variant().name())
-                .isEqualTo("cpu-bf16");
-        assertThat(place(bundle, "cpu", "auto", 1, "avx512_bf16").variant().name())
-                .isEqualTo("cpu-bf16");
-        assertThat(place(bundle, "cpu", "fp32", 1, "amx_bf16").variant().name()).isEqualTo("cpu-fp32");
-        assertThat(place(bundle, "cpu", "bf16", 0).variant().name()).isEqualTo("cpu-bf16");
-        Placement int8 = place(bundle, "cpu", "int8", 0);
-        assertThat(int8.variant().name()).isEqualTo("cpu-int8");
-        assertThat(int8.variant().backbone()).isEqualTo(TestBundles.STREET.resolve("cpu-fp32/backbone.pt"));
-        Placement int8WithBf16 = place(bundle, "cpu", "int8", 0, "avx512_bf16");
-        assertThat(int8WithBf16.variant().name()).isEqualTo("cpu-int8+cpu-bf16");
-        assertThat(int8WithBf16.variant().upsampler()).isEqualTo(int8.variant().upsampler());
-        assertThat(int8WithBf16.variant().backbone()).isEqualTo(TestBundles.STREET.resolve("cpu-bf16/backbone.pt"));
-        assertThat(place(bundle, "auto", "auto", 1)).extracting(Placement::gpu).isEqualTo(0);
-        assertThat(place(bundle, "cuda:1", "auto", 2).variant().name()).isEqualTo("cuda-fp16");
-        assertThat(place(bundle, "cuda:1", "auto", 2).gpu()).isEqualTo(1);
-    }
-
-    @Test
-    void neverRunsOnTheCpuWhenAGpuWasAsked() throws Exception {
-        ModelBundle street = ModelBundle.load(TestBundles.STREET);
-        ModelBundle tiny = ModelBundle.load(TestBundles.TINY);
-        assertThatThrownBy(() -> place(street, "cuda", "auto", 0))
-                .isInstanceOf(BundleException.class)
-                .hasMessage(
-                        "device cuda: PyTorch can use 0 GPUs here (expected: at least 1, and a CUDA build of PyTorch)");
-        assertThatThrownBy(() -> place(street, "cuda:2", "auto", 2)).hasMessageContaining("expected: at least 3");
-        assertThatThrownBy(() -> place(tiny, "cuda", "auto", 1))
-                .hasMessage("bundle tiny 1.0.0: no variant for cuda at precision auto (found: cpu-fp32)");
-        assertThatThrownBy(() -> place(tiny, "cpu", "fp16", 0)).hasMessageContaining("for cpu at precision fp16");
-        assertThat(place(tiny, "auto", "auto", 1).reason()).contains("no variant for the GPU");
-    }
-
-    @Test
     void refusesOptionsThatMakeNoSense() {
         assertThatThrownBy(() -> new ModelOptions("gpu", "auto", 0))
                 .hasMessage("device: gpu (expected: auto, cpu, cuda or cuda:n)");
         assertThatThrownBy(() -> new ModelOptions("cpu", "int4", 0)).hasMessageContaining("precision: int4");
         assertThatThrownBy(() -> new ModelOptions("cpu", "auto", -1)).hasMessageContaining("threads: -1");
-    }
-
-    private static Placement place(ModelBundle bundle, String device, String precision, int gpus, String... cpuFlags)
-            throws BundleException {
-        return DenseModel.place(bundle, new ModelOptions(device, precision, 0), gpus, Set.of(cpuFlags));
     }
 }

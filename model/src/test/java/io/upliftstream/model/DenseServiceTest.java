@@ -87,11 +87,11 @@ class DenseServiceTest {
     void aFrameThatExpiredNeverReachesTheModel() throws Exception {
         try (DenseService service = DenseService.acquire(options(4))) {
             AtomicInteger asked = new AtomicInteger();
-            assertFails(service.submit(frame(1), () -> true), Reason.EXPIRED, "a decoder");
+            assertFails(service.submit(frame(1), () -> true), Reason.DEADLINE, "a decoder");
             // young when it is decoded, too old when the batch is formed
             assertFails(
                     service.submit(frame(1), () -> asked.getAndIncrement() > 0),
-                    Reason.EXPIRED,
+                    Reason.DEADLINE,
                     "waited for the model");
             assertThat(service.submit(frame(1), () -> false).get().output().heads())
                     .hasSize(3);

@@ -105,7 +105,7 @@ class MicroBatcherTest {
             assertThat(results.get(2).get()).isEqualTo(-3);
             assertThat(results.get(4).get()).isEqualTo(-5);
             for (int late : List.of(0, 1, 3)) {
-                assertFails(results.get(late), Reason.EXPIRED);
+                assertFails(results.get(late), Reason.DEADLINE);
             }
         }
         assertThat(batches).containsExactly(List.of(0), List.of(3, 5));

@@ -20,7 +20,13 @@ class ModuleRulesTest {
 
     @ArchTest
     static final ArchRule ONLY_THE_MODEL_KNOWS_DJL = noClasses()
-            .that(not(belongToAnyOf(DenseModel.class, BilinearResize.class, MatrixPeak.class, SmallGraph.class)))
+            .that(not(belongToAnyOf(
+                    PyTorch.class,
+                    TorchGraph.class,
+                    Placement.class,
+                    DenseModel.class,
+                    BilinearResize.class,
+                    MatrixPeak.class)))
             .should()
             .dependOnClassesThat()
             .resideInAPackage("ai.djl..");

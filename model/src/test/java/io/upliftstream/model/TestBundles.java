@@ -59,7 +59,7 @@ final class TestBundles {
                 .toList();
     }
 
-    /** Fails if one of them does not end. */
+    /** Fails if a thread that a service or batcher started does not end. */
     static void assertNoThreadsLeft() throws InterruptedException {
         for (Thread thread : upliftThreads()) {
             thread.join(10_000);

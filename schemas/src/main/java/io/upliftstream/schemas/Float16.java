@@ -9,7 +9,7 @@ public final class Float16 {
 
     private Float16() {}
 
-    /** Exact; a NaN keeps its payload. */
+    /** Converts without loss; a NaN keeps its payload. */
     public static float toFloat(short half) {
         int sign = (half & 0x8000) << 16;
         int magnitude = half & 0x7FFF;

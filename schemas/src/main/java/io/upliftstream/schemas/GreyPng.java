@@ -19,7 +19,7 @@ final class GreyPng {
     private static final int IDAT = 0x49444154;
     private static final int IEND = 0x49454E44;
     private static final int HEADER_LENGTH = 13;
-    /** Of deflate: as fast as 1 and a tenth smaller on masks; 3 and more cost far more than they save. */
+    /** The level of deflate: it is as fast as 1 and a tenth smaller on masks; 3 and more cost far more than they save. */
     private static final int LEVEL = 2;
     /** Bytes of a chunk beside its data: length, type, CRC-32. */
     private static final int CHUNK = 12;
@@ -65,9 +65,8 @@ final class GreyPng {
         if (png.remaining() < Long.BYTES || png.getLong() != SIGNATURE) {
             throw malformed("without its signature (expected: 89504e470d0a1a0a)");
         }
-        byte[] rows = new byte[(width + 1) * height];
+        byte[] rows = {}; // until the header was found to be what the mask says
         int filled = 0;
-        boolean headed = false;
         Inflater inflater = new Inflater();
         try {
             while (true) {
@@ -88,8 +87,8 @@ final class GreyPng {
                 }
                 if (type == IHDR) {
                     checkHeader(chunk, width, height);
-                    headed = true;
-                } else if (!headed) {
+                    rows = rows.length == 0 ? new byte[(width + 1) * height] : rows;
+                } else if (rows.length == 0) {
                     throw malformed("without a header (expected: an IHDR chunk before all others)");
                 } else if (type == IDAT) {
                     inflater.setInput(chunk);

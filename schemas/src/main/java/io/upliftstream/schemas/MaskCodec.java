@@ -41,18 +41,25 @@ public final class MaskCodec {
         return new Mask(encoding, width, height, data);
     }
 
+    /** As {@link #decode(Mask, int)}, of up to {@link #MAX_PIXELS}. */
+    public static byte[] decode(Mask mask) {
+        return decode(mask, MAX_PIXELS);
+    }
+
     /**
      * Decodes a mask.
      *
+     * @param maxPixels the largest mask to decode; a few kilobytes can honestly be a mask of {@link #MAX_PIXELS}
      * @return width * height bytes
-     * @throws MalformedRecordException if the bytes do not hold a mask of the stated size
+     * @throws MalformedRecordException if there are more pixels, or the bytes do not hold a mask of the stated size
      */
-    public static byte[] decode(Mask mask) {
+    public static byte[] decode(Mask mask, int maxPixels) {
         int width = mask.getWidth();
         int height = mask.getHeight();
-        if (width < 1 || height < 1 || (long) width * height > MAX_PIXELS) {
+        int most = Math.min(maxPixels, MAX_PIXELS);
+        if (width < 1 || height < 1 || (long) width * height > most) {
             throw new MalformedRecordException(
-                    "mask: %d x %d pixels (expected: at least 1 x 1, at most %d)".formatted(width, height, MAX_PIXELS));
+                    "mask: %d x %d pixels (expected: at least 1 x 1, at most %d)".formatted(width, height, most));
         }
         return switch (mask.getEncoding()) {
             case RLE -> decodeRuns(mask.getData(), width * height);

@@ -21,6 +21,7 @@ import org.apache.avro.specific.SpecificData;
 import org.apache.avro.specific.SpecificDatumReader;
 import org.apache.avro.specific.SpecificRecord;
 import org.jspecify.annotations.NullMarked;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Records to bytes and back, in Avro's single-object encoding: C3 01, the writer's schema as its CRC-64-AVRO fingerprint
@@ -69,11 +70,16 @@ public final class SingleObject {
     /**
      * Decodes a record that was written with any published version of its schema.
      *
+     * @param bytes the value of a Kafka record; null for one without a value (a tombstone), which is refused
      * @throws MalformedRecordException if the bytes are not such a record, whole and alone
      * @throws IllegalArgumentException if the class is not one of the module's five records
      */
-    public static <T extends SpecificRecord> T decode(byte[] bytes, Class<T> type) {
+    public static <T extends SpecificRecord> T decode(byte @Nullable [] bytes, Class<T> type) {
         Codec codec = codec(type);
+        if (bytes == null) {
+            throw new MalformedRecordException(
+                    type.getSimpleName() + ": no bytes (expected: c301 and a schema fingerprint)");
+        }
         if (bytes.length < HEADER_BYTES || ByteBuffer.wrap(bytes).getShort() != MARKER) {
             String start = bytes.length == 0 ? "nothing" : HEX.formatHex(bytes, 0, Math.min(2, bytes.length));
             throw new MalformedRecordException(

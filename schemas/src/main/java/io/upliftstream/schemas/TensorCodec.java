@@ -82,14 +82,20 @@ public final class TensorCodec {
         return encode(elements, TensorType.FLOAT32, format);
     }
 
+    /** As {@link #decode(Tensor, int)}, of up to {@link #MAX_ELEMENTS}. */
+    public static ByteBuffer decode(Tensor tensor) {
+        return decode(tensor, MAX_ELEMENTS);
+    }
+
     /**
      * The tensor's elements as they were written, decompressed.
      *
+     * @param maxElements the largest tensor to decode; a few kilobytes can honestly be one of {@link #MAX_ELEMENTS}
      * @return little-endian elements of the tensor's dtype, in its shape and layout
-     * @throws MalformedRecordException if the bytes do not hold a tensor of the stated shape
+     * @throws MalformedRecordException if there are more elements, or the bytes do not hold a tensor of the stated shape
      */
-    public static ByteBuffer decode(Tensor tensor) {
-        String problem = shapeProblem(tensor.getShape(), tensor.getLayout());
+    public static ByteBuffer decode(Tensor tensor, int maxElements) {
+        String problem = shapeProblem(tensor.getShape(), tensor.getLayout(), Math.min(maxElements, MAX_ELEMENTS));
         if (problem != null) {
             throw new MalformedRecordException(problem);
         }
@@ -114,13 +120,19 @@ public final class TensorCodec {
         return elements.order(ByteOrder.LITTLE_ENDIAN);
     }
 
+    /** As {@link #toFloats(Tensor, int)}, of up to {@link #MAX_ELEMENTS}. */
+    public static float[] toFloats(Tensor tensor) {
+        return toFloats(tensor, MAX_ELEMENTS);
+    }
+
     /**
      * The tensor's values in its shape and layout.
      *
-     * @throws MalformedRecordException if the bytes do not hold a tensor of the stated shape
+     * @param maxElements the largest tensor to decode; it takes up to 8 bytes of memory for each element
+     * @throws MalformedRecordException if there are more elements, or the bytes do not hold a tensor of the stated shape
      */
-    public static float[] toFloats(Tensor tensor) {
-        ByteBuffer elements = decode(tensor);
+    public static float[] toFloats(Tensor tensor, int maxElements) {
+        ByteBuffer elements = decode(tensor, maxElements);
         return tensor.getDtype() == TensorType.INT8
                 ? dequantise(elements, tensor)
                 : floats(elements, tensor.getDtype(), 0, elements(tensor.getShape()));
@@ -159,7 +171,7 @@ public final class TensorCodec {
         return tensor(ByteBuffer.wrap(quantised), scales, zeroPoints, format);
     }
 
-    /** Values of groups that take turns; adds the groups' scales and zero points. */
+    /** Quantises values whose groups, such as channels, take turns; adds the groups' scales and zero points. */
     private static void quantise(
             float[] values,
             int groups,
@@ -268,12 +280,20 @@ public final class TensorCodec {
     }
 
     /** Exactly so many bytes out of one zstd frame; never allocates more, whatever the frame claims. */
+    @SuppressWarnings("deprecation") // decompressedSize: its successor throws where a frame does not say its size
     static byte[] decompress(ByteBuffer data, int expected) {
-        byte[] bytes = new byte[expected];
         ByteBuffer frame = data;
         if (!frame.hasArray()) {
             frame = ByteBuffer.allocate(data.remaining()).put(data.duplicate()).flip();
         }
+        long claimed = frame.hasRemaining()
+                ? Zstd.decompressedSize(frame.array(), frame.arrayOffset() + frame.position(), frame.remaining())
+                : 0;
+        if (claimed > 0 && claimed != expected) { // not positive where the frame does not say
+            throw new MalformedRecordException(
+                    "zstd: a frame of %d bytes (expected: one frame of %d bytes)".formatted(claimed, expected));
+        }
+        byte[] bytes = new byte[expected];
         long length;
         try {
             length = Zstd.decompressByteArray(
@@ -288,15 +308,18 @@ public final class TensorCodec {
         return bytes;
     }
 
-    static @Nullable String shapeProblem(List<Integer> shape, TensorLayout layout) {
-        long elements = 1;
-        for (int size : shape) {
-            elements = size < 1 || elements > MAX_ELEMENTS ? Long.MAX_VALUE : elements * size;
+    static @Nullable String shapeProblem(List<Integer> shape, TensorLayout layout, int maxElements) {
+        long elements = shape.size() == 3 ? 1 : Long.MAX_VALUE;
+        for (int i = 0; i < 3 && elements <= maxElements; i++) {
+            elements = shape.get(i) < 1 ? Long.MAX_VALUE : elements * shape.get(i);
         }
-        return shape.size() == 3 && layout != TensorLayout.UNKNOWN && elements <= MAX_ELEMENTS
-                ? null
-                : "tensor: %s of shape %s (expected: CHW or HWC, three sizes of at least 1, at most %d elements)"
-                        .formatted(layout, shape, MAX_ELEMENTS);
+        if (layout != TensorLayout.UNKNOWN && elements <= maxElements) {
+            return null;
+        }
+        // A record may list a million sizes; the sentence shall not.
+        Object shown = shape.size() <= 4 ? shape : shape.size() + " sizes";
+        return "tensor: %s of shape %s (expected: CHW or HWC, three sizes of at least 1, at most %d elements)"
+                .formatted(layout, shown, maxElements);
     }
 
     static int elements(List<Integer> shape) {

@@ -30,7 +30,7 @@ public record TensorFormat(
     /** @throws IllegalArgumentException if a value is out of its range */
     public TensorFormat {
         shape = List.copyOf(shape);
-        String problem = TensorCodec.shapeProblem(shape, layout);
+        String problem = TensorCodec.shapeProblem(shape, layout, TensorCodec.MAX_ELEMENTS);
         if (problem != null) {
             throw new IllegalArgumentException(problem);
         }

@@ -3,7 +3,9 @@ package io.upliftstream.schemas;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.code_intelligence.jazzer.junit.FuzzTest;
+import com.github.luben.zstd.Zstd;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.HexFormat;
 import java.util.List;
@@ -19,11 +21,15 @@ class CodecFuzzTest {
     private static final int MAX_SIDE = 1 << 12;
 
     static Stream<byte[]> records() {
-        // The last is a finding: a CameraFrame with a union branch that there is not.
+        // A finding, a CameraFrame with a union branch that there is not; then lengths of -3, 2^31 - 101 and 2^62.
         return Stream.concat(
                 GoldenRecords.all().values().stream().map(SingleObject::encode),
-                Stream.of(HexFormat.of()
-                        .parseHex("c3013f1d316c82ae7fd10a6e6f7274680ef0b1f122000000060008ffd8ff07000000")));
+                Stream.of(
+                                "c3013f1d316c82ae7fd10a6e6f7274680ef0b1f122000000060008ffd8ff07000000",
+                                "c3013f1d316c82ae7fd105",
+                                "c3013f1d316c82ae7fd1b6feffff0f",
+                                "c3013f1d316c82ae7fd180808080808080808001")
+                        .map(HexFormat.of()::parseHex));
     }
 
     @MethodSource("records")
@@ -49,7 +55,20 @@ class CodecFuzzTest {
                 .decode(
                         "AQAYABCJUE5HDQoaCgAAAA1JSERSAAAAGABSAAAAGAAAABAIAAAAAClP4EkAAABSSURBVHhelY9BDsAwCMO6jab0/w9mAVXtpJ3i"
                                 + "I5as0FpyJXfyJGYRddfEr2JmvTOli++WqhCAKV2sj04FwBhM6YKNvaUqxJ0pXayPTsXd54x4AcjFJUPYNv16AACuQmCC");
-        return Stream.concat(whole, Stream.of(damaged));
+        Stream<byte[]> claims = Stream.of(
+                mask(MaskEncoding.RLE, 8, 8, HexFormat.of().parseHex("018080808004")),
+                mask(MaskEncoding.RLE, 8, 8, HexFormat.of().parseHex("0180")),
+                mask(MaskEncoding.RLE, 8, 8, HexFormat.of().parseHex("014001")),
+                mask(MaskEncoding.RLE, -1, -64, HexFormat.of().parseHex("0140")),
+                mask(MaskEncoding.RAW_ZSTD, 8, 8, Zstd.compress(new byte[1 << 20])),
+                mask(MaskEncoding.RAW_ZSTD, 8, 8, Arrays.copyOf(Zstd.compress(new byte[64]), 12)),
+                mask(MaskEncoding.RAW_ZSTD, 8, 8, HexFormat.of().parseHex("28b52ffd0088010000")),
+                mask(MaskEncoding.PNG, 8, 8, GreyPng.encode(new byte[16], 4, 4)));
+        return Stream.of(whole, Stream.of(damaged), claims).flatMap(seeds -> seeds);
+    }
+
+    private static byte[] mask(MaskEncoding encoding, int width, int height, byte[] data) {
+        return join(ByteBuffer.wrap(data), index(MaskEncoding.values(), encoding), width, height);
     }
 
     /** Encoding, width and height (a byte and two shorts), then the data. */
@@ -74,7 +93,12 @@ class CodecFuzzTest {
         for (int i = 0; i < values.length; i++) {
             values[i] = i / 7f - 1;
         }
-        return Stream.of(TensorType.FLOAT32, TensorType.FLOAT16, TensorType.INT8)
+        int zstd = index(TensorType.values(), TensorType.FLOAT16) | index(Compression.values(), Compression.ZSTD) << 2;
+        Stream<byte[]> claims = Stream.of(
+                join(ByteBuffer.wrap(Zstd.compress(new byte[1 << 20])), zstd, 1, 2, 2, 0),
+                join(ByteBuffer.wrap(Zstd.compress(new byte[8])), zstd, -1, -2, 2, 0),
+                join(ByteBuffer.wrap(Zstd.compress(new byte[1 << 13])), zstd, 1, 1 << 6, 1 << 6, 0));
+        Stream<byte[]> whole = Stream.of(TensorType.FLOAT32, TensorType.FLOAT16, TensorType.INT8)
                 .flatMap(dtype -> Stream.of(Compression.NONE, Compression.ZSTD)
                         .map(compression -> TensorCodec.encode(
                                 values,
@@ -88,6 +112,7 @@ class CodecFuzzTest {
                         3,
                         4,
                         tensor.getScales().size()));
+        return Stream.concat(whole, claims);
     }
 
     /** Type, compression and layout (a byte), three sizes and the number of scales (shorts), then the data. */

@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.Random;
 import java.util.zip.CRC32;
 import java.util.zip.Deflater;
@@ -96,6 +97,38 @@ class MaskCodecTest {
         }
         assertThatThrownBy(() -> MaskCodec.encode(MaskEncoding.RLE, new byte[0], width, height))
                 .isInstanceOf(IllegalArgumentException.class);
+    }
+
+    /** Two kilobytes of zeros are honestly a mask of 16 million pixels: its reader says what it has memory for. */
+    @Test
+    void theLargestMaskIsTheCallers() {
+        byte[] zeros = new byte[1 << 24];
+        for (MaskEncoding encoding : List.of(MaskEncoding.RLE, MaskEncoding.RAW_ZSTD)) {
+            Mask mask = MaskCodec.encode(encoding, zeros, 1 << 12, 1 << 12);
+            assertThat(mask.getData().remaining()).isLessThan(2048);
+            assertThat(MaskCodec.decode(mask, 1 << 24)).isEqualTo(zeros);
+            assertThatThrownBy(() -> MaskCodec.decode(mask, (1 << 24) - 1))
+                    .isInstanceOf(MalformedRecordException.class)
+                    .hasMessage("mask: 4096 x 4096 pixels (expected: at least 1 x 1, at most 16777215)");
+        }
+        assertThatThrownBy(() -> MaskCodec.decode(rle("01 01", 1 << 13, (1 << 13) + 1), Integer.MAX_VALUE))
+                .isInstanceOf(MalformedRecordException.class)
+                .hasMessageContaining("at most 67108864");
+    }
+
+    /** A zstd frame or a PNG that is of another size is found out before the mask's own size is allocated. */
+    @Test
+    void whatSaysAnotherSizeIsNotGivenTheMasks() {
+        byte[] zstd = Zstd.compress(new byte[1 << 20]);
+        Mask png = MaskCodec.encode(MaskEncoding.PNG, new byte[64], 8, 8);
+        for (Mask mask : List.of(
+                new Mask(MaskEncoding.RAW_ZSTD, 8, 8, ByteBuffer.wrap(zstd)),
+                new Mask(MaskEncoding.RAW_ZSTD, 1 << 13, 1 << 13, ByteBuffer.wrap(zstd)),
+                new Mask(MaskEncoding.PNG, 1 << 13, 1 << 13, png.getData()))) {
+            long before = Allocated.bytes();
+            assertThatThrownBy(() -> MaskCodec.decode(mask)).isInstanceOf(MalformedRecordException.class);
+            assertThat(Allocated.bytes() - before).isLessThan(1 << 20);
+        }
     }
 
     @Test

@@ -7,6 +7,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.Random;
 import org.apache.avro.Schema;
 import org.apache.avro.SchemaBuilder;
@@ -19,6 +20,7 @@ import org.apache.avro.specific.SpecificRecord;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class SingleObjectTest {
     static Iterable<SpecificRecord> records() {
@@ -89,6 +91,51 @@ class SingleObjectTest {
         assertThatThrownBy(() -> SingleObject.decode(bytes.toByteArray(), CameraFrame.class))
                 .isInstanceOf(MalformedRecordException.class)
                 .hasMessageContaining("only 0 bytes are available");
+    }
+
+    /** Strings, bytes and arrays whose length is not what is left, or below zero, where the record would have them. */
+    @ParameterizedTest
+    @ValueSource(longs = {Integer.MAX_VALUE - 100, Integer.MAX_VALUE, 1L << 40, Long.MAX_VALUE, -3, Long.MIN_VALUE})
+    void noLengthIsAllocatedThatIsNotThere(long length) throws IOException {
+        for (SpecificRecord record : records()) {
+            byte[] whole = SingleObject.encode(record);
+            for (int at = 10; at < Math.min(whole.length, 250); at++) {
+                ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+                bytes.write(whole, 0, at);
+                EncoderFactory.get().directBinaryEncoder(bytes, null).writeLong(length);
+                bytes.write(whole, at, whole.length - at);
+                long before = Allocated.bytes();
+                try {
+                    SingleObject.decode(bytes.toByteArray(), record.getClass());
+                } catch (MalformedRecordException e) {
+                    assertThat(e).hasMessageContaining("expected");
+                }
+                assertThat(Allocated.bytes() - before).as("at %d", at).isLessThan(1 << 20);
+            }
+        }
+    }
+
+    /** Each element of an array is at least a byte of the record, so the record's length bounds what it takes. */
+    @Test
+    void anArrayTakesMemoryAsItsBytesDo() throws IOException {
+        int count = 1 << 20;
+        FeatureRecord depth = (FeatureRecord) GoldenRecords.all().get("depth");
+        Tensor many = Tensor.newBuilder(depth.getTensor())
+                .setShape(Collections.nCopies(count, 5000))
+                .build();
+        byte[] bytes = SingleObject.encode(
+                FeatureRecord.newBuilder(depth).setTensor(many).build());
+        long before = Allocated.bytes();
+        FeatureRecord read = SingleObject.decode(bytes, FeatureRecord.class);
+        assertThat(Allocated.bytes() - before).isLessThan(40L * bytes.length);
+        assertThatThrownBy(() -> TensorCodec.decode(read.getTensor())).isInstanceOf(MalformedRecordException.class);
+    }
+
+    @Test
+    void aTombstoneIsRefused() {
+        assertThatThrownBy(() -> SingleObject.decode(null, CameraFrame.class))
+                .isInstanceOf(MalformedRecordException.class)
+                .hasMessage("CameraFrame: no bytes (expected: c301 and a schema fingerprint)");
     }
 
     @Test

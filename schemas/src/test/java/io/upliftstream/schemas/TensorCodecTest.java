@@ -4,10 +4,17 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import com.github.luben.zstd.Zstd;
+import com.github.luben.zstd.ZstdException;
+import com.github.luben.zstd.ZstdOutputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -194,6 +201,55 @@ class TensorCodecTest {
                                     + " elements)",
                             shape);
         }
+    }
+
+    @Test
+    void aMillionSizesAreNotRepeated() {
+        Tensor tensor = tensor(Collections.nCopies(1_000_000, 1), TensorType.INT8, Compression.NONE, new byte[1]);
+        assertThatThrownBy(() -> TensorCodec.decode(tensor))
+                .isInstanceOf(MalformedRecordException.class)
+                .hasMessageStartingWith("tensor: CHW of shape 1000000 sizes (expected: ");
+    }
+
+    @Test
+    void theLargestTensorIsTheCallers() {
+        Tensor zeros = tensor(
+                List.of(1, 1 << 10, 1 << 11), TensorType.FLOAT16, Compression.ZSTD, Zstd.compress(new byte[1 << 22]));
+        assertThat(zeros.getData().remaining()).isLessThan(1024);
+        assertThat(TensorCodec.toFloats(zeros, 1 << 21)).hasSize(1 << 21);
+        for (ThrowingCallable read : List.<ThrowingCallable>of(
+                () -> TensorCodec.decode(zeros, (1 << 21) - 1), () -> TensorCodec.toFloats(zeros, (1 << 21) - 1))) {
+            assertThatThrownBy(read)
+                    .isInstanceOf(MalformedRecordException.class)
+                    .hasMessage("tensor: CHW of shape [1, 1024, 2048] (expected: CHW or HWC, three sizes of at least 1,"
+                            + " at most 2097151 elements)");
+        }
+    }
+
+    /** Few bytes that claim much, or are of a shape that claims much, take no memory. */
+    @Test
+    void claimsAreNotAllocated() {
+        byte[] zstd = Zstd.compress(new byte[1 << 22]);
+        for (Tensor tensor : List.of(
+                tensor(List.of(1, 2, 2), TensorType.FLOAT16, Compression.ZSTD, zstd),
+                tensor(List.of(1, 1 << 13, 1 << 13), TensorType.FLOAT32, Compression.ZSTD, zstd),
+                tensor(List.of(1, 1 << 13, 1 << 13), TensorType.FLOAT32, Compression.NONE, new byte[20]))) {
+            long before = Allocated.bytes();
+            assertThatThrownBy(() -> TensorCodec.toFloats(tensor)).isInstanceOf(MalformedRecordException.class);
+            assertThat(Allocated.bytes() - before).isLessThan(1 << 20);
+        }
+    }
+
+    @Test
+    void readsAFrameThatDoesNotSayItsSize() throws IOException {
+        ByteArrayOutputStream frame = new ByteArrayOutputStream();
+        try (ZstdOutputStream out = new ZstdOutputStream(frame)) {
+            out.write(new byte[8]);
+        }
+        assertThatThrownBy(() -> Zstd.getFrameContentSize(frame.toByteArray())).isInstanceOf(ZstdException.class);
+        assertThat(TensorCodec.toFloats(
+                        tensor(List.of(1, 2, 2), TensorType.FLOAT16, Compression.ZSTD, frame.toByteArray())))
+                .containsExactly(0, 0, 0, 0);
     }
 
     @Test

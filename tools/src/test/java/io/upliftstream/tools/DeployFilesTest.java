@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.MappingIterator;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.OutputOptions;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.cli.Uplift;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -74,7 +77,7 @@ class DeployFilesTest {
             }
         }
         assertThat(compose.at("/services/topics/command").asText())
-                .contains("--topic " + JobSettings.INPUT_TOPIC.defaultValue() + " ");
+                .contains("--topic " + InputOptions.INPUT_TOPIC.defaultValue() + " ");
         assertThat(compose.at("/services/jobmanager/command").asText())
                 .contains("--job-classname io.upliftstream.job.DenseVisionJob ");
     }
@@ -83,7 +86,7 @@ class DeployFilesTest {
     void jobFilesHaveOptionsThatExistAndPathsOfTheImage() throws IOException {
         for (Path file : List.of(ROOT.resolve("deploy/job.yaml"), KUBERNETES.resolve("base/job.yaml"))) {
             JobSettings settings = JobSettings.load(file, Map.of(), List.of());
-            String bundle = settings.get(JobSettings.MODEL_BUNDLE);
+            String bundle = settings.get(ServingOptions.MODEL_BUNDLE);
             assertThat(bundle).isEqualTo("/opt/uplift/bundles/street");
             assertThat(dockerfile()).contains("model/bundles/ /opt/uplift/bundles/\n");
         }
@@ -122,12 +125,85 @@ class DeployFilesTest {
         assertThat(documents(KUBERNETES.resolve("base/topics.yaml")))
                 .extracting(topic -> topic.at("/metadata/name").asText())
                 .containsExactlyInAnyOrder(
-                        defaults.get(JobSettings.INPUT_TOPIC),
-                        defaults.get(JobSettings.SEGMENTATION_TOPIC),
-                        defaults.get(JobSettings.FEATURES_TOPIC),
-                        defaults.get(JobSettings.REGRESSION_TOPIC),
-                        defaults.get(JobSettings.FAILURES_TOPIC),
-                        defaults.get(JobSettings.DROPPED_TOPIC));
+                        defaults.get(InputOptions.INPUT_TOPIC),
+                        defaults.get(OutputOptions.SEGMENTATION_TOPIC),
+                        defaults.get(OutputOptions.FEATURES_TOPIC),
+                        defaults.get(OutputOptions.REGRESSION_TOPIC),
+                        defaults.get(OutputOptions.FAILURES_TOPIC),
+                        defaults.get(OutputOptions.DROPPED_TOPIC));
+    }
+
+    @Test
+    void podsHaveNoRightsThatTheyDoNotNeed() throws IOException {
+        JsonNode base = documents(KUBERNETES.resolve("base/deployment.yaml")).get(0);
+        JsonNode pod = base.at("/spec/podTemplate/spec");
+        assertThat(pod.at("/securityContext/runAsNonRoot").asBoolean()).isTrue();
+        assertThat(pod.at("/securityContext/runAsUser").asInt()).isPositive();
+        assertThat(pod.at("/securityContext/seccompProfile/type").asText()).isEqualTo("RuntimeDefault");
+        assertThat(pod.path("containers")).isNotEmpty().allSatisfy(container -> {
+            JsonNode context = container.path("securityContext");
+            assertThat(context.path("allowPrivilegeEscalation").asBoolean(true)).isFalse();
+            assertThat(context.path("readOnlyRootFilesystem").asBoolean()).isTrue();
+            assertThat(context.at("/capabilities/drop"))
+                    .extracting(JsonNode::asText)
+                    .containsExactly("ALL");
+            assertThat(context.at("/capabilities/add").isMissingNode()).isTrue();
+            assertThat(container.path("volumeMounts"))
+                    .extracting(mount -> mount.path("mountPath").asText())
+                    .contains("/tmp", "/opt/flink/log");
+        });
+        JsonNode flink = base.at("/spec/flinkConfiguration");
+        assertThat(flink.path("web.submit.enable").asText()).isEqualTo("false");
+        assertThat(flink.path("web.access-control-allow-origin").asText()).startsWith("http");
+        for (String overlay : List.of("gpu/gpu.yaml")) {
+            assertThat(documents(KUBERNETES.resolve(overlay)).get(0).findValues("securityContext"))
+                    .isEmpty();
+        }
+    }
+
+    @Test
+    void theNetworkOfThePodsIsClosedButForWhatIsNamed() throws IOException {
+        JsonNode policy = documents(KUBERNETES.resolve("base/network.yaml")).get(0);
+        assertThat(policy.path("kind").asText()).isEqualTo("NetworkPolicy");
+        JsonNode spec = policy.path("spec");
+        String pods = documents(KUBERNETES.resolve("base/deployment.yaml"))
+                .get(0)
+                .at("/metadata/name")
+                .asText();
+        assertThat(spec.at("/podSelector/matchLabels/app").asText()).isEqualTo(pods);
+        assertThat(spec.path("policyTypes")).extracting(JsonNode::asText).containsExactly("Ingress", "Egress");
+        assertThat(spec.path("ingress")).isNotEmpty().allSatisfy(rule -> assertThat(rule.path("from"))
+                .isNotEmpty());
+        assertThat(spec.path("egress")).isNotEmpty().allSatisfy(rule -> assertThat(
+                        rule.path("to").size() + rule.path("ports").size())
+                .isPositive());
+    }
+
+    @Test
+    void composeIsForThisHostAloneAndNobodyIsLetInUnasked() throws IOException {
+        JsonNode services = documents(ROOT.resolve("docker-compose.yml")).get(0).path("services");
+        for (Map.Entry<String, JsonNode> service : services.properties()) {
+            assertThat(service.getValue().path("ports"))
+                    .as(service.getKey())
+                    .allSatisfy(port -> assertThat(port.asText()).startsWith("127.0.0.1:"));
+            JsonNode merged = service.getValue().path("<<"); // Jackson leaves a merge to its reader
+            assertThat(merged.asText()).as(service.getKey()).isEqualTo("locked");
+            for (String door : List.of("privileged", "network_mode", "pid", "cap_add")) {
+                assertThat(service.getValue().has(door)).as(service.getKey()).isFalse();
+            }
+            assertThat(service.getValue().path("image").asText())
+                    .as(service.getKey())
+                    .matches("[a-z/-]+(:(?!latest)[\\w.-]+|@sha256:[0-9a-f]{64})");
+        }
+        JsonNode locked = documents(ROOT.resolve("docker-compose.yml")).get(0).path("x-locked");
+        assertThat(locked.path("cap_drop")).extracting(JsonNode::asText).containsExactly("ALL");
+        assertThat(locked.path("security_opt")).extracting(JsonNode::asText).containsExactly("no-new-privileges:true");
+        JsonNode grafana = services.at("/grafana/environment");
+        assertThat(grafana.path("GF_AUTH_ANONYMOUS_ENABLED").asText("false")).isEqualTo("false");
+        assertThat(grafana.path("GF_SECURITY_ADMIN_PASSWORD").asText()).startsWith("${GRAFANA_PASSWORD:?");
+        assertThat(services.at("/jobmanager/environment/FLINK_PROPERTIES").asText())
+                .contains("web.submit.enable: false\n", "web.cancel.enable: false\n")
+                .doesNotContain("web.access-control-allow-origin: *");
     }
 
     @Test

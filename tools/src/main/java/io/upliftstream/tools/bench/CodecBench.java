@@ -249,7 +249,7 @@ public final class CodecBench {
                 perSecond(millis[1], tensors.size()));
     }
 
-    /** Of the channels at one cell; 1 where both are nothing but 0. */
+    /** The cosine of two feature vectors at one cell; 1 if both are zero. */
     private static double cosine(float[] a, float[] b, int cell, int cells) {
         double ab = 0;
         double aa = 0;

@@ -26,7 +26,7 @@ import java.util.function.BooleanSupplier;
 
 /**
  * An engine without a model: frames are decoded on a pool, as in the product, and every one has the same labels, so that
- * what is left is the stream.
+ * what is left is the stream. The job's tests have an engine of their own, whose answers come when a test gives them.
  */
 final class IdleEngine implements FrameEngine {
     static final int SIDE = 448;

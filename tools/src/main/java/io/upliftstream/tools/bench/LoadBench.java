@@ -2,8 +2,10 @@ package io.upliftstream.tools.bench;
 
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.FrameEngine;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
-import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.job.ServingOptions;
+import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
@@ -42,7 +44,7 @@ public final class LoadBench {
     private static final int MIN_BACKLOG = 20;
     private static final int MAX_BACKLOG = 20_000;
     private static final long POLL_MILLIS = 100;
-    /** This long without one more frame that ends, and a run is given up. */
+    /** A run is given up after this long without a frame that ends. */
     private static final Duration PATIENCE = Duration.ofMinutes(3);
 
     private final LoadOptions options;
@@ -83,18 +85,17 @@ public final class LoadBench {
             FrameTopics none = new FrameTopics("", options.cameras());
             JobSettings settings = settings(options, kafka, none, Mode.LOSSLESS, List.of());
             ModelBundle bundle = ModelBundle.load(settings.bundle());
-            Set<String> heads = bundle.heads().stream()
-                    .filter(head -> settings.topic(head.kind()).isPresent())
+            Set<String> heads = settings.written(bundle.heads()).stream()
                     .map(HeadSpec::name)
                     .collect(Collectors.toSet());
             try (Admin admin = Admin.create(settings.kafkaProperties());
                     EmbeddedFlink flink =
-                            new EmbeddedFlink(settings.flinkConfiguration(), settings.get(JobSettings.PARALLELISM));
+                            new EmbeddedFlink(settings.flinkConfiguration(), settings.get(ServingOptions.PARALLELISM));
                     // Stays loaded while jobs come and go.
                     FrameEngine model = FrameEngine.ofBundle(settings)) {
                 LoadBench bench = new LoadBench(options, kafka, admin, flink, heads, say);
-                LoadReport report =
-                        bench.measure(bundle.toString(), model.model().getVariant(), settings.get(JobSettings.MAX_AGE));
+                LoadReport report = bench.measure(
+                        bundle.toString(), model.model().getVariant(), settings.get(ServingOptions.MAX_AGE));
                 report.write(options.output());
                 return report.runs().stream().allMatch(LoadReport.Run::accountHolds);
             }
@@ -104,8 +105,8 @@ public final class LoadBench {
     private static JobSettings settings(
             LoadOptions options, String kafka, FrameTopics topics, Mode mode, List<String> more) {
         List<String> assignments = new ArrayList<>(options.set());
-        assignments.add(JobSettings.BOOTSTRAP_SERVERS.key() + "=" + kafka);
-        assignments.add(JobSettings.MODE.key() + "=" + mode);
+        assignments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + kafka);
+        assignments.add(ServingOptions.MODE.key() + "=" + mode);
         assignments.add("restart-strategy.type=disable");
         assignments.addAll(topics.assignments());
         assignments.addAll(more);
@@ -127,7 +128,7 @@ public final class LoadBench {
         // Neither drops nor transactions: what the job can do.
         LoadReport.Latency service;
         double capacity;
-        try (Job job = new Job(Mode.LOSSLESS, List.of(JobSettings.DELIVERY.key() + "=at-least-once"))) {
+        try (Job job = new Job(Mode.LOSSLESS, List.of(ServingOptions.DELIVERY.key() + "=at-least-once"))) {
             service = job.serviceTime();
             capacity = job.capacity(service);
         }

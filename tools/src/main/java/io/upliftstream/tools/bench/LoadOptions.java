@@ -1,6 +1,6 @@
 package io.upliftstream.tools.bench;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  */
 public record LoadOptions(
         @Nullable String kafka,
-        List<JobSettings.Mode> modes,
+        List<ServingOptions.Mode> modes,
         List<Double> loads,
         double seconds,
         int serviceFrames,

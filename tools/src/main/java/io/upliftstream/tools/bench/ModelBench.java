@@ -116,15 +116,15 @@ public final class ModelBench {
         for (int round = -WARM_UP; round < rounds; round++) {
             for (int i = 0; i < models.size(); i++) {
                 long start = System.nanoTime();
-                DenseModel.Stages stages =
-                        models.get(i).run(frames.get(i), batch).stages();
+                DenseModel.CallTimings call =
+                        models.get(i).run(frames.get(i), batch).timings();
                 long all = System.nanoTime() - start;
                 if (round >= 0) {
                     double[][] own = times.get(i);
-                    own[0][round] = stages.inputNanos() / 1e6;
-                    own[1][round] = stages.backboneNanos() / 1e6;
-                    own[2][round] = stages.upsamplerNanos() / 1e6;
-                    own[3][round] = stages.outputNanos() / 1e6;
+                    own[0][round] = call.inputNanos() / 1e6;
+                    own[1][round] = call.backboneNanos() / 1e6;
+                    own[2][round] = call.upsamplerNanos() / 1e6;
+                    own[3][round] = call.outputNanos() / 1e6;
                     own[4][round] = all / 1e6;
                 }
             }

@@ -2,7 +2,10 @@ package io.upliftstream.tools.bench;
 
 import com.sun.management.OperatingSystemMXBean;
 import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.OutputOptions;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.Geometry;
@@ -132,7 +135,7 @@ public final class PipelineBench {
             cameras.publish(Double.POSITIVE_INFINITY, all);
         }
         MaskEncoding masks = MaskEncoding.valueOf(
-                settings(full, full).get(JobSettings.MASK_FORMAT).name());
+                settings(full, full).get(OutputOptions.MASK_FORMAT).name());
         loop(masks);
         List<Round> streams = new ArrayList<>();
         List<Round> loops = new ArrayList<>();
@@ -179,14 +182,15 @@ public final class PipelineBench {
         return new OpenLoop(kafka.bootstrapServers(), topics, List.of("camera"), images, new Account(Set.of()));
     }
 
-    /** Of a job from one run's input topic to topics of its own. */
+    /** The settings of a job that reads one run's input topic and writes to topics of its own. */
     private JobSettings settings(FrameTopics input, FrameTopics output) {
         List<String> assignments = new ArrayList<>();
-        assignments.add(JobSettings.MODEL_BUNDLE.key() + "=" + options.bundle().toAbsolutePath());
-        assignments.add(JobSettings.BOOTSTRAP_SERVERS.key() + "=" + kafka.bootstrapServers());
+        assignments.add(
+                ServingOptions.MODEL_BUNDLE.key() + "=" + options.bundle().toAbsolutePath());
+        assignments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + kafka.bootstrapServers());
         assignments.add("restart-strategy.type=disable");
         assignments.addAll(output.assignments());
-        assignments.add(JobSettings.INPUT_TOPIC.key() + "=" + input.input());
+        assignments.add(InputOptions.INPUT_TOPIC.key() + "=" + input.input());
         assignments.addAll(options.set());
         return JobSettings.load(null, Map.of(), assignments);
     }
@@ -307,7 +311,7 @@ public final class PipelineBench {
         }
     }
 
-    /** Of the topic's second half. */
+    /** Latencies outside the model, of the frames in the topic's second half. */
     private double[] outside(FrameTopics topics, int frames) throws IOException {
         TopicPartition partition = new TopicPartition(topics.outputs().get(0), 0);
         try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(

@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  * reads, upright, as JPEG.
  */
 public final class VideoCamera implements Camera {
-    /** Of a network stream: this long without a packet, and it is taken to be gone. */
+    /** A network stream is taken to be gone after this long without a packet. */
     private static final Duration SILENCE = Duration.ofSeconds(10);
 
     private final String id;

@@ -1,7 +1,9 @@
 package io.upliftstream.tools.chaos;
 
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
-import io.upliftstream.job.JobSettings.Mode;
+import io.upliftstream.job.ServingOptions;
+import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
@@ -72,13 +74,14 @@ public final class Chaos {
                 ProcessCluster.start(options.home(), TASK_MANAGERS, FreshFile.directory(options.output(), "log"))) {
             say.accept("Listening: " + cluster.listeners());
             List<String> arguments = new ArrayList<>(options.set());
-            arguments.add(JobSettings.BOOTSTRAP_SERVERS.key() + "=" + cluster.bootstrapServers());
-            arguments.add(JobSettings.MODE.key() + "=" + options.mode());
-            arguments.add(JobSettings.PARALLELISM.key() + "=" + TASK_MANAGERS);
+            arguments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + cluster.bootstrapServers());
+            arguments.add(ServingOptions.MODE.key() + "=" + options.mode());
+            arguments.add(ServingOptions.PARALLELISM.key() + "=" + TASK_MANAGERS);
             arguments.addAll(topics.assignments());
             JobSettings settings = JobSettings.load(null, Map.of(), arguments);
-            Set<String> heads = ModelBundle.load(settings.bundle()).heads().stream()
-                    .filter(head -> settings.topic(head.kind()).isPresent())
+            Set<String> heads = settings
+                    .written(ModelBundle.load(settings.bundle()).heads())
+                    .stream()
                     .map(HeadSpec::name)
                     .collect(Collectors.toSet());
             try (Admin admin = Admin.create(settings.kafkaProperties())) {
@@ -92,7 +95,7 @@ public final class Chaos {
             try (Subscriber subscriber = new Subscriber(topics, settings, account);
                     OpenLoop publisher = new OpenLoop(cluster.bootstrapServers(), topics, cameras, images(), account)) {
                 ChaosReport report = new Chaos(options, cluster, job, account, say)
-                        .run(publisher, subscriber, settings.get(JobSettings.CHECKPOINT_INTERVAL));
+                        .run(publisher, subscriber, settings.get(ServingOptions.CHECKPOINT_INTERVAL));
                 report.write(options.output());
                 say.accept(report.table() + report.balance());
                 return report.holds();

@@ -1,6 +1,6 @@
 package io.upliftstream.tools.chaos;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -15,7 +15,7 @@ import java.util.List;
  */
 public record ChaosOptions(
         Path home,
-        JobSettings.Mode mode,
+        ServingOptions.Mode mode,
         double minutes,
         int taskManagerKills,
         int jobManagerKills,

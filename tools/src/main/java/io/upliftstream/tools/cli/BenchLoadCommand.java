@@ -1,6 +1,6 @@
 package io.upliftstream.tools.cli;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.bench.LoadBench;
 import io.upliftstream.tools.bench.LoadOptions;
 import java.nio.file.Path;
@@ -33,7 +33,7 @@ final class BenchLoadCommand implements Callable<Integer> {
             paramLabel = "MODE",
             defaultValue = "live,lossless",
             description = "Policies; default: ${DEFAULT-VALUE}.")
-    private List<JobSettings.Mode> modes;
+    private List<ServingOptions.Mode> modes;
 
     @Option(
             names = "--loads",

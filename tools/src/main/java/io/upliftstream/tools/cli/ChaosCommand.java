@@ -1,6 +1,6 @@
 package io.upliftstream.tools.cli;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.chaos.Chaos;
 import io.upliftstream.tools.chaos.ChaosOptions;
 import java.nio.file.Path;
@@ -69,7 +69,7 @@ final class ChaosCommand implements Callable<Integer> {
             paramLabel = "MODE",
             defaultValue = "lossless",
             description = "lossless or live; default: ${DEFAULT-VALUE}.")
-    private JobSettings.Mode mode = JobSettings.Mode.LOSSLESS;
+    private ServingOptions.Mode mode = ServingOptions.Mode.LOSSLESS;
 
     @Option(
             names = "--cameras",
@@ -122,9 +122,9 @@ final class ChaosCommand implements Callable<Integer> {
         Path home = Path.of(System.getProperty(ModelOption.HOME, "."));
         Path model = bundle != null ? bundle : home.resolve(Path.of("model", "src", "test", "resources", "tiny"));
         List<String> assignments = new ArrayList<>(List.of(
-                JobSettings.MODEL_BUNDLE.key() + "=" + model.toAbsolutePath().normalize(),
+                ServingOptions.MODEL_BUNDLE.key() + "=" + model.toAbsolutePath().normalize(),
                 // Results of a lossless run appear with checkpoints.
-                JobSettings.CHECKPOINT_INTERVAL.key() + "=1 s"));
+                ServingOptions.CHECKPOINT_INTERVAL.key() + "=1 s"));
         assignments.addAll(set);
         boolean holds = Chaos.run(
                 new ChaosOptions(
@@ -142,7 +142,7 @@ final class ChaosCommand implements Callable<Integer> {
                 System.out::println);
         System.out.println(
                 holds
-                        ? mode == JobSettings.Mode.LOSSLESS
+                        ? mode == ServingOptions.Mode.LOSSLESS
                                 ? "Every frame ended exactly once, in order per camera."
                                 : "Every frame ended at least once, in order per camera."
                         : "The account does NOT hold.");

@@ -1,12 +1,13 @@
 package io.upliftstream.tools.cli;
 
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.KafkaTopics;
+import io.upliftstream.job.OutputOptions;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.model.Label;
 import io.upliftstream.model.ModelBundle;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.tools.picture.Legend;
-import io.upliftstream.tools.stream.Broker;
 import io.upliftstream.tools.stream.FrameImages;
 import io.upliftstream.tools.stream.RecordFiles;
 import io.upliftstream.tools.stream.RecordKind;
@@ -133,14 +134,14 @@ final class ConsumeCommand implements Callable<Integer> {
                 formats().stream().map(ConsumeCommand::lower).collect(Collectors.joining(" or ")));
         JobSettings settings = kafka.settings();
         String topic = settings.get(kind.topic());
-        if (topic.equals(JobSettings.NO_TOPIC)) {
+        if (topic.equals(OutputOptions.NO_TOPIC)) {
             throw new StartupException(
                     StartupException.CONFIGURATION,
                     "%s: none (expected: a topic; the job does not write these records)"
                             .formatted(kind.topic().key()));
         }
-        try (Broker broker = new Broker(settings)) {
-            broker.requireTopic(topic, ", named by " + kind.topic().key());
+        try (KafkaTopics topics = new KafkaTopics(settings, KafkaOption.OTHER_BROKER)) {
+            topics.requireTopic(topic, ", named by " + kind.topic().key());
         }
         if (format != Format.JSON) {
             Files.createDirectories(output);

@@ -1,6 +1,6 @@
 package io.upliftstream.tools.cli;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.demo.Demo;
 import io.upliftstream.tools.demo.DemoOptions;
 import io.upliftstream.tools.demo.Progress;
@@ -59,7 +59,7 @@ final class DemoCommand implements Callable<Integer> {
             defaultValue = "lossless",
             description = "lossless: every frame gets a result, however long it waits; live: cameras in real time, and"
                     + " frames that are too old are dropped. Default: ${DEFAULT-VALUE}.")
-    private JobSettings.Mode mode = JobSettings.Mode.LOSSLESS;
+    private ServingOptions.Mode mode = ServingOptions.Mode.LOSSLESS;
 
     @Mixin
     private ModelOption model = new ModelOption();

@@ -1,6 +1,6 @@
 package io.upliftstream.tools.cli;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.stream.RecordKind;
@@ -74,7 +74,7 @@ final class KafkaCommand implements Callable<Integer> {
                     """,
                     kafka.bootstrapServers(),
                     String.join(", ", TOPICS),
-                    JobSettings.BOOTSTRAP_SERVERS.key(),
+                    InputOptions.BOOTSTRAP_SERVERS.key(),
                     kafka.listeners());
             new CountDownLatch(1).await();
         } catch (InterruptedException e) {

@@ -1,6 +1,8 @@
 package io.upliftstream.tools.cli;
 
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -9,6 +11,9 @@ import picocli.CommandLine.Option;
 
 /** Whose topics, and on which Kafka: the options of commands that stand beside a job. */
 final class KafkaOption {
+    /** What commands can be told instead of a setting, for the error when no broker answers. */
+    static final String OTHER_BROKER = ", or --bootstrap-servers; uplift kafka is one to try things with";
+
     @Option(names = "--config", paramLabel = "FILE", description = "The job's options: topics, Kafka, bundle.")
     private @Nullable Path config;
 
@@ -25,11 +30,11 @@ final class KafkaOption {
     JobSettings settings() {
         List<String> assignments = new ArrayList<>(set);
         if (bootstrapServers != null) {
-            assignments.add(JobSettings.BOOTSTRAP_SERVERS.key() + "=" + bootstrapServers);
+            assignments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + bootstrapServers);
         }
         if (config == null
-                && !System.getenv().containsKey(JobSettings.environmentName(JobSettings.MODEL_BUNDLE.key()))) {
-            assignments.add(0, JobSettings.MODEL_BUNDLE.key() + "=" + new ModelOption().bundle());
+                && !System.getenv().containsKey(JobSettings.environmentName(ServingOptions.MODEL_BUNDLE.key()))) {
+            assignments.add(0, ServingOptions.MODEL_BUNDLE.key() + "=" + new ModelOption().bundle());
         }
         return JobSettings.load(config, System.getenv(), assignments);
     }

@@ -1,6 +1,6 @@
 package io.upliftstream.tools.cli;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.model.ModelOptions;
 import java.nio.file.Path;
@@ -10,7 +10,7 @@ import picocli.CommandLine.Option;
 
 /** Which model runs, and where: the options that commands share. */
 final class ModelOption {
-    /** The launcher says where the bundles that came with it are. */
+    /** The system property by which the launcher names its directory, where the bundles are. */
     static final String HOME = "uplift.home";
 
     @Option(
@@ -41,16 +41,16 @@ final class ModelOption {
     /** The same as options of the job. */
     List<String> assignments() {
         return List.of(
-                JobSettings.MODEL_BUNDLE.key() + "=" + bundle().toAbsolutePath(),
-                JobSettings.MODEL_DEVICE.key() + "=" + device,
-                JobSettings.MODEL_PRECISION.key() + "=" + precision);
+                ServingOptions.MODEL_BUNDLE.key() + "=" + bundle().toAbsolutePath(),
+                ServingOptions.MODEL_DEVICE.key() + "=" + device,
+                ServingOptions.MODEL_PRECISION.key() + "=" + precision);
     }
 
     ModelOptions options() {
         return options(precision);
     }
 
-    /** At another precision. */
+    /** The same options at another precision. */
     ModelOptions options(String precision) {
         try {
             return new ModelOptions(device, precision, 0);

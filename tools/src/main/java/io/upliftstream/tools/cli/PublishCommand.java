@@ -1,12 +1,13 @@
 package io.upliftstream.tools.cli;
 
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.KafkaTopics;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.camera.CameraSource;
 import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.LoopingCamera;
-import io.upliftstream.tools.stream.Broker;
 import io.upliftstream.tools.stream.CameraPublisher;
 import io.upliftstream.tools.stream.Schedule;
 import io.upliftstream.tools.stream.StatusLine;
@@ -116,7 +117,7 @@ final class PublishCommand implements Callable<Integer> {
         JpegFormat format = format();
         double framesPerSecond = framesPerSecond();
         JobSettings settings = kafka.settings();
-        String topic = settings.get(JobSettings.INPUT_TOPIC);
+        String topic = settings.get(InputOptions.INPUT_TOPIC);
         List<Camera> cameras = new ArrayList<>();
         try {
             open(cameras, format);
@@ -149,16 +150,16 @@ final class PublishCommand implements Callable<Integer> {
         }
     }
 
-    /** Sees to the topic. */
+    /** Creates the topic if asked to, and returns the largest record that it takes, in bytes. */
     private int prepare(JobSettings settings, String topic) {
-        try (Broker broker = new Broker(settings)) {
-            if (partitions != null && !broker.hasTopic(topic)) {
-                int bytes = (int) settings.get(JobSettings.FRAME_MAX_BYTES).getBytes();
-                broker.createTopic(topic, partitions, bytes);
+        try (KafkaTopics topics = new KafkaTopics(settings, KafkaOption.OTHER_BROKER)) {
+            if (partitions != null && !topics.hasTopic(topic)) {
+                int bytes = (int) settings.get(InputOptions.FRAME_MAX_BYTES).getBytes();
+                topics.createTopic(topic, partitions, bytes);
                 return bytes;
             }
-            broker.requireTopic(topic, ", or --partitions N to create it");
-            return broker.maxRecordBytes(topic);
+            topics.requireTopic(topic, ", or --partitions N to create it");
+            return topics.maxRecordBytes(topic);
         }
     }
 
@@ -168,8 +169,8 @@ final class PublishCommand implements Callable<Integer> {
         status.say("Publishing %s to topic %s on %s (Ctrl-C ends)"
                 .formatted(
                         cameras.stream().map(Camera::id).collect(Collectors.joining(", ")),
-                        settings.get(JobSettings.INPUT_TOPIC),
-                        settings.get(JobSettings.BOOTSTRAP_SERVERS)));
+                        settings.get(InputOptions.INPUT_TOPIC),
+                        settings.get(InputOptions.BOOTSTRAP_SERVERS)));
         long begin = System.nanoTime();
         CameraPublisher publisher = new CameraPublisher(
                 settings,

@@ -1,7 +1,9 @@
 package io.upliftstream.tools.cli;
 
 import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.JobProgress;
@@ -97,13 +99,13 @@ final class RunCommand implements Callable<Integer> {
         if (flinkPage != null) {
             EmbeddedFlink.showPage(flinkConfiguration, flinkPage);
         }
-        try (EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(JobSettings.PARALLELISM))) {
+        try (EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(ServingOptions.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             EmbeddedFlink.Job job = flink.submit(env);
             StatusLine status = new StatusLine(System.out, StatusLine.columns());
             status.say("The job runs from topic %s on %s; Ctrl-C stops it."
-                    .formatted(settings.get(JobSettings.INPUT_TOPIC), settings.get(JobSettings.BOOTSTRAP_SERVERS)));
+                    .formatted(settings.get(InputOptions.INPUT_TOPIC), settings.get(InputOptions.BOOTSTRAP_SERVERS)));
             if (flinkPage != null) {
                 status.say("Flink's page: " + flink.webPage());
             }

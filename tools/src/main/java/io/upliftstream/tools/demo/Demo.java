@@ -1,7 +1,9 @@
 package io.upliftstream.tools.demo;
 
 import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.HeadSpec;
@@ -77,10 +79,8 @@ public final class Demo {
         this.bundle = ModelBundle.load(options.bundle());
         this.settings = settings(options, bootstrapServers);
         this.outputs = new OutputTopics(settings);
-        this.account = new Account(bundle.heads().stream()
-                .filter(head -> settings.topic(head.kind()).isPresent())
-                .map(HeadSpec::name)
-                .toList());
+        this.account = new Account(
+                settings.written(bundle.heads()).stream().map(HeadSpec::name).toList());
         this.album = new Album(bundle.labels());
     }
 
@@ -102,17 +102,17 @@ public final class Demo {
 
     private static JobSettings settings(DemoOptions options, String bootstrapServers) {
         List<String> assignments = new ArrayList<>(List.of(
-                JobSettings.MODEL_BUNDLE.key() + "=" + options.bundle().toAbsolutePath(),
-                JobSettings.MODEL_DEVICE.key() + "=" + options.device(),
-                JobSettings.MODEL_PRECISION.key() + "=" + options.precision(),
-                JobSettings.MODE.key() + "=" + options.modeName(),
-                JobSettings.INPUT_START.key() + "=earliest",
+                ServingOptions.MODEL_BUNDLE.key() + "=" + options.bundle().toAbsolutePath(),
+                ServingOptions.MODEL_DEVICE.key() + "=" + options.device(),
+                ServingOptions.MODEL_PRECISION.key() + "=" + options.precision(),
+                ServingOptions.MODE.key() + "=" + options.modeName(),
+                InputOptions.INPUT_START.key() + "=earliest",
                 // Results of a lossless run appear with checkpoints; someone is watching.
-                JobSettings.CHECKPOINT_INTERVAL.key() + "=1 s",
+                ServingOptions.CHECKPOINT_INTERVAL.key() + "=1 s",
                 // A demo that fails should say so, not try again.
                 "restart-strategy.type=disable"));
         assignments.addAll(options.set());
-        assignments.add(JobSettings.BOOTSTRAP_SERVERS.key() + "=" + bootstrapServers);
+        assignments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + bootstrapServers);
         return JobSettings.load(null, Map.of(), assignments);
     }
 
@@ -124,7 +124,7 @@ public final class Demo {
         }
         try (ViewServer view = options.page() ? view() : null;
                 CameraPublisher publisher = publisher(cameras);
-                EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(JobSettings.PARALLELISM))) {
+                EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(ServingOptions.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             if (view != null) {
@@ -143,7 +143,7 @@ public final class Demo {
             progress.say("Loading " + bundle + " …");
             job.awaitRunning();
             try (KafkaConsumer<byte[], byte[]> subscriber = RecordReader.consumer(settings, Map.of())) {
-                subscribe(subscriber, outputs.names(), cameras.size());
+                subscribe(subscriber, settings.outputTopics(bundle.heads()), cameras.size());
                 publisher.begin();
                 follow(subscriber, publisher, job);
             }
@@ -165,15 +165,15 @@ public final class Demo {
     }
 
     private void createTopics(EmbeddedKafka kafka, int partitions) throws IOException {
-        String input = settings.get(JobSettings.INPUT_TOPIC);
+        String input = settings.get(InputOptions.INPUT_TOPIC);
         kafka.createTopic(input, partitions, Map.of("retention.bytes", RETENTION_BYTES));
-        for (String topic : outputs.names()) {
+        for (String topic : settings.outputTopics(bundle.heads())) {
             kafka.createTopic(topic, partitions, Map.of("retention.bytes", RETENTION_BYTES));
         }
     }
 
     private CameraPublisher publisher(List<Camera> cameras) {
-        boolean live = options.mode() == JobSettings.Mode.LIVE;
+        boolean live = options.mode() == ServingOptions.Mode.LIVE;
         return new CameraPublisher(
                 settings,
                 cameras,

@@ -1,6 +1,6 @@
 package io.upliftstream.tools.demo;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -26,7 +26,7 @@ public record DemoOptions(
         int cameras,
         @Nullable Integer framesPerCamera,
         Path output,
-        JobSettings.Mode mode,
+        ServingOptions.Mode mode,
         Path bundle,
         String device,
         String precision,
@@ -50,7 +50,7 @@ public record DemoOptions(
                 2,
                 null,
                 output,
-                JobSettings.Mode.LOSSLESS,
+                ServingOptions.Mode.LOSSLESS,
                 bundle,
                 "auto",
                 "auto",

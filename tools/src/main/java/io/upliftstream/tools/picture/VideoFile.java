@@ -18,11 +18,11 @@ import org.bytedeco.javacv.FrameRecorder;
  */
 public final class VideoFile implements AutoCloseable {
     private static final String OPEN_H264 = "libopenh264";
-    /** Of time, per second, as usual in MPEG: any frame rate, and frames that are missing, keep their times. */
+    /** Units of time per second, as usual in MPEG: any frame rate, and frames that are missing, keep their times. */
     private static final int TICKS = 90_000;
 
     private static final int FRAMES_BETWEEN_KEYS = 50;
-    /** MPEG-4 Part 2 counts no finer. */
+    /** The most units per second that MPEG-4 Part 2 can state. */
     private static final int MPEG4_TICKS = 65_535;
 
     private final Path file;

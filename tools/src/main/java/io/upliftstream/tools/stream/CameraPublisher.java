@@ -1,5 +1,6 @@
 package io.upliftstream.tools.stream;
 
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
@@ -46,7 +47,7 @@ public final class CameraPublisher implements AutoCloseable {
         IN_TURN
     }
 
-    /** Told of every frame before it is sent; may keep the camera waiting. */
+    /** A listener is told of every frame before it is sent, and may keep the camera waiting. */
     public interface Listener {
         void sending(String camera, long sequence, Shot shot) throws InterruptedException;
     }
@@ -98,7 +99,7 @@ public final class CameraPublisher implements AutoCloseable {
             Spread spread,
             int maxRecordBytes,
             Listener listener) {
-        this.topic = settings.get(JobSettings.INPUT_TOPIC);
+        this.topic = settings.get(InputOptions.INPUT_TOPIC);
         this.schedule = schedule;
         this.maxRecordBytes = maxRecordBytes;
         this.listener = listener;

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.stream;
 
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.OutputOptions;
 import io.upliftstream.schemas.MalformedRecordException;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -16,7 +17,7 @@ public final class OutputTopics {
         for (RecordKind kind : RecordKind.OUTPUTS) {
             kinds.putIfAbsent(settings.get(kind.topic()), kind);
         }
-        kinds.remove(JobSettings.NO_TOPIC);
+        kinds.remove(OutputOptions.NO_TOPIC);
     }
 
     /** The names of the topics: results before failures before drops. */

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.stream;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.InputOptions;
+import io.upliftstream.job.OutputOptions;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameDropped;
@@ -35,12 +36,12 @@ public enum RecordKind {
     /** The option that names the topic. */
     public ConfigOption<String> topic() {
         return switch (this) {
-            case FRAMES -> JobSettings.INPUT_TOPIC;
-            case SEGMENTATION -> JobSettings.SEGMENTATION_TOPIC;
-            case FEATURES -> JobSettings.FEATURES_TOPIC;
-            case DEPTH -> JobSettings.REGRESSION_TOPIC;
-            case FAILURES -> JobSettings.FAILURES_TOPIC;
-            case DROPPED -> JobSettings.DROPPED_TOPIC;
+            case FRAMES -> InputOptions.INPUT_TOPIC;
+            case SEGMENTATION -> OutputOptions.SEGMENTATION_TOPIC;
+            case FEATURES -> OutputOptions.FEATURES_TOPIC;
+            case DEPTH -> OutputOptions.REGRESSION_TOPIC;
+            case FAILURES -> OutputOptions.FAILURES_TOPIC;
+            case DROPPED -> OutputOptions.DROPPED_TOPIC;
         };
     }
 

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.traffic;
 
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.InputOptions;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.stream.RecordKind;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -26,7 +27,7 @@ public record FrameTopics(String prefix, int partitions) {
 
     /** The topic that frames go to. */
     public String input() {
-        return prefix + JobSettings.INPUT_TOPIC.defaultValue();
+        return prefix + InputOptions.INPUT_TOPIC.defaultValue();
     }
 
     /** The topics that records come from. */
@@ -46,10 +47,10 @@ public record FrameTopics(String prefix, int partitions) {
         return Stream.concat(
                         names.stream(),
                         Stream.of(
-                                JobSettings.INPUT_TOPIC.key() + "=" + input(),
-                                JobSettings.INPUT_START.key() + "=earliest",
-                                JobSettings.GROUP_ID.key() + "=" + prefix + "job",
-                                JobSettings.TRANSACTIONAL_ID_PREFIX.key() + "=" + prefix + "job"))
+                                InputOptions.INPUT_TOPIC.key() + "=" + input(),
+                                InputOptions.INPUT_START.key() + "=earliest",
+                                InputOptions.GROUP_ID.key() + "=" + prefix + "job",
+                                ServingOptions.TRANSACTIONAL_ID_PREFIX.key() + "=" + prefix + "job"))
                 .toList();
     }
 

@@ -27,7 +27,7 @@ import org.apache.kafka.common.serialization.StringSerializer;
  * <p>Camera i sends to partition i, modulo their number. For one thread, except {@link #stop}.
  */
 public final class OpenLoop implements AutoCloseable {
-    /** A broker that is away for less costs frames nothing but time. */
+    /** How long a frame is sent again while the broker is away. */
     private static final int PATIENCE_MILLIS = 600_000;
 
     private final KafkaProducer<String, byte[]> producer;

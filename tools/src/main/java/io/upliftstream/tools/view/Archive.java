@@ -1,5 +1,6 @@
 package io.upliftstream.tools.view;
 
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.tools.stream.FrameImages;
@@ -44,7 +45,7 @@ final class Archive implements AutoCloseable {
     /** The records about the frame at a place of the input topic; empty if there are none. */
     synchronized List<SpecificRecord> records(int partition, long offset) {
         Optional<ConsumerRecord<byte[], byte[]>> frame =
-                frames.find(settings.get(JobSettings.INPUT_TOPIC), partition, offset);
+                frames.find(settings.get(InputOptions.INPUT_TOPIC), partition, offset);
         List<SpecificRecord> found = new ArrayList<>();
         frame.ifPresent(record -> outputs.dense().forEach(topic -> found.addAll(search(topic, record))));
         return found;

@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.SyntheticCamera;
@@ -38,7 +38,7 @@ class DemoITCase {
         for (String link : List.of("summary.json", "contact-sheet.png")) {
             Files.createSymbolicLink(output.resolve(link), elsewhere);
         }
-        Summary summary = Demo.run(options(null, 2, 4, output, JobSettings.Mode.LOSSLESS), quiet());
+        Summary summary = Demo.run(options(null, 2, 4, output, ServingOptions.Mode.LOSSLESS), quiet());
 
         assertThat(summary.balanced()).as("%s", summary).isTrue();
         assertThat(summary.published()).isEqualTo(8);
@@ -75,7 +75,7 @@ class DemoITCase {
         Files.write(input.resolve("broken.jpeg"), Arrays.copyOf(jpeg, 400));
         Files.writeString(input.resolve("notes.txt"), "no image");
         Summary summary =
-                Demo.run(options(input, 1, null, directory.resolve("out"), JobSettings.Mode.LOSSLESS), quiet());
+                Demo.run(options(input, 1, null, directory.resolve("out"), ServingOptions.Mode.LOSSLESS), quiet());
 
         assertThat(summary.balanced()).as("%s", summary).isTrue();
         assertThat(summary.published()).isEqualTo(3);
@@ -88,7 +88,7 @@ class DemoITCase {
 
     @Test
     void liveModeCountsEveryFrameItDrops(@TempDir Path output) throws Exception {
-        DemoOptions options = options(null, 2, 30, output, JobSettings.Mode.LIVE);
+        DemoOptions options = options(null, 2, 30, output, ServingOptions.Mode.LIVE);
         Summary summary = Demo.run(options, quiet());
 
         assertThat(summary.balanced()).as("%s", summary).isTrue();
@@ -109,7 +109,7 @@ class DemoITCase {
     }
 
     private static DemoOptions options(
-            @Nullable Path input, int cameras, @Nullable Integer frames, Path output, JobSettings.Mode mode) {
+            @Nullable Path input, int cameras, @Nullable Integer frames, Path output, ServingOptions.Mode mode) {
         return new DemoOptions(
                 input,
                 cameras,
@@ -124,7 +124,7 @@ class DemoITCase {
                 100,
                 20_000,
                 // At a hundred frames a second no model here keeps up with an age of 20 ms.
-                mode == JobSettings.Mode.LIVE ? List.of("uplift.max-age=20 ms") : List.of(),
+                mode == ServingOptions.Mode.LIVE ? List.of("uplift.max-age=20 ms") : List.of(),
                 false,
                 null);
     }

@@ -2,7 +2,9 @@ package io.upliftstream.tools.stream;
 
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.stream.CameraPublisher.Spread;
@@ -39,8 +41,8 @@ class CameraPublisherTest {
                 null,
                 Map.of(),
                 List.of(
-                        JobSettings.MODEL_BUNDLE.key() + "=none",
-                        JobSettings.BOOTSTRAP_SERVERS.key() + "=localhost:1")); // the camera fails before it is asked
+                        ServingOptions.MODEL_BUNDLE.key() + "=none",
+                        InputOptions.BOOTSTRAP_SERVERS.key() + "=localhost:1")); // the camera fails before it is asked
         try (CameraPublisher publisher = new CameraPublisher(
                 settings,
                 List.of(camera),

@@ -4,7 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.OutputOptions;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.model.Label;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
@@ -125,7 +128,10 @@ class ViewITCase {
 
     private static ViewServer serve(int port) throws Exception {
         JobSettings settings = JobSettings.of(Map.of(
-                JobSettings.BOOTSTRAP_SERVERS.key(), kafka.bootstrapServers(), JobSettings.MODEL_BUNDLE.key(), "none"));
+                InputOptions.BOOTSTRAP_SERVERS.key(),
+                kafka.bootstrapServers(),
+                ServingOptions.MODEL_BUNDLE.key(),
+                "none"));
         return serve(settings, port);
     }
 
@@ -381,19 +387,19 @@ class ViewITCase {
     @Test
     void dropsRiseUnderOverload() throws Exception {
         List<String> options = new ArrayList<>(List.of(
-                JobSettings.BOOTSTRAP_SERVERS.key() + "=" + kafka.bootstrapServers(),
-                JobSettings.MODEL_BUNDLE.key() + "=" + Path.of("..", "model", "bundles", "street"),
-                JobSettings.MODEL_PRECISION.key() + "=fp32",
-                JobSettings.MODE.key() + "=live",
-                JobSettings.MAX_AGE.key() + "=500 ms",
-                JobSettings.CHECKPOINT_INTERVAL.key() + "=1 s"));
+                InputOptions.BOOTSTRAP_SERVERS.key() + "=" + kafka.bootstrapServers(),
+                ServingOptions.MODEL_BUNDLE.key() + "=" + Path.of("..", "model", "bundles", "street"),
+                ServingOptions.MODEL_PRECISION.key() + "=fp32",
+                ServingOptions.MODE.key() + "=live",
+                ServingOptions.MAX_AGE.key() + "=500 ms",
+                ServingOptions.CHECKPOINT_INTERVAL.key() + "=1 s"));
         for (ConfigOption<String> option : List.of(
-                JobSettings.INPUT_TOPIC,
-                JobSettings.SEGMENTATION_TOPIC,
-                JobSettings.FEATURES_TOPIC,
-                JobSettings.REGRESSION_TOPIC,
-                JobSettings.FAILURES_TOPIC,
-                JobSettings.DROPPED_TOPIC)) {
+                InputOptions.INPUT_TOPIC,
+                OutputOptions.SEGMENTATION_TOPIC,
+                OutputOptions.FEATURES_TOPIC,
+                OutputOptions.REGRESSION_TOPIC,
+                OutputOptions.FAILURES_TOPIC,
+                OutputOptions.DROPPED_TOPIC)) {
             String topic = "overload-" + option.defaultValue();
             kafka.createTopic(topic, 1, Map.of());
             options.add(option.key() + "=" + topic);

@@ -1,0 +1,167 @@
+package io.upliftstream.job;
+
+import java.time.Duration;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Properties;
+import java.util.TreeMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.stream.Collectors;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AdminClientConfig;
+import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.KafkaFuture;
+import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.config.TopicConfig;
+import org.apache.kafka.common.errors.TopicExistsException;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+
+/**
+ * The topics of the Kafka that settings name. What cannot work, such as brokers that do not answer, is a
+ * {@link StartupException} of one sentence.
+ */
+public final class KafkaTopics implements AutoCloseable {
+    private final Admin admin;
+    private final String servers;
+    private final Duration timeout;
+    private final String otherBroker;
+
+    /**
+     * Asks nothing yet.
+     *
+     * @param otherBroker what else, beside the setting, can name a broker if none answers; begins with a comma, or is empty
+     * @throws StartupException if the settings are none of a Kafka client
+     */
+    public KafkaTopics(JobSettings settings, String otherBroker) {
+        this.otherBroker = otherBroker;
+        servers = settings.get(InputOptions.BOOTSTRAP_SERVERS);
+        timeout = settings.get(InputOptions.KAFKA_TIMEOUT);
+        Properties properties = settings.kafkaProperties();
+        String millis = Long.toString(timeout.toMillis());
+        properties.setProperty(AdminClientConfig.REQUEST_TIMEOUT_MS_CONFIG, millis);
+        properties.setProperty(AdminClientConfig.DEFAULT_API_TIMEOUT_MS_CONFIG, millis);
+        try {
+            admin = Admin.create(properties);
+        } catch (KafkaException e) { // such as brokers whose names nobody knows
+            throw unusable(e);
+        }
+    }
+
+    /** The number of a topic's partitions; empty if there is no such topic. */
+    Optional<Integer> partitions(String topic) {
+        return await(admin.describeTopics(List.of(topic)).allTopicNames(), UnknownTopicOrPartitionException.class)
+                .map(topics -> topics.values().iterator().next().partitions().size());
+    }
+
+    /** Whether a topic is there. */
+    public boolean hasTopic(String topic) {
+        return partitions(topic).isPresent();
+    }
+
+    /**
+     * Refuses a topic that is not there.
+     *
+     * @param advice what to do then; begins with a comma, or is empty
+     * @throws StartupException if it is not there
+     */
+    public void requireTopic(String topic, String advice) {
+        if (!hasTopic(topic)) {
+            throw missing("topic", topic, advice);
+        }
+    }
+
+    /** @param what the topic is, such as an input topic */
+    StartupException missing(String what, String topic, String advice) {
+        return new StartupException(
+                StartupException.ENVIRONMENT,
+                "%s: %s is not on %s (expected: an existing topic%s)".formatted(what, topic, servers, advice));
+    }
+
+    /** Creates a topic for records of up to so many bytes, unless somebody else was faster. */
+    public void createTopic(String topic, int partitions, long maxRecordBytes) {
+        NewTopic created = new NewTopic(topic, Optional.of(partitions), Optional.empty())
+                .configs(Map.of(TopicConfig.MAX_MESSAGE_BYTES_CONFIG, Long.toString(maxRecordBytes)));
+        Optional<Void> unused = await(admin.createTopics(List.of(created)).all(), TopicExistsException.class);
+    }
+
+    /** The largest record that a topic takes, in bytes. */
+    public int maxRecordBytes(String topic) {
+        return maxRecordBytes(List.of(topic)).values().iterator().next();
+    }
+
+    /** The largest record that each of the topics takes, in bytes. */
+    Map<String, Integer> maxRecordBytes(Collection<String> topics) {
+        List<ConfigResource> resources = topics.stream()
+                .map(topic -> new ConfigResource(ConfigResource.Type.TOPIC, topic))
+                .toList();
+        return await(admin.describeConfigs(resources).all(), UnknownTopicOrPartitionException.class)
+                .orElseThrow(() -> missing("topic", String.join(", ", topics), ""))
+                .entrySet()
+                .stream()
+                .collect(Collectors.toMap(
+                        config -> config.getKey().name(),
+                        config -> Integer.parseInt(config.getValue()
+                                .get(TopicConfig.MAX_MESSAGE_BYTES_CONFIG)
+                                .value()),
+                        (one, other) -> one,
+                        TreeMap::new));
+    }
+
+    /** The answer; empty if it is the failure that the caller expects. */
+    private <T> Optional<T> await(KafkaFuture<T> answer, Class<? extends KafkaException> expected) {
+        try {
+            return Optional.ofNullable(answer.get(timeout.toMillis(), TimeUnit.MILLISECONDS));
+        } catch (TimeoutException e) {
+            throw unreachable(e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw unreachable(e);
+        } catch (ExecutionException e) {
+            if (expected.isInstance(e.getCause())) {
+                return Optional.empty();
+            } else if (e.getCause() instanceof org.apache.kafka.common.errors.TimeoutException) {
+                throw unreachable(e.getCause());
+            } else if (e.getCause() instanceof KafkaException problem) {
+                throw unusable(problem);
+            }
+            throw new IllegalStateException(e.getCause());
+        }
+    }
+
+    private StartupException unreachable(Throwable cause) {
+        return new StartupException(
+                StartupException.ENVIRONMENT,
+                ("Kafka broker: no answer from %s within %d ms (expected: a running broker at %s%s;"
+                                + " a slow one: a larger %s)")
+                        .formatted(
+                                servers,
+                                timeout.toMillis(),
+                                InputOptions.BOOTSTRAP_SERVERS.key(),
+                                otherBroker,
+                                InputOptions.KAFKA_TIMEOUT.key()),
+                cause);
+    }
+
+    private StartupException unusable(KafkaException cause) {
+        Throwable root = cause.getCause() == null ? cause : cause.getCause();
+        return new StartupException(
+                StartupException.ENVIRONMENT,
+                "Kafka broker: %s at %s (expected: a broker that answers as %s and %s* say)"
+                        .formatted(
+                                root.getMessage(),
+                                servers,
+                                InputOptions.BOOTSTRAP_SERVERS.key(),
+                                JobSettings.KAFKA_PROPERTIES),
+                cause);
+    }
+
+    @Override
+    public void close() {
+        admin.close();
+    }
+}

@@ -1,0 +1,145 @@
+package io.upliftstream.job;
+
+import java.io.BufferedReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Properties;
+import java.util.stream.IntStream;
+import org.apache.flink.configuration.ConfigOption;
+import org.apache.flink.configuration.YamlParserUtils;
+import org.jspecify.annotations.Nullable;
+
+/** Where settings are read from: a file, the environment and assignments, as keys and values that are not checked yet. */
+final class SettingsSource {
+    private SettingsSource() {}
+
+    /**
+     * Keys and values of all sources, the later winning.
+     *
+     * @param file YAML, or properties if its name ends so; null for none
+     * @param assignments {@code key=value}
+     * @throws StartupException if the file cannot be read or an assignment is none
+     */
+    static Map<String, String> read(
+            @Nullable Path file, Map<String, String> environment, Collection<String> assignments) {
+        Map<String, String> values = new LinkedHashMap<>();
+        if (file != null) {
+            values.putAll(read(file));
+        }
+        values.putAll(fromEnvironment(environment));
+        for (String assignment : assignments) {
+            int equals = assignment.indexOf('=');
+            if (equals < 1) {
+                throw JobSettings.wrong("argument", assignment, "key=value");
+            }
+            values.put(
+                    assignment.substring(0, equals).strip(),
+                    assignment.substring(equals + 1).strip());
+        }
+        return values;
+    }
+
+    private static Map<String, String> read(Path file) {
+        Map<String, String> values = new LinkedHashMap<>();
+        if (!Files.isRegularFile(file)) {
+            throw JobSettings.wrong("configuration file", file.toString(), "a file that exists");
+        }
+        try {
+            if (file.toString().endsWith(".properties")) {
+                Properties properties = new Properties();
+                try (BufferedReader reader = Files.newBufferedReader(file)) {
+                    properties.load(reader);
+                }
+                properties.forEach((key, value) -> values.put(key.toString(), value.toString()));
+            } else {
+                flatten("", YamlParserUtils.loadYamlFile(file.toFile()), values);
+            }
+        } catch (Exception e) { // the YAML parser's exceptions are shaded
+            String problem = String.valueOf(e.getMessage())
+                    .lines()
+                    .findFirst()
+                    .orElse("")
+                    .strip();
+            throw new StartupException(
+                    StartupException.CONFIGURATION,
+                    "configuration file: %s cannot be read (%s; expected: YAML, or properties if it is named so)"
+                            .formatted(file, problem),
+                    e);
+        }
+        return values;
+    }
+
+    private static void flatten(String prefix, Map<?, ?> nested, Map<String, String> values) {
+        nested.forEach((key, value) -> {
+            if (value instanceof Map<?, ?> inner) {
+                flatten(prefix + key + ".", inner, values);
+            } else {
+                values.put(
+                        prefix + key,
+                        value instanceof Collection ? YamlParserUtils.toYAMLString(value) : String.valueOf(value));
+            }
+        });
+    }
+
+    private static Map<String, String> fromEnvironment(Map<String, String> environment) {
+        Map<String, String> values = new LinkedHashMap<>();
+        for (ConfigOption<?> option : JobSettings.OPTIONS) {
+            String value = environment.get(JobSettings.environmentName(option.key()));
+            if (value != null) {
+                values.put(option.key(), value);
+            }
+        }
+        String kafka = JobSettings.environmentName(JobSettings.KAFKA_PROPERTIES);
+        environment.forEach((name, value) -> {
+            if (name.startsWith(kafka)) {
+                // Kafka's own names have dots only
+                values.put(
+                        JobSettings.KAFKA_PROPERTIES
+                                + name.substring(kafka.length())
+                                        .toLowerCase(Locale.ROOT)
+                                        .replace('_', '.'),
+                        value);
+            }
+        });
+        return values;
+    }
+
+    /**
+     * Refuses a key under the prefix that is no option's, and names the option that it resembles most.
+     *
+     * @throws StartupException if there is such a key
+     */
+    static void checkKnown(String key) {
+        if (!key.startsWith(JobSettings.PREFIX) || key.startsWith(JobSettings.KAFKA_PROPERTIES)) {
+            return;
+        }
+        List<String> keys = JobSettings.OPTIONS.stream().map(ConfigOption::key).toList();
+        if (!keys.contains(key)) {
+            String nearest = keys.stream()
+                    .min(Comparator.comparingInt(known -> distance(known, key)))
+                    .orElseThrow();
+            throw JobSettings.wrong("option", key + " is not known", "one of the options, perhaps " + nearest);
+        }
+    }
+
+    /** Levenshtein's distance: the fewest letters to insert, delete or replace. */
+    private static int distance(String one, String other) {
+        int[] row = IntStream.rangeClosed(0, other.length()).toArray();
+        for (int i = 1; i <= one.length(); i++) {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= other.length(); j++) {
+                int replaced = diagonal + (one.charAt(i - 1) == other.charAt(j - 1) ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.min(replaced, 1 + Math.min(row[j], row[j - 1]));
+            }
+        }
+        return row[other.length()];
+    }
+}

@@ -1,0 +1,227 @@
+"""Training of the upsampler without labels: from a reduced image's features it must give the larger ones'."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from uplift_toolkit import probe
+from uplift_toolkit.data import VOID, class_weights, pixel_weights
+from uplift_toolkit.heads import HeadConfig, LinearHead
+from uplift_toolkit.model import DenseModel, ModelConfig
+from uplift_toolkit.probe import attend_at, bilinear_at, step_inputs
+from uplift_toolkit.pyramid import Pyramids, Recipe, centres, feature_pyramids
+from uplift_toolkit.training import Training, mixed_precision, open_frames, prepare
+from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, resize
+from uplift_toolkit.weights import load_strict, read_state_dict
+
+
+def train_upsampler(arguments: argparse.Namespace) -> int:
+    """The paper's recipe (UPLiFT, arXiv 2601.17950): reduced images must give the larger ones' features."""
+    config = ModelConfig.load(arguments.config)
+    device = prepare(arguments)
+    size = config.input.size
+    frames = open_frames(arguments, config)
+    model = DenseModel.load(config, arguments.output, parts=("backbone",)).to(device)
+    upsampler = model.upsampler
+    attender = CellAttender(upsampler.decoder.width, config.uplift["uplift"]["attender"])
+    upsampler.attender = attender
+    upsampler.to(device, memory_format=torch.channels_last)  # twice as fast on a CPU
+    if arguments.init:
+        start_from(upsampler, arguments.init)
+    levels = arguments.levels or config.steps
+    recipe = Recipe(
+        size,
+        config.backbone.patch,
+        levels,
+        arguments.larger,
+        arguments.shifted,
+        arguments.images,
+        arguments.seed,
+    )
+    unit = config.backbone.patch << (levels - recipe.base)
+    if size[0] % unit or size[1] % unit:
+        raise ValueError(
+            f"input: {size[1]}x{size[0]} (expected with {levels} levels: multiples of {unit}; see --levels)"
+        )
+    modules: dict[str, nn.Module] = {"upsampler": upsampler}
+    if arguments.task_loss > 0:
+        frames.require("labels")
+        task = LinearHead(config.backbone.dim, HeadConfig("task", "segmentation", len(config.labels))).to(
+            device
+        )
+        modules["task"] = task
+    training = Training("upsampler", modules, 0.0, arguments)
+    pyramids = feature_pyramids(model, frames, recipe, arguments.cache or arguments.output, device)
+    weights = class_weights(frames.class_shares(), arguments.balance).to(device)
+    if arguments.task_loss > 0 and not arguments.resume:
+        fit_to_patches(task, pyramids, weights.cpu(), arguments.seed)
+    precision = mixed_precision(arguments.precision, device)
+    upsampler.train()
+    for _ in training:
+        chosen = np.sort(
+            training.rng.choice(len(pyramids), min(arguments.batch, len(pyramids)), replace=False)
+        )
+        losses: dict[str, Tensor] = {}
+        numbers: dict[str, float] = {}
+        with precision:
+            # The paper sums over the levels; one at a time is the same in the mean, and steps are cheaper.
+            level = int(training.rng.integers(1, levels + 1))
+            example = Example.of(pyramids, chosen, level, training.rng, device)
+            losses[f"L2/{level}"], numbers[f"bilinear/{level}"] = example.errors(upsampler, config.steps)
+            if arguments.task_loss > 0:
+                part = _random_part(pyramids, chosen, training.rng, device)
+                loss = task_loss(upsampler, task, config.steps, weights, *part)
+                losses["task"] = arguments.task_loss * loss
+        training.update(losses, len(chosen), **numbers)
+    settle_norms(upsampler, pyramids, config.steps, device)
+    training.save()
+    return 0
+
+
+def start_from(upsampler: Uplift, path: Path) -> None:
+    """Loads weights; an attender over other neighbours than the file's starts anew."""
+    state, own = read_state_dict(path), upsampler.state_dict()
+    names = [name for name in own if name.startswith("attender.")]
+    if any(name not in state or state[name].shape != own[name].shape for name in names):
+        print(f"{path}: no attender over {len(upsampler.attender.offsets)} neighbours, it starts anew")
+        state |= {name: own[name] for name in names}
+    load_strict(upsampler, state, path)
+
+
+@dataclass(frozen=True)
+class Example:
+    """Images [N,3,H,W] and features [N,C,h,w] of one level, and what the upsampler should make of them:
+    `plain[j]` after step j + 1, and at the moved cells of the next larger level `moved` after the last."""
+
+    images: Tensor
+    features: Tensor
+    plain: list[Tensor]
+    moved: tuple[Tensor, Tensor] | None
+
+    @staticmethod
+    def of(
+        pyramids: Pyramids, chosen: np.ndarray, level: int, rng: np.random.Generator, device: torch.device
+    ) -> Example:
+        """An example of the chosen images; those of the model's input size are cut to a random quarter."""
+        recipe = pyramids.recipe
+        grid = pyramids.plain[level].shape[2:]
+        cut = level == recipe.base
+        h, w = (grid[0] // 2, grid[1] // 2) if cut else grid
+        top, left = int(rng.integers(grid[0] - h + 1)), int(rng.integers(grid[1] - w + 1))
+
+        def cells(features: np.ndarray, scale: int) -> Tensor:
+            rows = slice(scale * top, scale * (top + h))
+            columns = slice(scale * left, scale * (left + w))
+            return torch.from_numpy(features[chosen][:, :, rows, columns]).to(device).float()
+
+        images = pyramids.normalise(torch.from_numpy(pyramids.images[chosen]).to(device))
+        reduction = level - recipe.base
+        images = resize(images, (recipe.size[0] >> reduction, recipe.size[1] >> reduction))
+        patch = recipe.patch
+        images = images[:, :, top * patch : (top + h) * patch, left * patch : (left + w) * patch]
+        moved = None
+        if recipe.shifted:
+            shifts = torch.from_numpy(pyramids.shifts[chosen]).to(device).float() / patch
+            moved = cells(pyramids.shifted[level - 1], 2), shifts
+        plain = [cells(pyramids.plain[level - j], 2**j) for j in range(1, level + 1)]
+        return Example(images, cells(pyramids.plain[level], 1), plain, moved)
+
+    def errors(self, upsampler: Uplift, steps: int) -> tuple[Tensor, float]:
+        """The sum of the squared errors, each a mean, of UPLiFT and of bilinear upsampling."""
+        needed = steps if self.moved is not None else min(steps, len(self.plain))
+        inputs = step_inputs(upsampler, self.images, self.features, needed)
+        pairs = [(value, t) for (_, value), t in zip(inputs[1:], self.plain, strict=False)]
+        if needed <= len(self.plain):
+            pairs.append((upsampler.attender(*inputs[-1]), self.plain[needed - 1]))
+        plain = [(F.interpolate(self.features, t.shape[2:], mode="bilinear"), t) for _, t in pairs]
+        if self.moved is not None:
+            target, shifts = self.moved
+            guide = inputs[-1][0]
+            y, x = centres(target.shape[2:], shifts, guide.shape[2:])
+            target = target[:, :, :-1, :-1].flatten(2).transpose(1, 2)
+            pairs.append((attend_at(upsampler.attender, *inputs[-1], y, x), target))
+            plain.append((bilinear_at(self.features, 1 << needed, y, x), target))
+        loss = torch.stack([F.mse_loss(a.float(), b) for a, b in pairs]).sum()
+        return loss, sum(float(F.mse_loss(a, b)) for a, b in plain)
+
+
+@torch.no_grad()
+def settle_norms(upsampler: Uplift, pyramids: Pyramids, steps: int, device: torch.device) -> None:
+    """Takes the batch norms' statistics anew, from whole images of the size that inference has."""
+    norms = [module for module in upsampler.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    for i in range(0, min(32, len(pyramids)), 4):
+        images = pyramids.normalise(torch.from_numpy(pyramids.images[i : i + 4].copy()).to(device))
+        features = torch.from_numpy(pyramids.plain[pyramids.recipe.base][i : i + 4].astype(np.float32))
+        step_inputs(upsampler, images, features.to(device), steps)
+    upsampler.eval()
+
+
+class CellAttender(LocalAttender):
+    """The attender as one product [4,n]·[n,C] per low-resolution cell: the same output and parameters, and
+    half the time of a training step."""
+
+    def forward(self, guide: Tensor, value: Tensor) -> Tensor:
+        n, channels, h, w = value.shape
+        neighbours, reach = len(self.offsets), max(dy for dy, _ in self.offsets)
+        weights = auto_residual(guide, self.conv1(guide)).softmax(dim=1)
+        weights = weights.reshape(n, neighbours, h, 2, w, 2).permute(0, 2, 4, 3, 5, 1)
+        padded = F.pad(value, (reach,) * 4, mode="replicate").permute(0, 2, 3, 1).contiguous()
+        cells = [padded[:, reach + dy :, reach + dx :][:, :h, :w] for dy, dx in self.offsets]
+        pooled = torch.bmm(
+            weights.reshape(n * h * w, 4, neighbours),
+            torch.stack(cells, dim=3).reshape(n * h * w, neighbours, channels),
+        )
+        out = pooled.reshape(n, h, w, 2, 2, channels).permute(0, 5, 1, 3, 2, 4)
+        return out.reshape(n, channels, 2 * h, 2 * w)
+
+
+def _random_part(
+    pyramids: Pyramids, chosen: np.ndarray, rng: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same part of half the height and half the width of images, features and labels."""
+    patch, features = pyramids.recipe.patch, pyramids.plain[pyramids.recipe.base]
+    h, w = features.shape[2] // 2, features.shape[3] // 2
+    top, left = int(rng.integers(features.shape[2] - h + 1)), int(rng.integers(features.shape[3] - w + 1))
+    y, x = slice(top * patch, (top + h) * patch), slice(left * patch, (left + w) * patch)
+    images = pyramids.normalise(torch.from_numpy(pyramids.images[chosen][:, y, x]).to(device))
+    part = torch.from_numpy(features[chosen][:, :, top : top + h, left : left + w]).float()
+    labels = torch.from_numpy(pyramids.labels[chosen][:, y, x])
+    return images, part.to(device), labels.to(device)
+
+
+def fit_to_patches(head: LinearHead, pyramids: Pyramids, weights: Tensor, seed: int) -> None:
+    """Starts the head where the upsampler has something to learn from it: on the pixels at patch centres."""
+    patch = pyramids.recipe.patch
+    labels = torch.from_numpy(pyramids.labels[:, patch // 2 :: patch, patch // 2 :: patch].flatten())
+    features = (
+        torch.from_numpy(np.array(pyramids.plain[pyramids.recipe.base])).permute(0, 2, 3, 1).flatten(0, 2)
+    )
+    chance = pixel_weights(weights, labels)
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.multinomial(chance, min(100_000, len(labels)), True, generator=generator)
+    probe.fit(head, features[chosen], labels[chosen], 500, seed)
+
+
+def task_loss(
+    upsampler: Uplift,
+    head: nn.Module,
+    steps: int,
+    weights: Tensor,
+    images: Tensor,
+    features: Tensor,
+    labels: Tensor,
+) -> Tensor:
+    """Cross entropy of a linear segmentation head at every pixel, rare classes weighted."""
+    guide, value = step_inputs(upsampler, images, features, steps)[-1]
+    logits = upsampler.attender(guide, head(value))
+    return F.cross_entropy(logits, labels.long(), weight=weights, ignore_index=VOID)
