@@ -89,8 +89,8 @@ final class RunCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        checks.require(port(metricsPort), "--metrics-port", metricsPort, "0 to 65535");
-        checks.require(port(flinkPage), "--flink-page", flinkPage, "0 to 65535");
+        checks.require(port(metricsPort, 1), "--metrics-port", metricsPort, "1 to 65535");
+        checks.require(port(flinkPage, 0), "--flink-page", flinkPage, "0 to 65535");
         JobSettings settings = JobSettings.load(config, System.getenv(), set);
         Configuration flinkConfiguration = settings.flinkConfiguration();
         if (metricsPort != null) {
@@ -130,8 +130,8 @@ final class RunCommand implements Callable<Integer> {
         }
     }
 
-    private static boolean port(@Nullable Integer port) {
-        return port == null || (port >= 0 && port <= 65535);
+    private static boolean port(@Nullable Integer port, int smallest) {
+        return port == null || (port >= smallest && port <= 65535);
     }
 
     private void reportMetrics(Configuration configuration, int port) {

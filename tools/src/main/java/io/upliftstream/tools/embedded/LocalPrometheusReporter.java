@@ -19,7 +19,7 @@ import org.apache.flink.metrics.reporter.MetricReporterFactory;
 
 /** Flink's metrics for Prometheus on one address; Flink's own reporter listens on every address of the machine. */
 public final class LocalPrometheusReporter extends AbstractPrometheusReporter {
-    private static final int THREADS = 2;
+    private static final int THREADS = 16;
 
     private final HttpServer server;
     private final ExecutorService executor = Executors.newFixedThreadPool(THREADS, work -> {
@@ -37,6 +37,8 @@ public final class LocalPrometheusReporter extends AbstractPrometheusReporter {
             var field = AbstractPrometheusReporter.class.getDeclaredField("registry");
             field.setAccessible(true);
             registry = (CollectorRegistry) field.get(this);
+            // Seconds; who sends half a request would otherwise hold a thread for ever.
+            System.setProperty("sun.net.httpserver.maxReqTime", "5");
             server = HttpServer.create(new InetSocketAddress(host, port), 0);
         } catch (IOException e) {
             throw new UncheckedIOException(e);

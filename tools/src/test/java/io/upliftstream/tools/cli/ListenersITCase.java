@@ -176,7 +176,15 @@ class ListenersITCase {
                     "OPTIONS /jars/upload")) {
                 assertThat(ask(page, change, "Content-Length: 0")).as(change).isEqualTo("403");
             }
+            List<Socket> halfSent = new ArrayList<>();
+            for (int i = 0; i < 4; i++) {
+                halfSent.add(new Socket(InetAddress.getLoopbackAddress(), metrics));
+                halfSent.get(i).getOutputStream().write('G');
+            }
             assertThat(ask(metrics, "GET /metrics")).isEqualTo("200");
+            for (Socket socket : halfSent) {
+                socket.close();
+            }
             assertThat(ask(metrics, "POST /metrics", "Content-Length: 0")).isEqualTo("405");
             assertThat(ask(metrics, "GET /metrics", "Host: evil.example")).isEqualTo("403");
         }
