@@ -201,9 +201,7 @@ public final class DenseVisionJob {
         String directory = settings.checkpointDirectory()
                 .or(() -> flink.getOptional(CheckpointingOptions.CHECKPOINTS_DIRECTORY))
                 .or(() -> Optional.ofNullable(env.getConfiguration().get(CheckpointingOptions.CHECKPOINTS_DIRECTORY)))
-                .orElseGet(() -> Path.of(System.getProperty("java.io.tmpdir"), "uplift-stream", "checkpoints")
-                        .toUri()
-                        .toString());
+                .orElseGet(() -> StateDirectory.of("checkpoints").toUri().toString());
         flink.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, directory);
         env.configure(flink);
         env.setParallelism(settings.get(ServingOptions.PARALLELISM));

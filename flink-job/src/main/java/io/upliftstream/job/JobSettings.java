@@ -189,9 +189,7 @@ public final class JobSettings implements Serializable {
 
     String quarantineDirectory() {
         return find(ServingOptions.QUARANTINE_DIRECTORY)
-                .orElseGet(() -> Path.of(System.getProperty("java.io.tmpdir"), "uplift-stream", "quarantine")
-                        .toUri()
-                        .toString());
+                .orElseGet(() -> StateDirectory.of("quarantine").toUri().toString());
     }
 
     Optional<String> tracingEndpoint() {

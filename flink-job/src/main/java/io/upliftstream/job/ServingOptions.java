@@ -179,7 +179,8 @@ public final class ServingOptions {
             .stringType()
             .noDefaultValue()
             .withDescription("Where notes for that are kept, a path or URI that outlives the process and that every"
-                    + " process which may run the subtask reaches. Without it, a directory under java.io.tmpdir."));
+                    + " process which may run the subtask reaches. Without it,"
+                    + " $XDG_STATE_HOME/uplift-stream, by default in ~/.local/state."));
 
     public static final ConfigOption<Integer> PARALLELISM = OPTIONS.add(
             option("parallelism")
@@ -200,11 +201,13 @@ public final class ServingOptions {
                     interval ->
                             interval.toMillis() >= 10 && interval.compareTo(TRANSACTION_TIMEOUT.dividedBy(2)) <= 0));
 
-    public static final ConfigOption<String> CHECKPOINT_DIRECTORY = OPTIONS.add(option("checkpoint.directory")
-            .stringType()
-            .noDefaultValue()
-            .withDescription("Where checkpoints go, as a URI that every part of Flink reaches. Without it, Flink's own"
-                    + " execution.checkpointing.dir, else a directory under java.io.tmpdir."));
+    public static final ConfigOption<String> CHECKPOINT_DIRECTORY = OPTIONS.add(
+            option("checkpoint.directory")
+                    .stringType()
+                    .noDefaultValue()
+                    .withDescription(
+                            "Where checkpoints go, as a URI that every part of Flink reaches. Without it, Flink's own"
+                                    + " execution.checkpointing.dir, else $XDG_STATE_HOME/uplift-stream, by default in ~/.local/state."));
 
     private ServingOptions() {}
 

@@ -64,7 +64,7 @@ class MonitoringITCase {
                     "uplift.input.start=earliest",
                     "uplift.input.stop=never");
             Configuration configuration = settings.flinkConfiguration();
-            EmbeddedFlink.reportMetrics(configuration, port);
+            EmbeddedFlink.reportMetrics(configuration, "127.0.0.1", port);
             try (EmbeddedFlink flink = new EmbeddedFlink(configuration, 1)) {
                 StreamExecutionEnvironment env = flink.environment();
                 DenseVisionJob.definePipeline(env, settings);

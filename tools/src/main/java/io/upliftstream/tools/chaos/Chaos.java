@@ -9,6 +9,7 @@ import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
+import io.upliftstream.tools.picture.FreshFile;
 import io.upliftstream.tools.traffic.Account;
 import io.upliftstream.tools.traffic.FrameTopics;
 import io.upliftstream.tools.traffic.OpenLoop;
@@ -69,8 +70,9 @@ public final class Chaos {
             throws IOException, BundleException, InterruptedException {
         FrameTopics topics = new FrameTopics("chaos-", options.cameras());
         say.accept("Starting ZooKeeper, Kafka, a JobManager and " + TASK_MANAGERS + " TaskManagers …");
-        try (ProcessCluster cluster = ProcessCluster.start(
-                options.home(), TASK_MANAGERS, options.output().resolve("log"))) {
+        try (ProcessCluster cluster =
+                ProcessCluster.start(options.home(), TASK_MANAGERS, FreshFile.directory(options.output(), "log"))) {
+            say.accept("Listening: " + cluster.listeners());
             List<String> arguments = new ArrayList<>(options.set());
             arguments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + cluster.bootstrapServers());
             arguments.add(ServingOptions.MODE.key() + "=" + options.mode());

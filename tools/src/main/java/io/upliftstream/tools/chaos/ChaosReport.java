@@ -2,8 +2,10 @@ package io.upliftstream.tools.chaos;
 
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.upliftstream.tools.picture.FreshFile;
 import io.upliftstream.tools.traffic.Account;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -45,11 +47,13 @@ record ChaosReport(
     /** Leaves chaos.json and chaos.md. */
     void write(Path directory) throws IOException {
         Files.createDirectories(directory);
-        JsonMapper.builder()
-                .enable(SerializationFeature.INDENT_OUTPUT)
-                .build()
-                .writeValue(directory.resolve("chaos.json").toFile(), this);
-        Files.writeString(directory.resolve("chaos.md"), table());
+        FreshFile.write(
+                directory.resolve("chaos.json"),
+                JsonMapper.builder()
+                        .enable(SerializationFeature.INDENT_OUTPUT)
+                        .build()
+                        .writeValueAsBytes(this));
+        FreshFile.write(directory.resolve("chaos.md"), table().getBytes(StandardCharsets.UTF_8));
     }
 
     /** Tables for people, in Markdown: every kill, and what each kind of process comes to. */

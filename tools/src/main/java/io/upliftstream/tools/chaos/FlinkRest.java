@@ -2,6 +2,7 @@ package io.upliftstream.tools.chaos;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.upliftstream.tools.embedded.RestGuard;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -23,11 +24,18 @@ public final class FlinkRest {
     private final HttpClient client =
             HttpClient.newBuilder().connectTimeout(TIMEOUT).build();
     private final URI address;
+    private final String secret;
     private final String jar;
 
-    /** @param jar name of the job's jar in the JobManager's upload directory */
-    FlinkRest(URI address, String jar) {
+    /**
+     * Asks nothing yet.
+     *
+     * @param secret of the guard before the interface
+     * @param jar name of the job's jar in the JobManager's upload directory
+     */
+    FlinkRest(URI address, String secret, String jar) {
         this.address = address;
+        this.secret = secret;
         this.jar = jar;
     }
 
@@ -121,7 +129,8 @@ public final class FlinkRest {
     }
 
     private JsonNode send(HttpRequest.Builder request) throws IOException, InterruptedException {
-        var response = client.send(request.timeout(TIMEOUT).build(), BodyHandlers.ofString());
+        var response = client.send(
+                request.timeout(TIMEOUT).header(RestGuard.HEADER, secret).build(), BodyHandlers.ofString());
         if (response.statusCode() >= 300) {
             throw new IOException("%s: %d %s"
                     .formatted(

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.chaos;
 
 import io.upliftstream.tools.embedded.EmbeddedKafka;
+import io.upliftstream.tools.embedded.RestGuard;
 import io.upliftstream.tools.embedded.ScratchDirectory;
 import java.io.File;
 import java.io.IOException;
@@ -18,6 +19,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.UUID;
 import java.util.stream.Stream;
 
 /**
@@ -77,6 +79,7 @@ public final class ProcessCluster implements AutoCloseable {
     private final ScratchDirectory scratch;
     private final int restPort;
     private final int brokerPort;
+    private final String listeners;
     private final JvmProcess zooKeeper;
     private final JvmProcess broker;
     private final JvmProcess jobManager;
@@ -90,17 +93,23 @@ public final class ProcessCluster implements AutoCloseable {
         Path home = scratch.path();
         int[] ports = freePorts(4);
         int zooKeeperPort = ports[0];
+        listeners = "127.0.0.1, for ZooKeeper at %d, Kafka at %d and %d, Flink at %d, and at ports that Flink chooses"
+                .formatted(ports[0], ports[1], ports[2], ports[3]);
         brokerPort = ports[1];
         restPort = ports[3];
         Path tmp = Files.createDirectory(home.resolve("tmp"));
         Path conf = Files.createDirectory(home.resolve("conf"));
         Files.writeString(conf.resolve("log4j2.properties"), LOG4J);
         Files.writeString(conf.resolve("zoo.cfg"), zooKeeperSettings(home, zooKeeperPort));
-        Files.writeString(conf.resolve("config.yaml"), flinkSettings(home, zooKeeperPort, restPort));
+        String secret = UUID.randomUUID().toString();
+        Path guard = Files.createDirectory(home.resolve("guard"));
+        Files.writeString(
+                conf.resolve("config.yaml"),
+                flinkSettings(home, zooKeeperPort, restPort) + RestGuard.install(guard, secret));
         Path uploads = Files.createDirectories(home.resolve("upload").resolve("flink-web-upload"));
         String jar = "0_" + jobJar.getFileName();
         Files.copy(jobJar, uploads.resolve(jar));
-        flink = new FlinkRest(URI.create("http://127.0.0.1:" + restPort), jar);
+        flink = new FlinkRest(URI.create("http://127.0.0.1:" + restPort), secret, jar);
 
         List<String> common = new ArrayList<>(openModules());
         common.add("-Dlog4j.configurationFile=" + conf.resolve("log4j2.properties"));
@@ -132,7 +141,7 @@ public final class ProcessCluster implements AutoCloseable {
                 Integer.toString(ports[2]));
         jobManager = process(
                 "jobmanager",
-                lib,
+                Stream.concat(Stream.of(guard), lib.stream()).toList(),
                 common,
                 List.of("-Xmx384m", "-XX:MaxMetaspaceSize=" + METASPACE),
                 logs,
@@ -248,6 +257,7 @@ public final class ProcessCluster implements AutoCloseable {
                 rest.port: %d
                 rest.bind-port: %d
                 web.upload.dir: %s
+                web.cancel.enable: false
                 high-availability.type: zookeeper
                 high-availability.storageDir: %s
                 high-availability.zookeeper.quorum: 127.0.0.1:%d
@@ -305,6 +315,11 @@ public final class ProcessCluster implements AutoCloseable {
     /** Host and port of the broker, the same after a restart. */
     public String bootstrapServers() {
         return "127.0.0.1:" + brokerPort;
+    }
+
+    /** Where the processes listen. */
+    public String listeners() {
+        return listeners;
     }
 
     public FlinkRest flink() {
@@ -365,7 +380,7 @@ public final class ProcessCluster implements AutoCloseable {
         }
     }
 
-    private List<JvmProcess> processes() {
+    List<JvmProcess> processes() {
         return Stream.concat(Stream.of(zooKeeper, broker, jobManager), taskManagers.stream())
                 .toList();
     }

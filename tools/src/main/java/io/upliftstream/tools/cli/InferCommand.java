@@ -15,6 +15,7 @@ import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.VideoCamera;
+import io.upliftstream.tools.picture.FreshFile;
 import io.upliftstream.tools.picture.Grid;
 import io.upliftstream.tools.picture.Legend;
 import io.upliftstream.tools.picture.Npy;
@@ -156,10 +157,10 @@ final class InferCommand implements Callable<Integer> {
                 byte[] labels = new byte[spec.width() * spec.height()];
                 head.data().duplicate().rewind().get(labels);
                 Grid grid = Grid.of(spec, transform);
-                Files.write(
+                FreshFile.write(
                         output.resolve(name + ".overlay.png"),
                         Images.png(Overlay.segmentation(Images.decode(shot.image()), labels, grid, palette)));
-                Files.write(
+                FreshFile.write(
                         output.resolve(name + ".labels.png"),
                         Images.png(Overlay.labels(transform.frameWidth(), transform.frameHeight(), labels, grid)));
             }

@@ -63,7 +63,8 @@ final class KafkaCommand implements Callable<Integer> {
             }
             System.out.printf(
                     """
-                    Kafka is at %1$s, for this machine alone, until Ctrl-C; what is on it is gone then.
+                    Kafka is at %1$s, for this machine alone (whoever has an account on it), until Ctrl-C; what is on it
+                    is gone then. Listening: %4$s
                     Topics, of which each partition keeps its last GB or so: %2$s
                     For example, each in a terminal of its own:
                       ./uplift run --set uplift.model.bundle=model/bundles/street --set %3$s=%1$s
@@ -71,7 +72,10 @@ final class KafkaCommand implements Callable<Integer> {
                       ./uplift view --bootstrap-servers %1$s
                       ./uplift consume segmentation --follow --bootstrap-servers %1$s
                     """,
-                    kafka.bootstrapServers(), String.join(", ", TOPICS), InputOptions.BOOTSTRAP_SERVERS.key());
+                    kafka.bootstrapServers(),
+                    String.join(", ", TOPICS),
+                    InputOptions.BOOTSTRAP_SERVERS.key(),
+                    kafka.listeners());
             new CountDownLatch(1).await();
         } catch (InterruptedException e) {
             System.out.println("Stopped.");

@@ -4,6 +4,7 @@ import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.ServingOptions;
+import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.JobProgress;
 import io.upliftstream.tools.stream.StatusLine;
@@ -17,6 +18,7 @@ import org.apache.flink.configuration.Configuration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** {@code uplift run}. */
@@ -31,6 +33,7 @@ import picocli.CommandLine.Option;
             "  uplift run --config job.yaml",
             "  uplift run --set uplift.kafka.bootstrap-servers=broker:9092 --set uplift.model.bundle=model/bundles/street",
             "  uplift run --config job.yaml --metrics-port 9249        # curl localhost:9249/metrics",
+            "  uplift run --config job.yaml --flink-page               Flink's page, to look at",
             "",
             "job.yaml, for example:",
             "  uplift.kafka.bootstrap-servers: broker:9092",
@@ -38,7 +41,8 @@ import picocli.CommandLine.Option;
             "  uplift.mode: live",
             "  uplift.max-age: 500 ms",
             "Environment variables count too: UPLIFT_KAFKA_BOOTSTRAP_SERVERS=broker:9092. Later sources win: file,",
-            "environment, --set. Keys without the prefix uplift. are Flink's own. All options: docs/options.md"
+            "environment, --set. Keys without the prefix uplift. are Flink's own. All options: docs/options.md",
+            "Every user of this machine sees a command line: passwords belong in the file (chmod 600) or the environment."
         })
 final class RunCommand implements Callable<Integer> {
     private static final Duration PATIENCE = Duration.ofSeconds(50);
@@ -50,33 +54,63 @@ final class RunCommand implements Callable<Integer> {
             description = "Options of the job: YAML, or properties if the name ends so.")
     private @Nullable Path config;
 
-    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "One option; repeatable, wins over the file.")
+    @Option(
+            names = "--set",
+            paramLabel = "KEY=VALUE",
+            description =
+                    "One option; repeatable, wins over the file. For everyone on this machine to see: no passwords.")
     private List<String> set = new ArrayList<>();
 
     @Option(
             names = "--metrics-port",
             paramLabel = "PORT",
-            description = "Metrics for Prometheus on this port, for every machine that reaches this one;"
-                    + " docs/operations.md names them. Default: none.")
+            description = "Metrics for Prometheus on this port; docs/operations.md names them. Default: none.")
     private @Nullable Integer metricsPort;
+
+    @Option(
+            names = "--metrics-host",
+            paramLabel = "HOST",
+            defaultValue = "127.0.0.1",
+            description = "Address for that; 0.0.0.0 lets every machine ask that reaches this one. Default:"
+                    + " ${DEFAULT-VALUE}.")
+    private String metricsHost = "127.0.0.1";
+
+    @Option(
+            names = "--flink-page",
+            arity = "0..1",
+            fallbackValue = "0",
+            paramLabel = "PORT",
+            description = "Flink's own page, on this port or any free one, for browsers on this machine; it submits and"
+                    + " cancels nothing. Default: none.")
+    private @Nullable Integer flinkPage;
+
+    @Mixin
+    private Checks checks = new Checks();
 
     @Override
     public Integer call() throws IOException {
+        checks.require(port(metricsPort, 1), "--metrics-port", metricsPort, "1 to 65535");
+        checks.require(port(flinkPage, 0), "--flink-page", flinkPage, "0 to 65535");
         JobSettings settings = JobSettings.load(config, System.getenv(), set);
         Configuration flinkConfiguration = settings.flinkConfiguration();
         if (metricsPort != null) {
-            EmbeddedFlink.reportMetrics(flinkConfiguration, metricsPort);
+            reportMetrics(flinkConfiguration, metricsPort);
+        }
+        if (flinkPage != null) {
+            EmbeddedFlink.showPage(flinkConfiguration, flinkPage);
         }
         try (EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(ServingOptions.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             EmbeddedFlink.Job job = flink.submit(env);
             StatusLine status = new StatusLine(System.out, StatusLine.columns());
-            status.say("The job runs from topic %s on %s; Flink's page: %s; Ctrl-C stops it."
-                    .formatted(
-                            settings.get(InputOptions.INPUT_TOPIC),
-                            settings.get(InputOptions.BOOTSTRAP_SERVERS),
-                            flink.webPage()));
+            status.say("The job runs from topic %s on %s; Ctrl-C stops it."
+                    .formatted(settings.get(InputOptions.INPUT_TOPIC), settings.get(InputOptions.BOOTSTRAP_SERVERS)));
+            if (flinkPage != null) {
+                status.say("Flink's page: " + flink.webPage());
+            }
+            status.say("Listening: " + flink.listeners()
+                    + (metricsPort == null ? "" : ", metrics at %s:%d".formatted(metricsHost, metricsPort)));
             JobProgress progress = job.progress();
             String line = "Nothing read yet.";
             try {
@@ -93,6 +127,22 @@ final class RunCommand implements Callable<Integer> {
                 status.say("Stopped.");
             }
             return 0;
+        }
+    }
+
+    private static boolean port(@Nullable Integer port, int smallest) {
+        return port == null || (port >= smallest && port <= 65535);
+    }
+
+    private void reportMetrics(Configuration configuration, int port) {
+        try {
+            EmbeddedFlink.reportMetrics(configuration, metricsHost, port);
+        } catch (IOException e) {
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "metrics: %s:%d: %s (expected: an address of this machine and a port that is free)"
+                            .formatted(metricsHost, port, e.getMessage()),
+                    e);
         }
     }
 }

@@ -1,10 +1,12 @@
 package io.upliftstream.tools.cli;
 
 import io.upliftstream.job.StartupException;
+import io.upliftstream.job.StateDirectory;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.DenseService;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.nio.charset.Charset;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -81,8 +83,18 @@ public final class Uplift implements Callable<Integer> {
     }
 
     public static void main(String[] args) {
+        // Names in records are written by whoever sends them.
+        System.setOut(new PlainPrintStream(System.out));
+        System.setErr(new PlainPrintStream(System.err));
+        PrintWriter err = new PrintWriter(System.err, true, Charset.defaultCharset());
+        try {
+            log(); // before the first logger
+        } catch (StartupException e) {
+            err.println("uplift: " + sentence(e));
+            System.exit(e.exitCode());
+        }
         if (List.of(args).contains("--debug")) {
-            System.setProperty("uplift.console", "INFO"); // before the first logger
+            System.setProperty("uplift.console", "INFO");
         }
         Thread main = Thread.currentThread();
         CountDownLatch done = new CountDownLatch(1);
@@ -98,7 +110,7 @@ public final class Uplift implements Callable<Integer> {
                 },
                 "stop");
         Runtime.getRuntime().addShutdownHook(stop);
-        int exitCode = run(args, new PrintWriter(System.err, true, Charset.defaultCharset()));
+        int exitCode = run(args, err);
         done.countDown();
         try {
             Runtime.getRuntime().removeShutdownHook(stop);
@@ -106,6 +118,14 @@ public final class Uplift implements Callable<Integer> {
             return; // the process is ending already, with the code of the signal
         }
         DenseService.exit(exitCode);
+    }
+
+    /** Says where the log goes, unless the user has. */
+    private static void log() {
+        if (System.getProperty("uplift.log") == null) {
+            System.setProperty(
+                    "uplift.log", StateDirectory.of("log").resolve("uplift.log").toString());
+        }
     }
 
     /**
@@ -118,6 +138,7 @@ public final class Uplift implements Callable<Integer> {
         Uplift uplift = new Uplift();
         return new CommandLine(uplift)
                 .setErr(err)
+                .setColorScheme(CommandLine.Help.defaultColorScheme(CommandLine.Help.Ansi.OFF))
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setParameterExceptionHandler((wrong, given) -> {
                     String command = wrong.getCommandLine().getCommandSpec().qualifiedName();
@@ -127,7 +148,9 @@ public final class Uplift implements Callable<Integer> {
                 .setExecutionExceptionHandler((error, command, result) -> {
                     err.println("uplift: " + sentence(error));
                     if (uplift.debug) {
-                        error.printStackTrace(err);
+                        StringWriter trace = new StringWriter();
+                        error.printStackTrace(new PrintWriter(trace));
+                        err.println(PlainPrintStream.plain(trace.toString()));
                     }
                     return exitCode(error);
                 })
@@ -150,6 +173,7 @@ public final class Uplift implements Callable<Integer> {
                 || error instanceof BundleException
                 || error instanceof IOException
                 || error instanceof ParameterException;
-        return message == null || !told ? error.toString() : message;
+        return PlainPrintStream.plain(message == null || !told ? error.toString() : message)
+                .replaceAll("[\r\n]+", " ");
     }
 }

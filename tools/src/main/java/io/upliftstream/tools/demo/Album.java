@@ -12,12 +12,12 @@ import io.upliftstream.schemas.TensorCodec;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.picture.ContactSheet;
 import io.upliftstream.tools.picture.DepthColours;
+import io.upliftstream.tools.picture.FreshFile;
 import io.upliftstream.tools.picture.Grid;
 import io.upliftstream.tools.picture.Overlay;
 import io.upliftstream.tools.picture.PrincipalColours;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.BitSet;
@@ -107,7 +107,7 @@ final class Album {
      * them, the cameras taking turns.
      */
     void draw(Path output, FrameImages images) throws IOException {
-        Path overlays = Files.createDirectories(output.resolve("overlays"));
+        Path overlays = FreshFile.directory(output, "overlays");
         Map<String, List<Map.Entry<Key, Page>>> cameras = pages.entrySet().stream()
                 .filter(page -> page.getValue().segmentation != null)
                 .collect(Collectors.groupingBy(page -> page.getKey().camera(), TreeMap::new, Collectors.toList()));
@@ -135,7 +135,9 @@ final class Album {
                     Images.decode(images.read(page.segmentation.getHeader().getSource()));
             byte[] mask = MaskCodec.decode(page.segmentation.getMask());
             BufferedImage overlay = Overlay.segmentation(frame, mask, grid(page.segmentation.getHeader()), palette);
-            Files.write(overlays.resolve("%s_%06d.png".formatted(key.camera(), key.sequence())), Images.png(overlay));
+            FreshFile.write(
+                    overlays.resolve("%s_%06d.png".formatted(fileName(key.camera()), key.sequence())),
+                    Images.png(overlay));
             if (shown.contains(entry)) {
                 for (byte label : mask) {
                     classes.set(label & 0xff);
@@ -145,12 +147,17 @@ final class Album {
                         List.of(frame, overlay, features(frame, page, principal), depth(frame, page))));
             }
         }
-        Files.write(
+        FreshFile.write(
                 output.resolve("contact-sheet.png"),
                 Images.png(ContactSheet.draw(
                         List.of("frame", "segmentation", "features (principal components)", "depth"),
                         sheet,
                         labels.stream().filter(label -> classes.get(label.id())).toList())));
+    }
+
+    /** Whoever reaches the broker may have written the record, and a name with a way to other directories into it. */
+    private static String fileName(String camera) {
+        return camera.replaceAll("[^A-Za-z0-9_-]", "_");
     }
 
     private static BufferedImage features(BufferedImage frame, Page page, @Nullable PrincipalColours principal) {

@@ -42,6 +42,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import org.apache.avro.specific.SpecificRecord;
+import org.apache.flink.configuration.Configuration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -94,7 +95,6 @@ public final class Demo {
         try (Cameras cameras = Cameras.open(options)) {
             progress.say("Starting Kafka …");
             try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
-                progress.say("Kafka is at " + kafka.bootstrapServers() + " until the demo ends");
                 return new Demo(options, progress, kafka.bootstrapServers()).run(kafka, cameras.list());
             }
         }
@@ -118,10 +118,13 @@ public final class Demo {
 
     private Summary run(EmbeddedKafka kafka, List<Camera> cameras) throws IOException {
         createTopics(kafka, cameras.size());
+        Configuration flinkConfiguration = settings.flinkConfiguration();
+        if (options.flinkPage() != null) {
+            EmbeddedFlink.showPage(flinkConfiguration, options.flinkPage());
+        }
         try (ViewServer view = options.page() ? view() : null;
                 CameraPublisher publisher = publisher(cameras);
-                EmbeddedFlink flink =
-                        new EmbeddedFlink(settings.flinkConfiguration(), settings.get(ServingOptions.PARALLELISM))) {
+                EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(ServingOptions.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             if (view != null) {
@@ -132,7 +135,12 @@ public final class Demo {
             }
             progress.say("Starting Flink …");
             EmbeddedFlink.Job job = flink.submit(env);
-            progress.say("Loading " + bundle + " … (Flink's page: " + flink.webPage() + ")");
+            if (options.flinkPage() != null) {
+                progress.say("Flink's page: " + flink.webPage());
+            }
+            progress.say("Listening until the demo ends: " + kafka.listeners() + ", " + flink.listeners()
+                    + (view == null ? "" : ", the live page at " + view.page().getAuthority()));
+            progress.say("Loading " + bundle + " …");
             job.awaitRunning();
             try (KafkaConsumer<byte[], byte[]> subscriber = RecordReader.consumer(settings, Map.of())) {
                 subscribe(subscriber, settings.outputTopics(bundle.heads()), cameras.size());

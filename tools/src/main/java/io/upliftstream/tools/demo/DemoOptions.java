@@ -19,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param seed of the first synthetic camera; the others follow
  * @param set further options of the job, {@code key=value}; they win
  * @param page whether to serve a live page
+ * @param flinkPage port of Flink's own page, 0 for any free one; null for none
  */
 public record DemoOptions(
         @Nullable Path input,
@@ -34,7 +35,8 @@ public record DemoOptions(
         double framesPerSecond,
         long seed,
         List<String> set,
-        boolean page) {
+        boolean page,
+        @Nullable Integer flinkPage) {
 
     static final int SYNTHETIC_FRAMES = 100;
 
@@ -57,7 +59,8 @@ public record DemoOptions(
                 10,
                 20_000,
                 List.of(),
-                false);
+                false,
+                null);
     }
 
     /** The same with another number of frames per camera. */
@@ -76,7 +79,8 @@ public record DemoOptions(
                 framesPerSecond,
                 seed,
                 set,
-                page);
+                page,
+                flinkPage);
     }
 
     long frames() {

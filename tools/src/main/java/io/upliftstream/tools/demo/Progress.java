@@ -44,6 +44,11 @@ public final class Progress {
     private static String describe(Map.Entry<String, Account.Ends> camera) {
         Account.Ends ends = camera.getValue();
         return "%s %d/%d dropped %d failed %d"
-                .formatted(camera.getKey(), ends.results(), ends.published(), ends.drops(), ends.failures());
+                .formatted(
+                        camera.getKey().replaceAll("\\p{Cntrl}", "?"),
+                        ends.results(),
+                        ends.published(),
+                        ends.drops(),
+                        ends.failures());
     }
 }

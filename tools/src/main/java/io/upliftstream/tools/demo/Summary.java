@@ -3,6 +3,7 @@ package io.upliftstream.tools.demo;
 import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.upliftstream.tools.picture.FreshFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -64,7 +65,7 @@ public record Summary(
             .build();
 
     void write(Path file) throws IOException {
-        JSON.writeValue(file.toFile(), this);
+        FreshFile.write(file, JSON.writeValueAsBytes(this));
     }
 
     static double round(double value, int digits) {

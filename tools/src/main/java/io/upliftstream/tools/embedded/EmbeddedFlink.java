@@ -2,24 +2,32 @@ package io.upliftstream.tools.embedded;
 
 import io.upliftstream.job.StartupException;
 import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.net.URI;
+import java.net.http.HttpRequest;
 import java.time.Duration;
+import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.apache.flink.api.common.JobID;
 import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.CoreOptions;
 import org.apache.flink.configuration.JobManagerOptions;
 import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.MetricOptions;
 import org.apache.flink.configuration.RestOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
+import org.apache.flink.configuration.WebOptions;
 import org.apache.flink.core.execution.SavepointFormatType;
 import org.apache.flink.runtime.execution.ExecutionState;
+import org.apache.flink.runtime.highavailability.HighAvailabilityServices;
 import org.apache.flink.runtime.jobmaster.JobResult;
 import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
@@ -28,7 +36,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A Flink cluster in this JVM: one JobManager, one TaskManager, the web page on a loopback port.
+ * A Flink cluster in this JVM: one JobManager, one TaskManager. It listens on the loopback address only, and its REST
+ * interface answers this process alone, unless Flink's page was asked for.
  *
  * <pre>{@code
  * try (EmbeddedFlink flink = new EmbeddedFlink(configuration, 2)) {
@@ -42,9 +51,11 @@ import org.slf4j.LoggerFactory;
  */
 public final class EmbeddedFlink implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(EmbeddedFlink.class);
+    private static final String LOOPBACK = "127.0.0.1";
     private static final long POLL_MILLIS = 50;
     private static final Duration METRICS_AGE = Duration.ofSeconds(1);
 
+    private final String secret = UUID.randomUUID().toString();
     private final MiniCluster cluster;
     private final Configuration configuration;
     private final ScratchDirectory directory;
@@ -52,19 +63,13 @@ public final class EmbeddedFlink implements AutoCloseable {
     /**
      * Prepares a cluster; the first job starts it, so that what cannot work is said before anything runs.
      *
-     * @param given Flink options; they win over the ones set here. {@code rest.bind-port} moves the web page from
-     *     a free port to a known one.
+     * @param given Flink options; they win over the ones set here, except those that open a door
      * @param slots how many parallel subtasks fit
      */
     public EmbeddedFlink(Configuration given, int slots) throws IOException {
         directory = ScratchDirectory.create("uplift-flink");
         configuration = new Configuration();
-        configuration.set(RestOptions.ADDRESS, "127.0.0.1");
-        configuration.set(RestOptions.BIND_ADDRESS, "127.0.0.1");
         configuration.set(RestOptions.BIND_PORT, "0");
-        // Whose servers would listen on every address.
-        configuration.set(JobManagerOptions.BIND_HOST, "127.0.0.1");
-        configuration.set(TaskManagerOptions.BIND_HOST, "127.0.0.1");
         // Metrics are fetched when someone asks, and not more often than this.
         configuration.set(MetricOptions.METRIC_FETCHER_UPDATE_INTERVAL, METRICS_AGE);
         configuration.set(TaskManagerOptions.NETWORK_MEMORY_MIN, MemorySize.ofMebiBytes(64));
@@ -74,18 +79,62 @@ public final class EmbeddedFlink implements AutoCloseable {
                 CheckpointingOptions.CHECKPOINTS_DIRECTORY,
                 directory.path().toUri().toString());
         configuration.addAll(given);
-        cluster = new MiniCluster(new MiniClusterConfiguration.Builder()
+        configuration.set(RestOptions.ADDRESS, LOOPBACK);
+        configuration.set(RestOptions.BIND_ADDRESS, LOOPBACK);
+        configuration.set(JobManagerOptions.BIND_HOST, LOOPBACK);
+        configuration.set(TaskManagerOptions.BIND_HOST, LOOPBACK);
+        configuration.set(RestGuard.SECRET, secret);
+        configuration.set(WebOptions.SUBMIT_ENABLE, false);
+        configuration.set(WebOptions.CANCEL_ENABLE, false);
+        // Others may look into directories that Flink makes itself, and jobs with their settings lie there.
+        configuration.set(CoreOptions.TMP_DIRS, directory.path().toString());
+        configuration.set(WebOptions.TMP_DIR, directory.path().toString());
+        cluster = new Cluster(new MiniClusterConfiguration.Builder()
                 .setConfiguration(configuration)
                 .setNumTaskManagers(1)
                 .setNumSlotsPerTaskManager(slots)
                 .build());
     }
 
-    /** Has a cluster of this configuration serve its metrics to Prometheus, on every address of this machine. */
-    public static void reportMetrics(Configuration configuration, int port) {
-        configuration.setString(
-                "metrics.reporter.prom.factory.class", "org.apache.flink.metrics.prometheus.PrometheusReporterFactory");
-        configuration.setString("metrics.reporter.prom.port", Integer.toString(port));
+    @SuppressWarnings("try") // its close() may be interrupted; closeAsync() is used
+    private static final class Cluster extends MiniCluster {
+        private Cluster(MiniClusterConfiguration configuration) {
+            super(configuration);
+        }
+
+        @Override
+        protected HighAvailabilityServices createHighAvailabilityServices(Configuration options, Executor executor)
+                throws Exception {
+            LocalHost.orLoopback(); // Flink asks for it next
+            return super.createHighAvailabilityServices(options, executor);
+        }
+    }
+
+    /**
+     * Has a cluster of this configuration serve its metrics to Prometheus.
+     *
+     * @param host name or address to listen on
+     * @throws IOException if the port is taken there, of which Flink would say nothing
+     */
+    public static void reportMetrics(Configuration configuration, String host, int port) throws IOException {
+        try (ServerSocket free = new ServerSocket()) {
+            free.bind(new InetSocketAddress(host, port));
+        }
+        String reporter = "metrics.reporter.prom.";
+        configuration.setString(reporter + "factory.class", LocalPrometheusReporter.Factory.class.getName());
+        configuration.setString(reporter + LocalPrometheusReporter.Factory.HOST, host);
+        configuration.setString(reporter + LocalPrometheusReporter.Factory.PORT, Integer.toString(port));
+    }
+
+    /**
+     * Has a cluster of this configuration show Flink's page to browsers on this machine. It lets nobody submit or cancel
+     * a job.
+     *
+     * @param port 0 for any free one
+     */
+    public static void showPage(Configuration configuration, int port) {
+        configuration.set(RestGuard.PAGE, true);
+        configuration.set(RestOptions.BIND_PORT, Integer.toString(port));
     }
 
     /** An environment that builds a graph for {@link #submit}; its {@code execute} methods are of no use here. */
@@ -105,9 +154,26 @@ public final class EmbeddedFlink implements AutoCloseable {
         return new Job(join(cluster.submitJob(environment.getStreamGraph())).getJobID());
     }
 
-    /** Address of Flink's web page. */
+    /** Address of the REST interface, and of Flink's page if that was asked for. */
     public URI webPage() throws IOException {
         return join(cluster.getRestAddress());
+    }
+
+    /** A question to the REST interface, which answers this process. */
+    public HttpRequest request(String path) throws IOException {
+        return HttpRequest.newBuilder(webPage().resolve(path))
+                .header(RestGuard.HEADER, secret)
+                .build();
+    }
+
+    /** Where a cluster that runs a job listens, but for its metrics. */
+    public String listeners() throws IOException {
+        return "Flink at %s (%s) and at %s:%d (its files)"
+                .formatted(
+                        webPage().getAuthority(),
+                        configuration.get(RestGuard.PAGE) ? "its page, to look at" : "answers this process alone",
+                        LOOPBACK,
+                        cluster.getClusterInformation().getBlobServerPort());
     }
 
     /** Stops the cluster (a job that still runs is cancelled) and deletes its directory. */
@@ -231,7 +297,7 @@ public final class EmbeddedFlink implements AutoCloseable {
 
         /** How it goes, to be asked again and again. */
         public JobProgress progress() throws IOException {
-            return new JobProgress(webPage().resolve("/jobs/" + id));
+            return new JobProgress(webPage().resolve("/jobs/" + id), secret);
         }
 
         private static IOException failure(JobResult ended) {

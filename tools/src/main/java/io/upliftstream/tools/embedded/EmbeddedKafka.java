@@ -212,6 +212,11 @@ public final class EmbeddedKafka implements AutoCloseable {
         return "127.0.0.1:" + ports[0];
     }
 
+    /** Where the broker listens. */
+    public String listeners() {
+        return "Kafka at %s and at 127.0.0.1:%d (its controller)".formatted(bootstrapServers(), ports[1]);
+    }
+
     /** Creates a topic and returns when it exists. */
     public void createTopic(String name, int partitions, Map<String, String> settings) throws IOException {
         try (Admin admin = admin()) {

@@ -42,11 +42,18 @@ public final class JobProgress {
     private final HttpClient client =
             HttpClient.newBuilder().connectTimeout(TIMEOUT).build();
     private final URI job;
+    private final String secret;
     private final Map<String, Rate> rates = new HashMap<>();
 
-    /** @param job its address in Flink's REST interface */
-    JobProgress(URI job) {
+    /**
+     * Asks nothing yet.
+     *
+     * @param job its address in Flink's REST interface
+     * @param secret of the {@link RestGuard} before it
+     */
+    JobProgress(URI job, String secret) {
         this.job = job;
+        this.secret = secret;
     }
 
     /**
@@ -90,6 +97,7 @@ public final class JobProgress {
     private JsonNode ask(String question) throws IOException, InterruptedException {
         HttpRequest request = HttpRequest.newBuilder(URI.create(job + question))
                 .timeout(TIMEOUT)
+                .header(RestGuard.HEADER, secret)
                 .build();
         return JSON.readTree(client.send(request, BodyHandlers.ofString()).body());
     }

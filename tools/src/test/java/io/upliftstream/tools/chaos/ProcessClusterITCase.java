@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.sun.net.httpserver.HttpServer;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.tools.Listeners;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.traffic.Account;
@@ -13,6 +14,11 @@ import io.upliftstream.tools.traffic.Subscriber;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -21,6 +27,8 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.apache.kafka.clients.admin.Admin;
 import org.junit.jupiter.api.AutoClose;
@@ -55,6 +63,26 @@ class ProcessClusterITCase {
             image = street.next().image();
         }
         cluster = ProcessCluster.start(Path.of(".."), 2, Path.of("target", "cluster-log"));
+    }
+
+    @Test
+    void everyProcessListensOnTheLoopbackAddressAndFlinkKnowsNoStranger() throws Exception {
+        for (JvmProcess process : cluster.processes()) {
+            Listeners listeners = Listeners.of(process.pid());
+            assertThat(listeners.elsewhere()).as(process.name()).isEmpty();
+            assertThat(listeners.onLoopback()).as(process.name()).isNotEmpty();
+        }
+        Matcher rest = Pattern.compile("Flink at (\\d+)").matcher(cluster.listeners());
+        assertThat(rest.find()).isTrue();
+        URI upload = URI.create("http://127.0.0.1:" + rest.group(1) + "/jars/upload");
+        assertThat(HttpClient.newHttpClient()
+                        .send(
+                                HttpRequest.newBuilder(upload)
+                                        .POST(BodyPublishers.ofString("a jar"))
+                                        .build(),
+                                BodyHandlers.discarding())
+                        .statusCode())
+                .isEqualTo(403);
     }
 
     /** A job's topics, and those who write and read them. */

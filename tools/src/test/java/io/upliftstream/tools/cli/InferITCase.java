@@ -30,11 +30,17 @@ class InferITCase {
         Path output = directory.resolve("out");
         Files.write(input.resolve("street.jpg"), street());
         Files.write(input.resolve("broken.png"), new byte[] {1, 2, 3});
+        Path elsewhere = Files.writeString(directory.resolve("elsewhere"), "mine");
+        Files.createDirectory(output);
+        for (String link : List.of("legend.png", "street.overlay.png", "street.depth.npy")) {
+            Files.createSymbolicLink(output.resolve(link), elsewhere);
+        }
 
         int exitCode = uplift(
                 "infer", "--bundle=" + Topics.BUNDLE, "--precision=fp32", "--input=" + input, "--output=" + output);
 
         assertThat(exitCode).as("one of the two failed").isEqualTo(1);
+        assertThat(elsewhere).as("what links led to").hasContent("mine");
         try (Stream<Path> files = Files.list(output)) {
             assertThat(files.map(file -> file.getFileName().toString()))
                     .containsExactlyInAnyOrder(

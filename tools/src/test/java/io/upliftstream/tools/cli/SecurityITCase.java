@@ -4,24 +4,20 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.tools.Listeners;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
-import java.io.File;
 import java.io.IOException;
 import java.io.StringWriter;
-import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -162,14 +158,14 @@ class SecurityITCase {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
             EmbeddedFlink.Job job = flink.submit(env);
-            for (InetSocket socket : listening()) {
-                assertThat(socket.loopback()).as("listening on %s", socket).isTrue();
-            }
+            Listeners listeners = Listeners.of(ProcessHandle.current().pid());
+            assertThat(listeners.elsewhere()).isEmpty();
+            assertThat(listeners.onLoopback()).as("Kafka and Flink").hasSizeGreaterThanOrEqualTo(4);
             job.awaitEnd();
             for (String page : List.of("", "/config", "/plan", "/exceptions", "/checkpoints")) {
-                pages.append(get(flink.webPage().resolve("/jobs/" + job.id() + page)));
+                pages.append(get(flink.request("/jobs/" + job.id() + page)));
             }
-            pages.append(get(flink.webPage().resolve("/jobmanager/config")));
+            pages.append(get(flink.request("/jobmanager/config")));
         } finally {
             root.removeAppender(appender.getName());
             root.setLevel(level);
@@ -186,10 +182,8 @@ class SecurityITCase {
                 .doesNotContain(SECRET);
     }
 
-    private static String get(URI page) throws IOException, InterruptedException {
-        return HttpClient.newHttpClient()
-                .send(HttpRequest.newBuilder(page).build(), BodyHandlers.ofString())
-                .body();
+    private static String get(HttpRequest page) throws IOException, InterruptedException {
+        return HttpClient.newHttpClient().send(page, BodyHandlers.ofString()).body();
     }
 
     private static int records(String topic) {
@@ -223,40 +217,5 @@ class SecurityITCase {
                 "uplift.kafka.timeout=2 s",
                 "uplift.model.bundle=" + TINY);
         StartupITCase.assertDocumented(outcome, 3, kafka.bootstrapServers(), "no bundle");
-    }
-
-    /** An address as Linux writes it: hexadecimal, each four bytes the wrong way round. */
-    private record InetSocket(String address) {
-        boolean loopback() {
-            boolean version4 = address.length() == 8 || address.startsWith("0000000000000000FFFF0000");
-            return version4 ? address.endsWith("7F") : address.equals("00000000000000000000000001000000");
-        }
-    }
-
-    /** Where this process listens. */
-    private static List<InetSocket> listening() throws IOException {
-        Set<String> inodes = new HashSet<>();
-        File[] descriptors = new File("/proc/self/fd").listFiles();
-        for (File descriptor : descriptors == null ? new File[0] : descriptors) {
-            try {
-                String target = Files.readSymbolicLink(descriptor.toPath()).toString();
-                if (target.startsWith("socket:[")) {
-                    inodes.add(target.substring(8, target.length() - 1));
-                }
-            } catch (IOException e) {
-                // closed since
-            }
-        }
-        List<InetSocket> sockets = new ArrayList<>();
-        for (Path table : List.of(Path.of("/proc/self/net/tcp"), Path.of("/proc/self/net/tcp6"))) {
-            for (String line : Files.exists(table) ? Files.readAllLines(table) : List.<String>of()) {
-                List<String> columns = List.of(line.strip().split("\\s+", -1));
-                if (columns.size() > 9 && columns.get(3).equals("0A") && inodes.contains(columns.get(9))) {
-                    sockets.add(new InetSocket(columns.get(1).replaceAll(":.*", "")));
-                }
-            }
-        }
-        assertThat(sockets).as("Kafka and Flink listen somewhere").hasSizeGreaterThanOrEqualTo(3);
-        return sockets;
     }
 }

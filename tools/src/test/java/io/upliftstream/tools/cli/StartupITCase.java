@@ -37,7 +37,7 @@ class StartupITCase {
 
     record Outcome(int exitCode, String errors) {}
 
-    private static Outcome uplift(String... arguments) {
+    static Outcome uplift(String... arguments) {
         StringWriter errors = new StringWriter();
         int exitCode = Uplift.run(arguments, new PrintWriter(errors, true));
         return new Outcome(exitCode, errors.toString());

@@ -18,8 +18,28 @@ import java.util.concurrent.TimeUnit;
 record UpliftProcess(int exitCode, String output) {
     /** Runs a command to its end; what it leaves behind, crash reports as well, goes to a directory. */
     static UpliftProcess run(Path directory, List<String> arguments) throws IOException, InterruptedException {
+        Path output = Files.createTempFile(directory, "uplift-", ".log");
+        Process process = start(directory, output, List.of(), arguments);
+        try {
+            assertThat(process.waitFor(5, TimeUnit.MINUTES))
+                    .as("the process ends")
+                    .isTrue();
+        } finally {
+            process.destroyForcibly();
+        }
+        return new UpliftProcess(process.exitValue(), Files.readString(output));
+    }
+
+    /**
+     * Starts a command.
+     *
+     * @param output where what it prints goes
+     * @param wrapper a program that runs the one after it; empty for none
+     */
+    static Process start(Path directory, Path output, List<String> wrapper, List<String> arguments) throws IOException {
         // A crash is what some tests ask for: no core of gigabytes.
-        List<String> command = new ArrayList<>(List.of("sh", "-c", "ulimit -c 0; exec \"$0\" \"$@\""));
+        List<String> command = new ArrayList<>(wrapper);
+        command.addAll(List.of("sh", "-c", "ulimit -c 0; exec \"$0\" \"$@\""));
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(argument -> argument.startsWith("--add-"))
@@ -34,18 +54,9 @@ record UpliftProcess(int exitCode, String output) {
                 System.getProperty("java.class.path"),
                 Uplift.class.getName()));
         command.addAll(arguments);
-        Path output = Files.createTempFile(directory, "uplift-", ".log");
-        Process process = new ProcessBuilder(command)
-                .redirectErrorStream(true)
-                .redirectOutput(output.toFile())
-                .start();
-        try {
-            assertThat(process.waitFor(5, TimeUnit.MINUTES))
-                    .as("the process ends")
-                    .isTrue();
-        } finally {
-            process.destroyForcibly();
-        }
-        return new UpliftProcess(process.exitValue(), Files.readString(output));
+        ProcessBuilder builder =
+                new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
+        builder.environment().put("XDG_STATE_HOME", directory.toString());
+        return builder.start();
     }
 }

@@ -33,7 +33,11 @@ class DemoITCase {
     private static final Path BUNDLE = Path.of("..", "model", "bundles", "street");
 
     @Test
-    void everyFrameOfTwoSyntheticCamerasHasItsResults(@TempDir Path output) throws Exception {
+    void everyFrameOfTwoSyntheticCamerasHasItsResults(@TempDir Path output, @TempDir Path other) throws Exception {
+        Path elsewhere = Files.writeString(other.resolve("elsewhere"), "mine");
+        for (String link : List.of("summary.json", "contact-sheet.png")) {
+            Files.createSymbolicLink(output.resolve(link), elsewhere);
+        }
         Summary summary = Demo.run(options(null, 2, 4, output, ServingOptions.Mode.LOSSLESS), quiet());
 
         assertThat(summary.balanced()).as("%s", summary).isTrue();
@@ -46,6 +50,7 @@ class DemoITCase {
         assertThat(summary.pixelAccuracy()).isBetween(0.0, 1.0);
         assertThat(summary.meanIoU()).isBetween(0.0, 1.0);
 
+        assertThat(elsewhere).as("what links led to").hasContent("mine");
         JsonNode json =
                 new ObjectMapper().readTree(output.resolve("summary.json").toFile());
         assertThat(json.path("published").asInt()).isEqualTo(8);
@@ -120,7 +125,8 @@ class DemoITCase {
                 20_000,
                 // At a hundred frames a second no model here keeps up with an age of 20 ms.
                 mode == ServingOptions.Mode.LIVE ? List.of("uplift.max-age=20 ms") : List.of(),
-                false);
+                false,
+                null);
     }
 
     private static Shot shot(int width, int height) {

@@ -38,7 +38,7 @@ class JobProgressTest {
         });
         flink.start();
         progress = new JobProgress(
-                URI.create("http://127.0.0.1:" + flink.getAddress().getPort() + "/jobs/j"));
+                URI.create("http://127.0.0.1:" + flink.getAddress().getPort() + "/jobs/j"), "secret");
     }
 
     @AfterEach
