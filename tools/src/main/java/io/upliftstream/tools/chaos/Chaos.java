@@ -41,7 +41,7 @@ public final class Chaos {
     private static final int IMAGES = 8;
     private static final int TASK_MANAGERS = 2;
     private static final long POLL_MILLIS = 50;
-    /** This long without results, and the run is given up. */
+    /** A run is given up after this long without results. */
     private static final Duration PATIENCE = Duration.ofMinutes(5);
 
     private final ChaosOptions options;

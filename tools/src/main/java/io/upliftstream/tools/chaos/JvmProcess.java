@@ -67,7 +67,7 @@ public final class JvmProcess implements AutoCloseable {
         return process != null && process.isAlive();
     }
 
-    /** Of the process that runs now or ran last. */
+    /** The id of the process that runs now or ran last. */
     public synchronized long pid() {
         return process == null ? -1 : process.pid();
     }

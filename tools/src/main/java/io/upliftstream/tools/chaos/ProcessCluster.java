@@ -40,9 +40,6 @@ public final class ProcessCluster implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofMinutes(5);
     private static final long POLL_MILLIS = 100;
 
-    /** Room for a process and a few jobs: if their classes stayed, soon none could be started. */
-    private static final String METASPACE = "160m";
-
     /** Jars that come with the job's, and what belongs to the command line alone. */
     private static final List<String> NOT_IN_LIB = List.of(
             "uplift-stream-",
@@ -100,12 +97,12 @@ public final class ProcessCluster implements AutoCloseable {
         Path tmp = Files.createDirectory(home.resolve("tmp"));
         Path conf = Files.createDirectory(home.resolve("conf"));
         Files.writeString(conf.resolve("log4j2.properties"), LOG4J);
-        Files.writeString(conf.resolve("zoo.cfg"), zooKeeperSettings(home, zooKeeperPort));
+        Files.writeString(conf.resolve("zoo.cfg"), ClusterSettings.zooKeeper(home, zooKeeperPort));
         String secret = UUID.randomUUID().toString();
         Path guard = Files.createDirectory(home.resolve("guard"));
         Files.writeString(
                 conf.resolve("config.yaml"),
-                flinkSettings(home, zooKeeperPort, restPort) + RestGuard.install(guard, secret));
+                ClusterSettings.flink(home, zooKeeperPort, restPort) + RestGuard.install(guard, secret));
         Path uploads = Files.createDirectories(home.resolve("upload").resolve("flink-web-upload"));
         String jar = "0_" + jobJar.getFileName();
         Files.copy(jobJar, uploads.resolve(jar));
@@ -143,7 +140,7 @@ public final class ProcessCluster implements AutoCloseable {
                 "jobmanager",
                 Stream.concat(Stream.of(guard), lib.stream()).toList(),
                 common,
-                List.of("-Xmx384m", "-XX:MaxMetaspaceSize=" + METASPACE),
+                List.of("-Xmx384m", "-XX:MaxMetaspaceSize=" + ClusterSettings.METASPACE),
                 logs,
                 "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
                 "--configDir",
@@ -153,7 +150,10 @@ public final class ProcessCluster implements AutoCloseable {
                     "taskmanager-" + i,
                     lib,
                     common,
-                    List.of("-Xmx384m", "-XX:MaxDirectMemorySize=704m", "-XX:MaxMetaspaceSize=" + METASPACE),
+                    List.of(
+                            "-Xmx384m",
+                            "-XX:MaxDirectMemorySize=704m",
+                            "-XX:MaxMetaspaceSize=" + ClusterSettings.METASPACE),
                     logs,
                     "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
                     "--configDir",
@@ -235,67 +235,6 @@ public final class ProcessCluster implements AutoCloseable {
                 .filter(Files::isRegularFile)
                 .filter(jar -> NOT_IN_LIB.stream().noneMatch(jar.getFileName().toString()::startsWith))
                 .toList();
-    }
-
-    private static String zooKeeperSettings(Path home, int port) {
-        return """
-                tickTime=500
-                dataDir=%s
-                clientPort=%d
-                clientPortAddress=127.0.0.1
-                admin.enableServer=false
-                """
-                .formatted(home.resolve("zookeeper"), port);
-    }
-
-    private static String flinkSettings(Path home, int zooKeeperPort, int restPort) {
-        return """
-                jobmanager.rpc.address: 127.0.0.1
-                jobmanager.bind-host: 127.0.0.1
-                rest.address: 127.0.0.1
-                rest.bind-address: 127.0.0.1
-                rest.port: %d
-                rest.bind-port: %d
-                web.upload.dir: %s
-                web.cancel.enable: false
-                high-availability.type: zookeeper
-                high-availability.storageDir: %s
-                high-availability.zookeeper.quorum: 127.0.0.1:%d
-                high-availability.zookeeper.client.session-timeout: 6 s
-                execution.checkpointing.dir: %s
-                pekko.startup-timeout: 2 min
-                pekko.ask.timeout: 1 min
-                heartbeat.interval: 1 s
-                heartbeat.timeout: 10 s
-                restart-strategy.type: fixed-delay
-                restart-strategy.fixed-delay.attempts: 2147483647
-                restart-strategy.fixed-delay.delay: 500 ms
-                classloader.parent-first-patterns.additional: ai.djl;com.sun.jna;org.bytedeco
-                taskmanager.host: 127.0.0.1
-                taskmanager.bind-host: 127.0.0.1
-                taskmanager.numberOfTaskSlots: 1
-                taskmanager.cpu.cores: 1
-                taskmanager.memory.framework.heap.size: 128m
-                taskmanager.memory.framework.off-heap.size: 128m
-                taskmanager.memory.task.heap.size: 256m
-                taskmanager.memory.task.off-heap.size: 512m
-                taskmanager.memory.network.min: 64m
-                taskmanager.memory.network.max: 64m
-                taskmanager.memory.managed.size: 0
-                taskmanager.memory.jvm-metaspace.size: %s
-                taskmanager.memory.jvm-overhead.min: 192m
-                taskmanager.memory.jvm-overhead.max: 192m
-                io.tmp.dirs: %s
-                """
-                .formatted(
-                        restPort,
-                        restPort,
-                        home.resolve("upload"),
-                        home.resolve("ha").toUri(),
-                        zooKeeperPort,
-                        home.resolve("checkpoints").toUri(),
-                        METASPACE,
-                        home.resolve("tmp"));
     }
 
     private static int[] freePorts(int count) throws IOException {

@@ -32,7 +32,7 @@ final class KafkaCommand implements Callable<Integer> {
             .map(kind -> kind.topic().defaultValue())
             .toList();
 
-    /** Features fill a disk quickly. */
+    /** What limits each partition, since features fill a disk quickly. */
     private static final Map<String, String> RETENTION =
             Map.of("retention.bytes", Long.toString(1L << 30), "segment.bytes", Long.toString(128L << 20));
 

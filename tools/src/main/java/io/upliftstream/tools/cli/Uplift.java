@@ -75,7 +75,7 @@ public final class Uplift implements Callable<Integer> {
             description = "Print the log, and the stack trace of an error.")
     private boolean debug;
 
-    /** Without a command. */
+    /** Prints the usage: no command was given. */
     @Override
     public Integer call() {
         spec.commandLine().usage(spec.commandLine().getErr());

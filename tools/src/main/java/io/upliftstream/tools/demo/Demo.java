@@ -53,7 +53,7 @@ import org.apache.kafka.common.TopicPartition;
  * was published.
  */
 public final class Demo {
-    /** Of the whole pipeline: this long without one more frame that ends, and the demo gives up. */
+    /** The demo gives up after this long without a frame that ends. */
     private static final Duration PATIENCE = Duration.ofMinutes(3);
 
     private static final Duration POLL = Duration.ofMillis(100);
