@@ -23,6 +23,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -64,14 +65,17 @@ public final class ViewServer implements AutoCloseable {
     /** Of org.webjars.npm:uplot, whose files carry it in their path. */
     private static final String UPLOT_VERSION = "1.6.30";
 
-    private static final Map<String, String> PAGES = Map.of(
+    /** The content type and the resource of every page. */
+    private static final Map<String, String> PAGES = new HashMap<>(Map.of(
             "/", "text/html; charset=utf-8 /view/index.html",
-            "/app.js", "text/javascript; charset=utf-8 /view/app.js",
             "/style.css", "text/css; charset=utf-8 /view/style.css",
             "/uPlot.js", "text/javascript; charset=utf-8 /META-INF/resources/webjars/uplot/VERSION/dist/uPlot.esm.js",
-            "/uPlot.css", "text/css; charset=utf-8 /META-INF/resources/webjars/uplot/VERSION/dist/uPlot.min.css");
+            "/uPlot.css", "text/css; charset=utf-8 /META-INF/resources/webjars/uplot/VERSION/dist/uPlot.min.css"));
 
     static {
+        for (String module : List.of("app", "cameras", "charts", "paint", "records", "state")) {
+            PAGES.put("/" + module + ".js", "text/javascript; charset=utf-8 /view/" + module + ".js");
+        }
         // Seconds after which the JDK's server gives up a browser that does not take its answer.
         System.setProperty("sun.net.httpserver.maxRspTime", "30");
         System.setProperty("sun.net.httpserver.nodelay", "true");
