@@ -56,9 +56,15 @@ async function show(moment, linked = false) {
     camera.image = null; // no longer in the topic, or no broker: the records are shown on black
   }
   camera.moment = moment;
-  for (const part of moment.parts) decode(part);
   if (!state.labels.length) await names();
-  draw(camera);
+  try {
+    moment.parts.forEach(decode);
+    draw(camera);
+  } catch (error) { // one camera's, not the page's
+    moment.parts = [];
+    camera.caption.querySelector('.numbers').textContent = `frame ${moment.sequence}: not readable (${error.message})`;
+    camera.drawn = moment.sequence;
+  }
   state.shown++;
 }
 
@@ -89,8 +95,9 @@ async function choose(view, then) {
     try {
       const head = await moments(`frame?partition=${partition}&offset=${offset}&want=${WANTED[view]}`);
       if (head.moments.length && camera.moment.partition === partition && camera.moment.offset === offset) {
-        camera.moment.parts = head.moments[0].parts;
-        camera.moment.parts.forEach(decode);
+        const { parts } = head.moments[0];
+        parts.forEach(decode);
+        camera.moment.parts = parts;
       }
     } catch { /* the next frame will have them */ }
     draw(camera);

@@ -6,6 +6,9 @@ import { $, state } from './state.js';
 // Cameras with a tile, unless more are chosen; one that was quiet for so long gives its place to a new one.
 const TILES = 16, QUIET_MILLIS = 10000;
 
+// Of a tile's canvas: larger frames are drawn smaller.
+const MAX_PIXELS = 2 ** 23;
+
 const byName = (a, b) => a.localeCompare(b, undefined, { numeric: true });
 const full = () => state.cameras.size >= Math.max(TILES, state.chosen.length);
 
@@ -44,7 +47,7 @@ export function tile(name, pick) {
   caption.querySelector('b').textContent = name;
   figure.append(canvas, caption);
   $('cameras').insertBefore(figure, [...$('cameras').children].find(other => byName(other.dataset.camera, name) > 0) ?? null);
-  const camera = { name, figure, canvas, caption, moment: null, image: null, drawn: null, under: null, range: null };
+  const camera = { name, figure, canvas, caption, moment: null, image: null, drawn: null, under: null, range: null, size: [1, 1] };
   canvas.addEventListener('click', event => pick(camera, at(camera, event)));
   canvas.addEventListener('pointermove', event => { camera.under = at(camera, event); tell(camera); });
   canvas.addEventListener('pointerleave', () => { camera.under = null; tell(camera); });
@@ -54,7 +57,7 @@ export function tile(name, pick) {
 /** Frame pixel under the pointer. */
 function at(camera, event) {
   const box = camera.canvas.getBoundingClientRect();
-  return [(event.clientX - box.left) * camera.canvas.width / box.width, (event.clientY - box.top) * camera.canvas.height / box.height];
+  return [(event.clientX - box.left) * camera.size[0] / box.width, (event.clientY - box.top) * camera.size[1] / box.height];
 }
 
 export const part = (camera, kind) => camera.moment?.parts.find(p => p.kind === kind);
@@ -67,8 +70,12 @@ export function draw(camera) {
   const kind = state.view === 'similar' ? 'features' : state.view;
   const over = kind === 'none' ? null : part(camera, kind);
   const width = any?.frameWidth ?? camera.image?.width ?? 1, height = any?.frameHeight ?? camera.image?.height ?? 1;
-  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  const shrunk = Math.min(1, Math.sqrt(MAX_PIXELS / (width * height)));
+  const columns = Math.max(1, Math.round(width * shrunk)), rows = Math.max(1, Math.round(height * shrunk));
+  if (canvas.width !== columns || canvas.height !== rows) [canvas.width, canvas.height] = [columns, rows];
+  camera.size = [width, height];
   const context = canvas.getContext('2d', { willReadFrequently: true });
+  context.setTransform(columns / width, 0, 0, rows / height, 0, 0);
   context.globalAlpha = 1;
   context.fillStyle = '#000';
   context.fillRect(0, 0, width, height);
@@ -87,11 +94,12 @@ export function draw(camera) {
     context.strokeRect(x - width / 80, y - width / 80, width / 40, width / 40);
   }
   canvas.setAttribute('aria-label', `${camera.name}, frame ${moment.sequence}, ${state.view}`);
+  const taken = new Date(moment.captureTimeMicros / 1000), known = !Number.isNaN(taken.getTime());
   const age = Date.now() - moment.captureTimeMicros / 1000;
   const model = moment.millis ? `model ${(moment.millis.backbone + moment.millis.upsample).toFixed(0)} ms` : '';
   camera.caption.querySelector('.numbers').textContent = state.fixed
-    ? `frame ${moment.sequence} · ${new Date(moment.captureTimeMicros / 1000).toISOString()}`
-    : `frame ${moment.sequence} · ${age < 100000 ? age.toFixed(0) + ' ms after capture' : new Date(moment.captureTimeMicros / 1000).toLocaleTimeString()} · ${model}`;
+    ? `frame ${moment.sequence} · ${known ? taken.toISOString() : 'at an unknown time'}`
+    : `frame ${moment.sequence} · ${age < 100000 && known ? age.toFixed(0) + ' ms after capture' : taken.toLocaleTimeString()} · ${model}`;
   camera.caption.querySelector('a').href = `#partition=${moment.partition}&offset=${moment.offset}`;
   tell(camera);
   camera.drawn = moment.sequence;

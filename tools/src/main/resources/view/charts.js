@@ -33,8 +33,10 @@ export function chart(s) {
   $('latency').textContent = `p50 ${last(s.p50).toFixed(0)} · p95 ${last(s.p95).toFixed(0)} · p99 ${last(s.p99).toFixed(0)}`;
   $('rate').textContent = last(s.rate).toFixed(1);
   const sum = reasons => Object.values(reasons).reduce((a, b) => a + b, 0);
-  $('lost').textContent = `dropped ${sum(s.dropReasons)} · failed ${sum(s.failureReasons)}`;
+  $('lost').textContent = `dropped ${sum(s.dropReasons)} · failed ${sum(s.failureReasons)}`
+    + (sum(s.unreadable) ? ` · not readable ${sum(s.unreadable)}` : '');
   $('reasons').textContent = [...Object.entries(s.dropReasons).map(([r, n]) => `dropped, ${r}: ${n}`),
     ...Object.entries(s.failureReasons).map(([r, n]) => `failed, ${r}: ${n}`),
+    ...Object.entries(s.unreadable).map(([r, n]) => `not readable, ${r}: ${n}`),
     ...Object.entries(s.cameras).map(([c, n]) => `${c || '(no camera)'}: ${n.results} results, ${n.dropped} dropped, ${n.failed} failed`)].join(' · ');
 }

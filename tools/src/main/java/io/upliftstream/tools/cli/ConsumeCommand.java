@@ -120,6 +120,9 @@ final class ConsumeCommand implements Callable<Integer> {
     @Mixin
     private Checks checks = new Checks();
 
+    /** Records that are not readable and named one by one; the others are counted. */
+    private static final int MAX_SAID = 20;
+
     private long count;
     private long unreadable;
 
@@ -216,8 +219,12 @@ final class ConsumeCommand implements Callable<Integer> {
             }
         } catch (MalformedRecordException e) {
             unreadable++;
+            if (unreadable > MAX_SAID) {
+                return;
+            }
             status.say("%s, partition %d, offset %d: %s"
-                    .formatted(record.topic(), record.partition(), record.offset(), e.getMessage()));
+                            .formatted(record.topic(), record.partition(), record.offset(), e.getMessage())
+                    + (unreadable == MAX_SAID ? " (the last that is named)" : ""));
         }
         if (format != Format.JSON) {
             status.update(() -> count + " records");
@@ -236,7 +243,7 @@ final class ConsumeCommand implements Callable<Integer> {
             report.append("; %d left out that came again or out of order".formatted(videos.repeated()));
         }
         if (unreadable > 0) {
-            report.append("; %d values that are no such record".formatted(unreadable));
+            report.append("; %d not readable".formatted(unreadable));
         }
         status.say(report.toString());
     }

@@ -8,7 +8,6 @@ import java.awt.Graphics2D;
 import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -24,7 +23,7 @@ public final class Legend {
     /** Writes {@code legend.png}, unless there are no classes. */
     public static void write(Path directory, List<Label> labels) throws IOException {
         if (!labels.isEmpty()) {
-            Files.write(directory.resolve("legend.png"), Images.png(draw(labels, 4 * CELL_WIDTH + GAP)));
+            FreshFile.write(directory.resolve("legend.png"), Images.png(draw(labels, 4 * CELL_WIDTH + GAP)));
         }
     }
 

@@ -3,11 +3,8 @@ package io.upliftstream.tools.picture;
 import io.upliftstream.model.DType;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.channels.WritableByteChannel;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.stream.Collectors;
 
@@ -41,15 +38,6 @@ public final class Npy {
                 .put((byte) (header.length() >> 8))
                 .put(header.getBytes(StandardCharsets.US_ASCII))
                 .flip();
-        ByteBuffer rest = elements.duplicate();
-        try (WritableByteChannel out = Files.newByteChannel(
-                file, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE)) {
-            while (start.hasRemaining()) {
-                out.write(start);
-            }
-            while (rest.hasRemaining()) {
-                out.write(rest);
-            }
-        }
+        FreshFile.write(file, start, elements);
     }
 }

@@ -5,7 +5,10 @@ import java.awt.image.BufferedImage;
 import java.awt.image.DataBufferByte;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.UUID;
 import org.bytedeco.ffmpeg.global.avcodec;
 import org.bytedeco.ffmpeg.global.avutil;
 import org.bytedeco.javacv.FFmpegFrameRecorder;
@@ -25,25 +28,31 @@ public final class VideoFile implements AutoCloseable {
     /** MPEG-4 Part 2 counts no finer. */
     private static final int MPEG4_TICKS = 65_535;
 
+    /** Of a video from its first frame to its last; MP4 counts no longer gaps in these ticks. */
+    private static final long MAX_MICROS = 10L * 366 * 24 * 3600 * 1_000_000;
+
     private final Path file;
+    private final Path fresh;
     private final FFmpegFrameRecorder recorder;
     private final BufferedImage canvas;
     private final Frame frame;
     private long lastTick = -1;
 
     /**
-     * Begins a file; an odd last row or column is left out, as H.264 wants it.
+     * Begins a file, which has its name once it is closed, in place of what had it; an odd last row or column is left out, as H.264 wants it.
      *
      * @throws IOException if it cannot be written
      */
     public VideoFile(Path file, int width, int height) throws IOException {
         this.file = file;
+        fresh = file.resolveSibling("." + UUID.randomUUID() + ".part");
+        Files.createFile(fresh);
         int evenWidth = Math.max(2, width & ~1);
         int evenHeight = Math.max(2, height & ~1);
         canvas = new BufferedImage(evenWidth, evenHeight, BufferedImage.TYPE_3BYTE_BGR);
         frame = new Frame(evenWidth, evenHeight, Frame.DEPTH_UBYTE, 3, 3 * evenWidth);
         avutil.av_log_set_level(avutil.AV_LOG_FATAL);
-        recorder = new FFmpegFrameRecorder(file.toFile(), evenWidth, evenHeight);
+        recorder = new FFmpegFrameRecorder(fresh.toFile(), evenWidth, evenHeight);
         recorder.setFormat("mp4");
         recorder.setPixelFormat(avutil.AV_PIX_FMT_YUV420P);
         recorder.setGopSize(FRAMES_BETWEEN_KEYS);
@@ -62,6 +71,7 @@ public final class VideoFile implements AutoCloseable {
         try {
             recorder.start();
         } catch (FrameRecorder.Exception e) {
+            Files.delete(fresh);
             throw new IOException("output: %s cannot be written: %s".formatted(file, e.getMessage()), e);
         }
     }
@@ -70,9 +80,13 @@ public final class VideoFile implements AutoCloseable {
      * Adds a picture.
      *
      * @param micros since the video's beginning
-     * @return false if the time is not after that of the picture before; it is left out then
+     * @return false if the time is not after that of the picture before, or ten years after the beginning; the picture is
+     *     left out then
      */
     public boolean add(BufferedImage picture, long micros) throws IOException {
+        if (micros < 0 || micros > MAX_MICROS) {
+            return false;
+        }
         long tick = Math.round(micros * recorder.getFrameRate() / 1e6);
         if (tick <= lastTick) {
             return false;
@@ -99,5 +113,6 @@ public final class VideoFile implements AutoCloseable {
     public void close() throws IOException {
         frame.close();
         recorder.close();
+        Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE);
     }
 }

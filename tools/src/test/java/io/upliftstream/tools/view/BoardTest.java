@@ -29,9 +29,9 @@ class BoardTest {
                 .setHeader(header)
                 .setName("segmentation")
                 .setClasses(1)
-                .setMask(new Mask(MaskEncoding.RLE, 1, 1, ByteBuffer.allocate(bytes)))
+                .setMask(new Mask(MaskEncoding.RLE, 1, 1, ByteBuffer.allocate(0)))
                 .build();
-        board.show(header, List.of(record));
+        board.show(header, List.of(record), bytes);
     }
 
     @Test
@@ -58,6 +58,19 @@ class BoardTest {
                 .extracting(Moment::camera)
                 .contains("camera-0", "one more")
                 .doesNotContain("camera-1");
+    }
+
+    /** A camera that takes much makes room itself, whatever the names. */
+    @Test
+    void keepsNoMoreThanItsBytesOfManyCameras() throws Exception {
+        show("small", 0, 50);
+        for (int camera = 0; camera < 50; camera++) {
+            show("large-" + camera, 1 + camera, 400);
+        }
+        assertThat(board.after(0, Set.of(), Duration.ZERO))
+                .hasSizeLessThanOrEqualTo(3)
+                .extracting(Moment::camera)
+                .contains("small", "large-49");
     }
 
     @Test

@@ -37,8 +37,9 @@ class ViewTroubleITCase extends LivePage {
         int port = server.page().getPort();
         server.close();
         await("document.getElementById('link').classList.contains('lost')");
+        browser.executeScript("window.uplift.statistics = null");
         server = serve(port);
-        await("document.getElementById('link').textContent === 'live'");
+        await("window.uplift.statistics.connected && document.getElementById('link').textContent === 'live'");
         publish("back", 2);
         awaitFrame("back", 2);
         browser.manage().logs().get(LogType.BROWSER); // the failed requests are in it
@@ -148,7 +149,7 @@ class ViewTroubleITCase extends LivePage {
         socket.setReceiveBufferSize(4096);
         socket.connect(
                 new InetSocketAddress(server.page().getHost(), server.page().getPort()));
-        String ask = "GET /live?after=0&want=labels,colours,features,values HTTP/1.1\r\nHost: dead\r\n\r\n";
+        String ask = "GET /live?after=0&want=labels,colours,features,values HTTP/1.1\r\nHost: localhost\r\n\r\n";
         socket.getOutputStream().write(ask.repeat(1000).getBytes(StandardCharsets.US_ASCII));
         return socket;
     }
