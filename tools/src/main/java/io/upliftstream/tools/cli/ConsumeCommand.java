@@ -240,7 +240,8 @@ final class ConsumeCommand implements Callable<Integer> {
             report.append("; of %d the frame is no longer on its topic".formatted(painter.missing()));
         }
         if (files instanceof RecordFiles.Videos videos && videos.repeated() > 0) {
-            report.append("; %d left out that came again or out of order".formatted(videos.repeated()));
+            report.append("; %d left out that came again, out of order or hours after the first"
+                    .formatted(videos.repeated()));
         }
         if (unreadable > 0) {
             report.append("; %d not readable".formatted(unreadable));

@@ -28,8 +28,10 @@ public final class VideoFile implements AutoCloseable {
     /** MPEG-4 Part 2 counts no finer. */
     private static final int MPEG4_TICKS = 65_535;
 
-    /** Of a video from its first frame to its last; MP4 counts no longer gaps in these ticks. */
-    private static final long MAX_MICROS = 10L * 366 * 24 * 3600 * 1_000_000;
+    /** Of OpenH264: pixels of the least side and of a frame at its highest level. */
+    private static final int MIN_SIDE = 16;
+
+    private static final int MAX_PIXELS = 4096 * 2304;
 
     private final Path file;
     private final Path fresh;
@@ -37,6 +39,11 @@ public final class VideoFile implements AutoCloseable {
     private final BufferedImage canvas;
     private final Frame frame;
     private long lastTick = -1;
+
+    /** Whether there can be a video of so large a picture. */
+    public static boolean encodes(int width, int height) {
+        return width >= MIN_SIDE && height >= MIN_SIDE && (long) width * height <= MAX_PIXELS;
+    }
 
     /**
      * Begins a file, which has its name once it is closed, in place of what had it; an odd last row or column is left out, as H.264 wants it.
@@ -80,18 +87,15 @@ public final class VideoFile implements AutoCloseable {
      * Adds a picture.
      *
      * @param micros since the video's beginning
-     * @return false if the time is not after that of the picture before, or ten years after the beginning; the picture is
-     *     left out then
+     * @return false if the time is not after that of the picture before, or more than six and a half hours after the
+     *     beginning; it is left out then
      */
     public boolean add(BufferedImage picture, long micros) throws IOException {
-        if (micros < 0 || micros > MAX_MICROS) {
+        double tick = Math.rint(micros * recorder.getFrameRate() / 1e6);
+        if (tick <= lastTick || tick > Integer.MAX_VALUE) { // JavaCV counts in ints
             return false;
         }
-        long tick = Math.round(micros * recorder.getFrameRate() / 1e6);
-        if (tick <= lastTick) {
-            return false;
-        }
-        lastTick = tick;
+        lastTick = (long) tick;
         Graphics2D pen = canvas.createGraphics();
         pen.drawImage(picture, 0, 0, null);
         pen.dispose();

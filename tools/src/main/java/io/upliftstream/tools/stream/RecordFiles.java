@@ -138,6 +138,10 @@ public interface RecordFiles extends AutoCloseable {
                             "video: one more than %d (expected: fewer cameras and heads at once,".formatted(MAX_VIDEOS)
                                     + " such as by --camera)");
                 }
+                if (!VideoFile.encodes(picture.getWidth(), picture.getHeight())) {
+                    throw new MalformedRecordException("frame: %d x %d (expected: a size that H.264 has)"
+                            .formatted(picture.getWidth(), picture.getHeight()));
+                }
                 VideoFile file = new VideoFile(directory.resolve(name), picture.getWidth(), picture.getHeight());
                 video = new Video(file, header.getCaptureTimeMicros());
                 videos.put(name, video);
@@ -147,7 +151,7 @@ public interface RecordFiles extends AutoCloseable {
             }
         }
 
-        /** Frames that were left out because their time was not after that of the frame before. */
+        /** Frames that were left out because their time was not after that of the frame before, or too far from the first. */
         public int repeated() {
             return repeated;
         }

@@ -33,6 +33,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(value = 3, unit = TimeUnit.MINUTES)
 class ConsumeHostileITCase {
     private static final byte[] ROAD = {1, 64};
+    private static final byte[] LARGE_ROAD = {1, (byte) 0x80, 32};
 
     @TempDir
     private Path directory = Path.of(".");
@@ -87,10 +88,11 @@ class ConsumeHostileITCase {
         send("segmentation", (byte[]) null);
         send("segmentation", Hostile.endlessRun("evil", 1));
         send("segmentation", Hostile.labels("evil", 2, 30_000, 30_000, ROAD));
-        send("segmentation", Hostile.labels("gate", 4, 8, 8, ROAD));
+        send("segmentation", Hostile.labels("tiny", 2, 8, 8, ROAD));
+        send("segmentation", Hostile.labels("gate", 4, 64, 64, LARGE_ROAD));
         for (String format : List.of("json", "npy", "png", "mp4")) {
             assertThat(consume("segmentation", "--format=" + format, "--output=" + directory))
-                    .as(format)
+                    .as(() -> format + ": " + errors)
                     .isOne();
         }
         assertThat(directory)
@@ -131,16 +133,16 @@ class ConsumeHostileITCase {
                 "legend.png")) {
             Files.createSymbolicLink(output.resolve(name), victim);
         }
-        byte[] png = Images.png(new java.awt.image.BufferedImage(8, 8, java.awt.image.BufferedImage.TYPE_INT_RGB));
+        byte[] png = Images.png(new java.awt.image.BufferedImage(64, 64, java.awt.image.BufferedImage.TYPE_INT_RGB));
         producer.send(new ProducerRecord<>("camera-frames", "gate", png)).get();
-        send("segmentation", Hostile.labels("gate", 1, 8, 8, ROAD));
+        send("segmentation", Hostile.labels("gate", 1, 64, 64, LARGE_ROAD));
         for (String format : List.of("png", "npy", "mp4")) {
             assertThat(consume(
                             "segmentation",
                             "--format=" + format,
                             "--output=" + output,
                             "--set=uplift.model.bundle=" + Path.of("..", "model", "bundles", "street")))
-                    .as(format)
+                    .as(() -> format + ": " + errors)
                     .isZero();
         }
         assertThat(consume("frames", "--format=image", "--output=" + output)).isZero();
