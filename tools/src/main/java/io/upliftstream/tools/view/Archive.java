@@ -28,8 +28,8 @@ import org.jspecify.annotations.Nullable;
 final class Archive implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofSeconds(3);
     private static final Duration POLL = Duration.ofMillis(100);
-    /** Records about one frame on one topic: one, or a few that came again. */
-    private static final int MAX_FOUND = 8;
+    /** Records about one frame on one topic: one, or one more that came again. */
+    private static final int MAX_FOUND = 2;
 
     private final OutputTopics outputs;
     private final FrameImages frames;
@@ -54,12 +54,19 @@ final class Archive implements AutoCloseable {
     }
 
     /** The records about the frame at a place of the input topic; empty if there are none. */
-    List<SpecificRecord> records(int partition, long offset) {
+    Optional<Moment> moment(int partition, long offset) {
         return alone(() -> {
-            Optional<ConsumerRecord<byte[], byte[]>> frame = frames.find(partition, offset);
             List<SpecificRecord> found = new ArrayList<>();
-            frame.ifPresent(record -> outputs.dense().forEach(topic -> found.addAll(search(topic, record))));
-            return found;
+            long bytes = 0;
+            Optional<ConsumerRecord<byte[], byte[]>> frame = frames.find(partition, offset);
+            if (frame.isPresent()) {
+                for (String topic : outputs.dense()) {
+                    bytes += search(topic, frame.get(), found);
+                }
+            }
+            return found.isEmpty()
+                    ? Optional.empty()
+                    : Optional.of(new Moment(0, RecordKind.header(found.get(0)), found, bytes));
         });
     }
 
@@ -81,8 +88,8 @@ final class Archive implements AutoCloseable {
         }
     }
 
-    /** Reads an output topic from the time of the frame on. */
-    private List<SpecificRecord> search(String topic, ConsumerRecord<byte[], byte[]> frame) {
+    /** Reads an output topic from the time of the frame on; returns the bytes of what it adds. */
+    private long search(String topic, ConsumerRecord<byte[], byte[]> frame, List<SpecificRecord> found) {
         Map<TopicPartition, Long> times = new HashMap<>();
         consumer.partitionsFor(topic)
                 .forEach(info -> times.put(new TopicPartition(topic, info.partition()), frame.timestamp()));
@@ -95,20 +102,22 @@ final class Archive implements AutoCloseable {
                 consumer.seek(place, start.offset());
             }
         });
-        List<SpecificRecord> found = new ArrayList<>();
+        int before = found.size();
+        long bytes = 0;
         long end = System.nanoTime() + PATIENCE.toNanos();
-        while (found.isEmpty() && System.nanoTime() < end) {
+        while (found.size() == before && System.nanoTime() < end) {
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
                 SpecificRecord result = read(record);
-                if (result != null && found.size() < MAX_FOUND) {
+                if (result != null && found.size() - before < MAX_FOUND) {
                     SourcePosition source = RecordKind.header(result).getSource();
                     if (source.getPartition() == frame.partition() && source.getOffset() == frame.offset()) {
                         found.add(result);
+                        bytes += record.serializedValueSize();
                     }
                 }
             }
         }
-        return found;
+        return bytes;
     }
 
     /** What can be drawn; null for what cannot be read, which the feed counted when it came. */

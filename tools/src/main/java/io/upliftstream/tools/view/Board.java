@@ -49,8 +49,8 @@ final class Board {
         notifyAll();
     }
 
-    /** To be called when parts were made of moments: the oldest go, then the cameras that take the most, but not the newest. */
-    synchronized void makeRoom() {
+    /** The oldest go, then the cameras that take the most, but not the newest. */
+    private void makeRoom() {
         while (kept.size() > KEPT || (kept.size() > 1 && bytes() > maxBytes)) {
             kept.removeFirst();
         }
@@ -72,24 +72,25 @@ final class Board {
     }
 
     /**
-     * The latest moment of every camera that has one newer than a number, the oldest first; waits for the first if there is none.
+     * The latest moment of every camera that has one newer than a number, the oldest first.
      *
      * @param cameras only these; empty for all
-     * @return empty if none came in time
      */
-    synchronized List<Moment> after(long seen, Set<String> cameras, Duration patience) throws InterruptedException {
+    synchronized List<Moment> after(long seen, Set<String> cameras) {
+        return latest.values().stream()
+                .filter(moment -> moment.number() > seen)
+                .filter(moment -> cameras.isEmpty() || cameras.contains(moment.camera()))
+                .sorted(Comparator.comparingLong(Moment::number))
+                .toList();
+    }
+
+    /** Waits until there is a moment newer than a number, or until patience ends. */
+    synchronized void await(long seen, Set<String> cameras, Duration patience) throws InterruptedException {
         long end = System.nanoTime() + patience.toNanos();
-        while (true) {
-            List<Moment> newer = latest.values().stream()
-                    .filter(moment -> moment.number() > seen)
-                    .filter(moment -> cameras.isEmpty() || cameras.contains(moment.camera()))
-                    .sorted(Comparator.comparingLong(Moment::number))
-                    .toList();
-            long left = (end - System.nanoTime()) / 1_000_000;
-            if (!newer.isEmpty() || left <= 0) {
-                return newer;
-            }
+        long left = patience.toMillis();
+        while (left > 0 && after(seen, cameras).isEmpty()) {
             wait(left);
+            left = (end - System.nanoTime()) / 1_000_000;
         }
     }
 

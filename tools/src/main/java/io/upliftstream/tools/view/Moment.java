@@ -20,16 +20,15 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
 import org.apache.avro.specific.SpecificRecord;
 
 /**
- * All records about one frame. What a browser draws is made of them when the first one asks, and kept.
+ * All records about one frame. What a browser draws is made of them when the first one asks.
  *
- * @param number grows by one from moment to moment, over all cameras
+ * @param number grows by one from moment to moment, over all cameras; 0 for one that was searched for
+ * @param bytes that the records took on their topics
  */
-record Moment(
-        long number, RecordHeader header, List<SpecificRecord> records, long recordBytes, Map<String, Part> made) {
+record Moment(long number, RecordHeader header, List<SpecificRecord> records, long bytes) {
     /** Kinds of parts. */
     static final Set<String> KINDS = Set.of("labels", "colours", "features", "values");
 
@@ -45,9 +44,6 @@ record Moment(
     private static final int MAX_ELEMENTS =
             (int) Math.min(1 << 24, Runtime.getRuntime().maxMemory() / (4 * 16));
 
-    /** Parts are made one at a time, so that what it takes is taken once. */
-    private static final Object MAKING = new Object();
-
     /** The most bytes of features that go to a browser; more cells than that are thinned out. */
     private static final int MAX_FEATURE_BYTES = 4 << 20;
 
@@ -59,7 +55,11 @@ record Moment(
      * @param about where it lies on the frame and how to read the bytes
      */
     @SuppressWarnings("ArrayRecordComponent") // compared by nobody
-    record Part(Map<String, Object> about, byte[] data) {}
+    record Part(Map<String, Object> about, byte[] data) {
+        boolean readable() {
+            return !about.isEmpty();
+        }
+    }
 
     /** In the place of a part whose record is not what it says. */
     private static final Part UNREADABLE = new Part(Map.of(), new byte[0]);
@@ -74,9 +74,8 @@ record Moment(
         void count(SpecificRecord record, String reason);
     }
 
-    /** @param recordBytes that the records took on their topics */
-    Moment(long number, RecordHeader header, List<SpecificRecord> records, long recordBytes) {
-        this(number, header, List.copyOf(records), recordBytes, new ConcurrentHashMap<>());
+    Moment {
+        records = List.copyOf(records);
     }
 
     /**
@@ -119,12 +118,6 @@ record Moment(
         return header.getSource();
     }
 
-    /** What the records and the parts made of them take. */
-    long bytes() {
-        return recordBytes
-                + made.values().stream().mapToLong(part -> part.data().length).sum();
-    }
-
     /** What was said about the frame, as JSON's maps and lists. */
     Map<String, Object> about() {
         Map<String, Object> about = new LinkedHashMap<>();
@@ -151,43 +144,28 @@ record Moment(
 
     /**
      * The parts of some of the {@link #KINDS}. A record whose payload is not what it says is counted once and has none.
+     *
+     * @param cache of what was made before
      */
-    List<Part> parts(Set<String> kinds, Colours colours, Unreadable unreadable) {
+    List<Part> parts(Set<String> kinds, PartCache cache, Colours colours, Unreadable unreadable) {
         List<Part> parts = new ArrayList<>();
         for (SpecificRecord record : records) {
             for (String kind : kinds) {
-                Part part = part(kind, record, colours, unreadable);
-                if (part != UNREADABLE) {
-                    parts.add(part);
+                if (has(kind, record)) {
+                    Part part = cache.get(key(kind, record), () -> make(kind, record, colours, unreadable));
+                    if (part.readable()) {
+                        parts.add(part);
+                    }
                 }
             }
         }
         return parts;
     }
 
-    private Part part(String kind, SpecificRecord record, Colours colours, Unreadable unreadable) {
-        if (!has(kind, record)) {
-            return UNREADABLE;
-        }
+    private String key(String kind, SpecificRecord record) {
         String name =
                 record instanceof FeatureRecord features ? features.getName() : ((SegmentationRecord) record).getName();
-        String key = kind + " " + name;
-        Part known = made.get(key);
-        if (known != null) {
-            return known;
-        }
-        synchronized (MAKING) {
-            return made.computeIfAbsent(key, absent -> {
-                try {
-                    return make(kind, record, colours);
-                } catch (RuntimeException e) { // damaged payloads are found out here
-                    unreadable.count(
-                            record,
-                            e instanceof MalformedRecordException ? String.valueOf(e.getMessage()) : e.toString());
-                    return UNREADABLE;
-                }
-            });
-        }
+        return "%d %d@%d %s %s".formatted(number, source().getPartition(), source().getOffset(), kind, name);
     }
 
     private static boolean has(String kind, SpecificRecord record) {
@@ -196,6 +174,16 @@ record Moment(
             return measure ? kind.equals("values") : kind.equals("colours") || kind.equals("features");
         }
         return kind.equals("labels");
+    }
+
+    private static Part make(String kind, SpecificRecord record, Colours colours, Unreadable unreadable) {
+        try {
+            return make(kind, record, colours);
+        } catch (RuntimeException e) { // damaged payloads are found out here
+            unreadable.count(
+                    record, e instanceof MalformedRecordException ? String.valueOf(e.getMessage()) : e.toString());
+            return UNREADABLE;
+        }
     }
 
     private static Part make(String kind, SpecificRecord record, Colours colours) {

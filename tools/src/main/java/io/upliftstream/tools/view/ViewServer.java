@@ -60,7 +60,7 @@ public final class ViewServer implements AutoCloseable {
     private static final int MAX_THREADS = 3 * Door.MAX_QUESTIONS;
 
     private static final long KEPT_BYTES =
-            Math.min(256L << 20, Runtime.getRuntime().maxMemory() / 4);
+            Math.min(256L << 20, Runtime.getRuntime().maxMemory() / 8);
     /** Of the parts in one answer. */
     private static final long MAX_ANSWER =
             Math.min(64L << 20, Runtime.getRuntime().maxMemory() / 16);
@@ -105,6 +105,10 @@ public final class ViewServer implements AutoCloseable {
     private final ObjectMapper json = new ObjectMapper();
     private final List<Label> labels;
     private final Board board = new Board(KEPT_BYTES);
+    private final PartCache made = new PartCache(KEPT_BYTES);
+    /** Answers are built one at a time, so that what is decoded meanwhile takes its memory once. */
+    private final Object building = new Object();
+
     private final Statistics statistics = new Statistics();
     private final Feed feed;
     private final Archive archive;
@@ -177,8 +181,7 @@ public final class ViewServer implements AutoCloseable {
     private void answer(HttpExchange exchange) throws IOException {
         try (exchange) {
             try (Door.Place place = door.enter(exchange)) {
-                Answer answer = answerTo(Question.of(exchange.getRequestURI()));
-                place.take(answer.length());
+                Answer answer = answerTo(Question.of(exchange.getRequestURI()), place);
                 send(exchange, answer);
             } catch (Refusal e) {
                 send(exchange, Answer.refusal(e.status(), String.valueOf(e.getMessage())));
@@ -192,23 +195,37 @@ public final class ViewServer implements AutoCloseable {
         }
     }
 
-    private Answer answerTo(Question question) throws IOException, InterruptedException {
+    private Answer answerTo(Question question, Door.Place place) throws IOException, InterruptedException {
         String page = PAGES.get(question.path());
         if (page != null) {
-            return page(page);
+            return taken(page(page), place);
         }
         return switch (question.path()) {
-            case "/labels" -> json(labels());
-            case "/statistics" -> json(statistics());
+            case "/labels" -> taken(json(labels()), place);
+            case "/statistics" -> taken(json(statistics()), place);
             case "/live" -> {
                 // A page that outlived the server has seen numbers that are yet to come.
                 long seen = question.after() > board.number() ? 0 : question.after();
-                yield moments(board.after(seen, question.cameras(), PATIENCE), seen, question);
+                board.await(seen, question.cameras(), PATIENCE);
+                synchronized (building) {
+                    yield moments(board.after(seen, question.cameras()), seen, question, place);
+                }
             }
-            case "/frame" -> moments(moment(question).stream().toList(), 0, question);
-            case "/image" -> image(question);
+            case "/frame" -> {
+                Optional<Moment> moment = moment(question);
+                moment.ifPresent(found -> place.take(found.bytes()));
+                synchronized (building) {
+                    yield moments(moment.stream().toList(), 0, question, place);
+                }
+            }
+            case "/image" -> taken(image(question), place);
             default -> throw new Refusal(404, "no such page");
         };
+    }
+
+    private static Answer taken(Answer answer, Door.Place place) {
+        place.take(answer.length());
+        return answer;
     }
 
     /**
@@ -229,12 +246,8 @@ public final class ViewServer implements AutoCloseable {
 
     private Optional<Moment> moment(Question question) {
         question.requireFrame();
-        return board.find(question.partition(), question.offset()).or(() -> {
-            List<SpecificRecord> records = archive.records(question.partition(), question.offset());
-            return records.isEmpty()
-                    ? Optional.empty()
-                    : Optional.of(new Moment(0, RecordKind.header(records.get(0)), records, 0));
-        });
+        return board.find(question.partition(), question.offset())
+                .or(() -> archive.moment(question.partition(), question.offset()));
     }
 
     /** The bundle's, or the classes that the newest record names, in colours of their own. */
@@ -259,7 +272,7 @@ public final class ViewServer implements AutoCloseable {
     }
 
     /** Moments and their parts; what does not fit any more comes with the next answer, since it is newer. */
-    private Answer moments(List<Moment> moments, long seen, Question question) throws IOException {
+    private Answer moments(List<Moment> moments, long seen, Question question, Door.Place place) throws IOException {
         List<Map<String, Object>> abouts = new ArrayList<>();
         List<byte[]> body = new ArrayList<>();
         long newest = seen;
@@ -267,8 +280,13 @@ public final class ViewServer implements AutoCloseable {
         for (Moment moment : moments) {
             Map<String, Object> about = moment.about();
             List<Map<String, Object>> parts = new ArrayList<>();
-            long before = length;
-            for (Moment.Part part : moment.parts(question.want(), this::colours, this::unreadable)) {
+            List<Moment.Part> drawn = moment.parts(question.want(), made, this::colours, this::unreadable);
+            long bytes = drawn.stream().mapToLong(part -> part.data().length).sum();
+            if (!abouts.isEmpty() && length + bytes > MAX_ANSWER) {
+                break;
+            }
+            place.take(bytes);
+            for (Moment.Part part : drawn) {
                 Map<String, Object> one = new LinkedHashMap<>(part.about());
                 one.put("start", length);
                 one.put("length", part.data().length);
@@ -276,16 +294,10 @@ public final class ViewServer implements AutoCloseable {
                 body.add(part.data());
                 parts.add(one);
             }
-            if (length > MAX_ANSWER && !abouts.isEmpty()) {
-                body = body.subList(0, body.size() - parts.size());
-                length = before;
-                break;
-            }
             newest = Math.max(newest, moment.number());
             about.put("parts", parts);
             abouts.add(about);
         }
-        board.makeRoom();
         byte[] head = json.writeValueAsBytes(Map.of("after", newest, "moments", abouts));
         List<byte[]> all = new ArrayList<>(List.of(
                 ByteBuffer.allocate(Integer.BYTES)

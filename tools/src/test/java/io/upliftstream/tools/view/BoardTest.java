@@ -9,7 +9,6 @@ import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SourcePosition;
 import java.nio.ByteBuffer;
-import java.time.Duration;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
@@ -53,7 +52,7 @@ class BoardTest {
         }
         show("camera-0", 1000, 1);
         show("one more", 1001, 1);
-        assertThat(board.after(0, Set.of(), Duration.ZERO))
+        assertThat(board.after(0, Set.of()))
                 .hasSize(Board.MAX_CAMERAS)
                 .extracting(Moment::camera)
                 .contains("camera-0", "one more")
@@ -67,7 +66,7 @@ class BoardTest {
         for (int camera = 0; camera < 50; camera++) {
             show("large-" + camera, 1 + camera, 400);
         }
-        assertThat(board.after(0, Set.of(), Duration.ZERO))
+        assertThat(board.after(0, Set.of()))
                 .hasSizeLessThanOrEqualTo(3)
                 .extracting(Moment::camera)
                 .contains("small", "large-49");
@@ -77,11 +76,11 @@ class BoardTest {
     void givesOnlyTheCamerasThatAreAskedFor() throws Exception {
         show("north", 0, 1);
         show("south", 1, 1);
-        assertThat(board.after(0, Set.of("south", "west"), Duration.ZERO))
+        assertThat(board.after(0, Set.of("south", "west")))
                 .extracting(Moment::camera)
                 .containsExactly("south");
         show("north", 2, 1);
-        assertThat(board.after(2, Set.of("south"), Duration.ZERO))
+        assertThat(board.after(2, Set.of("south")))
                 .as("what is new is of another camera")
                 .isEmpty();
     }

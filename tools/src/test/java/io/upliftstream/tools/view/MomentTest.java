@@ -45,6 +45,7 @@ class MomentTest {
         return new Moment(1, header, List.of(record), 0)
                 .parts(
                         Moment.KINDS,
+                        new PartCache(1 << 20),
                         (features, planes) -> PrincipalColours.fitted(
                                 planes, features.getTensor().getShape().get(0)),
                         (bad, reason) -> unreadable.add(reason));
@@ -88,9 +89,14 @@ class MomentTest {
     @Test
     void aBadPayloadIsCountedOnce() {
         Moment moment = new Moment(1, Hostile.header("gate", 1, 8, 8), List.of(Hostile.endlessRun("gate", 1)), 0);
+        PartCache cache = new PartCache(1 << 20);
         AtomicInteger count = new AtomicInteger();
         for (int i = 0; i < 3; i++) {
-            moment.parts(Moment.KINDS, null, (record, reason) -> count.incrementAndGet());
+            moment.parts(
+                    Moment.KINDS,
+                    cache,
+                    (features, planes) -> PrincipalColours.fitted(planes, 1),
+                    (record, reason) -> count.incrementAndGet());
         }
         assertThat(count).hasValue(1);
     }
