@@ -28,7 +28,7 @@ final class Door {
 
     /** Bytes of answers that are on their way. */
     private static final long MAX_BYTES =
-            Math.min(256L << 20, Runtime.getRuntime().maxMemory() / 4);
+            Math.min(256L << 20, Runtime.getRuntime().maxMemory() / 8);
 
     private static final Set<String> LOOPBACK = Set.of("localhost", "127.0.0.1", "[::1]");
 

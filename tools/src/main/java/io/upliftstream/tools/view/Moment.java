@@ -42,7 +42,7 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, lo
 
     /** Of a tensor: while it becomes a part, an element takes up to 16 bytes. */
     private static final int MAX_ELEMENTS =
-            (int) Math.min(1 << 24, Runtime.getRuntime().maxMemory() / (4 * 16));
+            (int) Math.min(1 << 24, Runtime.getRuntime().maxMemory() / (8 * 16));
 
     /** The most bytes of features that go to a browser; more cells than that are thinned out. */
     private static final int MAX_FEATURE_BYTES = 4 << 20;

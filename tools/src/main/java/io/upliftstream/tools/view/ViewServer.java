@@ -64,6 +64,8 @@ public final class ViewServer implements AutoCloseable {
     /** Of the parts in one answer. */
     private static final long MAX_ANSWER =
             Math.min(64L << 20, Runtime.getRuntime().maxMemory() / 16);
+
+    private static final int WRITTEN_AT_ONCE = 1 << 16;
     /** Heads whose colours stay. */
     private static final int MAX_HEADS = 64;
 
@@ -105,7 +107,7 @@ public final class ViewServer implements AutoCloseable {
     private final ObjectMapper json = new ObjectMapper();
     private final List<Label> labels;
     private final Board board = new Board(KEPT_BYTES);
-    private final PartCache made = new PartCache(KEPT_BYTES);
+    private final PartCache made = new PartCache(KEPT_BYTES / 2);
     /** Answers are built one at a time, so that what is decoded meanwhile takes its memory once. */
     private final Object building = new Object();
 
@@ -389,7 +391,10 @@ public final class ViewServer implements AutoCloseable {
     private static void sendBytes(OutputStream to, List<byte[]> body) throws IOException {
         try (to) {
             for (byte[] part : body) {
-                to.write(part);
+                // Of what it is given at once, the JDK's server keeps a copy of twice the size for each connection.
+                for (int from = 0; from < part.length; from += WRITTEN_AT_ONCE) {
+                    to.write(part, from, Math.min(WRITTEN_AT_ONCE, part.length - from));
+                }
             }
         }
     }
