@@ -31,9 +31,15 @@ final class Board {
     private final Deque<Moment> kept = new ArrayDeque<>();
     private long number;
 
-    /** @param maxBytes that moments may take together; the newest stays whatever it takes */
-    Board(long maxBytes) {
+    /**
+     * Begins without moments.
+     *
+     * @param maxBytes that moments may take together; the newest stays whatever it takes
+     * @param number below those of the moments; above those of another board that browsers may still have
+     */
+    Board(long maxBytes, long number) {
         this.maxBytes = maxBytes;
+        this.number = number;
     }
 
     /** @param bytes that the records took on their topics */

@@ -106,7 +106,7 @@ public final class ViewServer implements AutoCloseable {
 
     private final ObjectMapper json = new ObjectMapper();
     private final List<Label> labels;
-    private final Board board = new Board(KEPT_BYTES);
+    private final Board board = new Board(KEPT_BYTES, System.currentTimeMillis() * 1000);
     private final PartCache made = new PartCache(KEPT_BYTES / 2);
     /** Answers are built one at a time, so that what is decoded meanwhile takes its memory once. */
     private final Object building = new Object();
@@ -206,7 +206,8 @@ public final class ViewServer implements AutoCloseable {
             case "/labels" -> taken(json(labels()), place);
             case "/statistics" -> taken(json(statistics()), place);
             case "/live" -> {
-                // A page that outlived the server has seen numbers that are yet to come.
+                // A page that outlived the server may have seen numbers that are yet to come, if the clock was set
+                // back.
                 long seen = question.after() > board.number() ? 0 : question.after();
                 board.await(seen, question.cameras(), PATIENCE);
                 synchronized (building) {

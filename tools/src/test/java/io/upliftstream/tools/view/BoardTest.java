@@ -14,7 +14,7 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class BoardTest {
-    private final Board board = new Board(1000);
+    private final Board board = new Board(1000, 0);
 
     private void show(String camera, long offset, int bytes) {
         RecordHeader header = RecordHeader.newBuilder()
