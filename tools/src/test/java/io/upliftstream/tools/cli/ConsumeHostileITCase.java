@@ -8,6 +8,7 @@ import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.stream.FileNames;
 import io.upliftstream.tools.view.Hostile;
+import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -107,9 +108,7 @@ class ConsumeHostileITCase {
     /** Frames behind the classes are taken from the input topic alone, and only if they are of the size that is told. */
     @Test
     void aFrameThatIsNotTheRecordsIsNotDrawn() throws Exception {
-        send(
-                "camera-frames",
-                Images.png(new java.awt.image.BufferedImage(16, 16, java.awt.image.BufferedImage.TYPE_INT_RGB)));
+        send("camera-frames", Images.png(new BufferedImage(16, 16, BufferedImage.TYPE_INT_RGB)));
         send("camera-frames", new byte[] {(byte) 0xff, (byte) 0xd8, 1, 2, 3});
         send("segmentation", Hostile.labels("gate", 0, 8, 8, ROAD));
         send("segmentation", Hostile.labels("gate", 1, 8, 8, ROAD));
@@ -133,7 +132,7 @@ class ConsumeHostileITCase {
                 "legend.png")) {
             Files.createSymbolicLink(output.resolve(name), victim);
         }
-        byte[] png = Images.png(new java.awt.image.BufferedImage(64, 64, java.awt.image.BufferedImage.TYPE_INT_RGB));
+        byte[] png = Images.png(new BufferedImage(64, 64, BufferedImage.TYPE_INT_RGB));
         producer.send(new ProducerRecord<>("camera-frames", "gate", png)).get();
         send("segmentation", Hostile.labels("gate", 1, 64, 64, LARGE_ROAD));
         for (String format : List.of("png", "npy", "mp4")) {

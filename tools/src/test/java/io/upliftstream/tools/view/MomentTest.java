@@ -17,6 +17,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -24,6 +25,7 @@ import java.util.Random;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.avro.specific.SpecificRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 /** What becomes of records before a browser gets something to draw. */
@@ -32,7 +34,8 @@ class MomentTest {
     /** Of the fuzz: a few in every build, more by hand. */
     private static final double FUZZ_SECONDS = Double.parseDouble(System.getProperty("uplift.fuzz-seconds", "2"));
 
-    private static SpecificRecord read(RecordKind kind, byte[] value) {
+    @SuppressWarnings("NullAway") // a record may have no value
+    private static SpecificRecord read(RecordKind kind, byte @Nullable [] value) {
         SpecificRecord record = kind.decode(new ConsumerRecord<>("topic", 0, 0, null, value));
         if (kind.dense()) {
             Moment.check(record);
@@ -196,7 +199,7 @@ class MomentTest {
                 }
                 default -> {
                     if (random.nextInt(8) == 0 && at > header + 1) {
-                        result = java.util.Arrays.copyOf(result, at);
+                        result = Arrays.copyOf(result, at);
                     }
                 }
             }

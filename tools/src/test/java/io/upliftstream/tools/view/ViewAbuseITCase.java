@@ -88,7 +88,7 @@ class ViewAbuseITCase extends LivePage {
         for (int i = 0; i < 1500; i++) {
             SpecificRecord record =
                     Hostile.labels("c" + i + "-" + "y".repeat(1000), offset++, 8, 8, new byte[] {1, 64});
-            producer.send(new ProducerRecord<>("segmentation", "evil", SingleObject.encode(record)));
+            var unused = producer.send(new ProducerRecord<>("segmentation", "evil", SingleObject.encode(record)));
         }
         producer.flush();
         await(

@@ -12,6 +12,7 @@ import java.net.SocketException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
@@ -142,7 +143,7 @@ class ViewServerTest {
     @Test
     void everyAnswerSaysThatOthersMayNotUseIt() throws IOException {
         for (String path : List.of("/", "/app.js", "/records.js", "/statistics", "/nothing")) {
-            assertThat(get(path).split("\r\n\r\n", 2)[0].toLowerCase(java.util.Locale.ROOT))
+            assertThat(get(path).split("\r\n\r\n", 2)[0].toLowerCase(Locale.ROOT))
                     .as(path)
                     .contains(
                             "frame-ancestors 'none'", "default-src 'none'", "cross-origin-resource-policy: same-origin")
