@@ -5,7 +5,7 @@ import org.jspecify.annotations.NullMarked;
 /** Bytes that are not what their schema or encoding says; the message is one sentence: what was, and what should be. */
 @NullMarked
 public final class MalformedRecordException extends RuntimeException {
-    MalformedRecordException(String message) {
+    public MalformedRecordException(String message) {
         super(message);
     }
 

@@ -1,15 +1,20 @@
 package io.upliftstream.tools.camera;
 
+import java.awt.Dimension;
 import java.awt.image.BufferedImage;
 import java.awt.image.DataBufferByte;
+import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.Iterator;
 import java.util.Objects;
 import javax.imageio.IIOImage;
 import javax.imageio.ImageIO;
+import javax.imageio.ImageReader;
 import javax.imageio.ImageWriteParam;
 import javax.imageio.ImageWriter;
+import javax.imageio.stream.ImageInputStream;
 import javax.imageio.stream.ImageOutputStream;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.opencv.global.opencv_imgcodecs;
@@ -46,6 +51,30 @@ public final class Images {
             throw new UncheckedIOException("a PNG in memory", e);
         }
         return bytes.toByteArray();
+    }
+
+    /**
+     * The sizes of a JPEG or PNG by its header, before EXIF orientation.
+     *
+     * @throws IOException if it has none
+     */
+    public static Dimension size(byte[] bytes) throws IOException {
+        try (ImageInputStream in =
+                Objects.requireNonNull(ImageIO.createImageInputStream(new ByteArrayInputStream(bytes)))) {
+            Iterator<ImageReader> readers = ImageIO.getImageReaders(in);
+            if (!readers.hasNext()) {
+                throw new IOException("%d bytes (expected: a JPEG or PNG picture)".formatted(bytes.length));
+            }
+            ImageReader reader = readers.next();
+            try {
+                reader.setInput(in, true, true);
+                return new Dimension(reader.getWidth(0), reader.getHeight(0));
+            } catch (RuntimeException e) { // damaged headers make the readers throw nearly anything
+                throw new IOException("%d bytes (expected: the header of a JPEG or PNG)".formatted(bytes.length), e);
+            } finally {
+                reader.dispose();
+            }
+        }
     }
 
     /**

@@ -121,6 +121,9 @@ final class ConsumeCommand implements Callable<Integer> {
     @Mixin
     private Checks checks = new Checks();
 
+    /** Records that are not readable and named one by one; the others are counted. */
+    private static final int MAX_SAID = 20;
+
     private long count;
     private long unreadable;
 
@@ -217,8 +220,12 @@ final class ConsumeCommand implements Callable<Integer> {
             }
         } catch (MalformedRecordException e) {
             unreadable++;
+            if (unreadable > MAX_SAID) {
+                return;
+            }
             status.say("%s, partition %d, offset %d: %s"
-                    .formatted(record.topic(), record.partition(), record.offset(), e.getMessage()));
+                            .formatted(record.topic(), record.partition(), record.offset(), e.getMessage())
+                    + (unreadable == MAX_SAID ? " (the last that is named)" : ""));
         }
         if (format != Format.JSON) {
             status.update(() -> count + " records");
@@ -234,10 +241,11 @@ final class ConsumeCommand implements Callable<Integer> {
             report.append("; of %d the frame is no longer on its topic".formatted(painter.missing()));
         }
         if (files instanceof RecordFiles.Videos videos && videos.repeated() > 0) {
-            report.append("; %d left out that came again or out of order".formatted(videos.repeated()));
+            report.append("; %d left out that came again, out of order or hours after the first"
+                    .formatted(videos.repeated()));
         }
         if (unreadable > 0) {
-            report.append("; %d values that are no such record".formatted(unreadable));
+            report.append("; %d not readable".formatted(unreadable));
         }
         status.say(report.toString());
     }

@@ -6,7 +6,9 @@ import io.upliftstream.model.ModelBundle;
 import io.upliftstream.tools.view.ViewServer;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import picocli.CommandLine.Command;
@@ -48,6 +50,14 @@ final class ViewCommand implements Callable<Integer> {
             description = "0 for any free one (default: ${DEFAULT-VALUE}).")
     private int port = 8090;
 
+    @Option(
+            names = "--allow-host",
+            paramLabel = "NAME",
+            description = "One more name under which browsers may ask, such as that of a proxy; repeatable. Default:"
+                    + " localhost, 127.0.0.1, [::1], --host and the address that is asked. Others are refused, since a"
+                    + " page elsewhere may have its own name lead here.")
+    private Set<String> hosts = new HashSet<>();
+
     @Option(names = "--no-browser", description = "Only print the address.")
     private boolean noBrowser;
 
@@ -57,7 +67,7 @@ final class ViewCommand implements Callable<Integer> {
         List<Label> labels = Files.isDirectory(settings.bundle())
                 ? ModelBundle.load(settings.bundle()).labels()
                 : List.of();
-        try (ViewServer server = new ViewServer(settings, labels, new InetSocketAddress(host, port))) {
+        try (ViewServer server = new ViewServer(settings, labels, new InetSocketAddress(host, port), hosts)) {
             System.out.println("Watching at " + server.page() + " (Ctrl-C ends)");
             if (!noBrowser) {
                 server.openBrowser();

@@ -1,5 +1,6 @@
 package io.upliftstream.tools.picture;
 
+import io.upliftstream.schemas.MalformedRecordException;
 import java.util.List;
 
 /**
@@ -18,6 +19,40 @@ public final class PrincipalColours {
     private final double[] mean;
     private final double[][] axes;
     private final double[] deviations = new double[COMPONENTS];
+
+    /** Channels of a head that is drawn as colours: a fit takes their square in memory. */
+    private static final int MAX_CHANNELS = 2048;
+
+    /** Vectors that are enough to fit to. */
+    private static final int SAMPLE = 8000;
+
+    /**
+     * Fits the components to a sample of one frame that came from outside.
+     *
+     * @param frame [channels, cells]
+     * @throws MalformedRecordException if it cannot be drawn: too many channels, or values that are not finite
+     */
+    public static PrincipalColours fitted(float[] frame, int channels) {
+        if (channels > MAX_CHANNELS) {
+            throw new MalformedRecordException(
+                    "features: %d channels (expected: at most %d as colours)".formatted(channels, MAX_CHANNELS));
+        }
+        for (float value : frame) {
+            if (!Float.isFinite(value)) {
+                throw new MalformedRecordException("features: %s (expected: finite values)".formatted(value));
+            }
+        }
+        int cells = frame.length / channels;
+        int thin = Math.max(1, cells / SAMPLE);
+        int kept = cells / thin;
+        float[] sample = new float[channels * kept];
+        for (int c = 0; c < channels; c++) {
+            for (int i = 0; i < kept; i++) {
+                sample[c * kept + i] = frame[c * cells + i * thin];
+            }
+        }
+        return new PrincipalColours(List.of(sample), channels);
+    }
 
     /**
      * Fits the components.

@@ -20,7 +20,7 @@ public final class CameraFrames {
      * @throws MalformedRecordException if the value is neither a frame nor starts as a JPEG or PNG does
      */
     public static CameraFrame of(ConsumerRecord<byte[], byte[]> record) {
-        byte[] value = record.value() == null ? new byte[0] : record.value();
+        byte[] value = value(record);
         ByteBuffer image = ByteBuffer.wrap(value);
         if (!isJpeg(image) && !isPng(image)) {
             return SingleObject.decode(value, CameraFrame.class);
@@ -32,6 +32,11 @@ public final class CameraFrames {
                 .setCaptureClock(CaptureClock.KAFKA)
                 .setImage(image)
                 .build();
+    }
+
+    /** The value of a record; empty for one without (a tombstone), which no reader of values takes for a record. */
+    static byte[] value(ConsumerRecord<byte[], byte[]> record) {
+        return record.value() == null ? new byte[0] : record.value();
     }
 
     /** The image's bytes, JPEG or PNG. */

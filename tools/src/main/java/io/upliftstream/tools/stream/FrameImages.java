@@ -1,6 +1,8 @@
 package io.upliftstream.tools.stream;
 
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.SourcePosition;
 import java.time.Duration;
 import java.util.HashMap;
@@ -16,6 +18,7 @@ import org.apache.kafka.common.TopicPartition;
 public final class FrameImages implements AutoCloseable {
     private static final Duration POLL = Duration.ofMillis(100);
 
+    private final String input;
     private final Duration patience;
     private final KafkaConsumer<byte[], byte[]> consumer;
     /** What came along with the last frame that was asked for, by partition and offset. */
@@ -23,6 +26,7 @@ public final class FrameImages implements AutoCloseable {
 
     private FrameImages(JobSettings settings, Duration patience, Map<String, Object> more) {
         this.patience = patience;
+        input = settings.get(InputOptions.INPUT_TOPIC);
         consumer = RecordReader.consumer(settings, more);
     }
 
@@ -41,28 +45,51 @@ public final class FrameImages implements AutoCloseable {
                         ConsumerConfig.ISOLATION_LEVEL_CONFIG,
                         "read_uncommitted",
                         ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG,
-                        1));
+                        1,
+                        ConsumerConfig.DEFAULT_API_TIMEOUT_MS_CONFIG,
+                        3000));
     }
 
-    /** The image of a frame as it was sent, JPEG or PNG; empty if the topic no longer has it. */
+    /**
+     * The image of a frame as it was sent, JPEG or PNG; empty if the input topic no longer has it or has something else
+     * there. A record that claims to be about another topic gets nothing of that topic shown.
+     */
     public Optional<byte[]> image(SourcePosition source) {
-        return find(source.getTopic(), source.getPartition(), source.getOffset())
-                .map(found -> CameraFrames.image(CameraFrames.of(found)));
+        if (!source.getTopic().equals(input)) {
+            return Optional.empty();
+        }
+        try {
+            return find(source.getPartition(), source.getOffset())
+                    .map(found -> CameraFrames.image(CameraFrames.of(found)));
+        } catch (MalformedRecordException e) {
+            return Optional.empty();
+        }
     }
 
-    /** The record of a frame; empty if the topic no longer has it. */
-    public Optional<ConsumerRecord<byte[], byte[]>> find(String topic, int partition, long offset) {
-        TopicPartition from = new TopicPartition(topic, partition);
+    /** The record of a frame on the input topic; empty if the topic no longer has it. */
+    public Optional<ConsumerRecord<byte[], byte[]>> find(int partition, long offset) {
+        TopicPartition from = new TopicPartition(input, partition);
         Map<Long, ConsumerRecord<byte[], byte[]>> records = fetched.computeIfAbsent(from, none -> new HashMap<>());
         if (!records.containsKey(offset)) {
             fetch(from, offset, records);
+        }
+        if (records.isEmpty()) {
+            fetched.remove(from);
         }
         return Optional.ofNullable(records.get(offset));
     }
 
     private void fetch(TopicPartition partition, long offset, Map<Long, ConsumerRecord<byte[], byte[]>> records) {
         records.clear();
+        // Where nothing can be, nothing is waited for.
+        if (consumer.partitionsFor(input).stream().noneMatch(info -> info.partition() == partition.partition())) {
+            return;
+        }
         consumer.assign(List.of(partition));
+        if (offset < consumer.beginningOffsets(List.of(partition)).getOrDefault(partition, 0L)
+                || offset >= consumer.endOffsets(List.of(partition)).getOrDefault(partition, 0L)) {
+            return;
+        }
         consumer.seek(partition, offset);
         long end = System.nanoTime() + patience.toNanos();
         while (records.isEmpty() && System.nanoTime() < end) {

@@ -4,11 +4,13 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.upliftstream.model.DType;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.FeatureRecord;
+import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.TensorCodec;
 import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.picture.FreshFile;
 import io.upliftstream.tools.picture.Npy;
 import io.upliftstream.tools.picture.VideoFile;
 import java.awt.image.BufferedImage;
@@ -16,7 +18,6 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -24,9 +25,16 @@ import java.util.Locale;
 import java.util.Map;
 import org.apache.avro.specific.SpecificRecord;
 
-/** What becomes of records that are read. */
+/**
+ * What becomes of records that are read. Files go under the {@link FileNames} of what the records name, each in place of
+ * what has its name, links included.
+ */
 public interface RecordFiles extends AutoCloseable {
-    /** Writes one record. */
+    /**
+     * Writes one record.
+     *
+     * @throws MalformedRecordException if its payload is not what it says; others can be written
+     */
     void write(SpecificRecord record) throws IOException;
 
     @Override
@@ -45,7 +53,7 @@ public interface RecordFiles extends AutoCloseable {
 
     /** A picture for each, {@code <camera>_<sequence>.<head>.png}. */
     static RecordFiles pictures(Path directory, RecordPainter painter) {
-        return record -> Files.write(directory.resolve(stem(record) + ".png"), Images.png(painter.paint(record)));
+        return record -> FreshFile.write(directory.resolve(stem(record) + ".png"), Images.png(painter.paint(record)));
     }
 
     /** An array for each, {@code <camera>_<sequence>.<head>.npy}, on the model's grid. */
@@ -77,7 +85,7 @@ public interface RecordFiles extends AutoCloseable {
             CameraFrame frame = (CameraFrame) record;
             String extension = CameraFrames.isPng(frame.getImage()) ? ".png" : ".jpg";
             Path file = directory.resolve(stem(frame.getCameraId(), frame.getSequence()) + extension);
-            Files.write(file, CameraFrames.image(frame));
+            FreshFile.write(file, CameraFrames.image(frame));
         };
     }
 
@@ -93,23 +101,20 @@ public interface RecordFiles extends AutoCloseable {
     }
 
     private static String stem(String cameraId, long sequence) {
-        return String.format(Locale.ROOT, "%s_%06d", safe(cameraId), sequence);
+        return String.format(Locale.ROOT, "%s_%06d", FileNames.of(cameraId), sequence);
     }
 
     private static String name(SpecificRecord record) {
-        return safe(
+        return FileNames.withoutDots(
                 record instanceof SegmentationRecord labels ? labels.getName() : ((FeatureRecord) record).getName());
-    }
-
-    /** Whoever writes to the topic chooses the names in it. */
-    private static String safe(String name) {
-        String safe = name.replaceAll("[^A-Za-z0-9._-]", "_");
-        return safe.startsWith(".") ? "_" + safe : safe;
     }
 
     /** Videos that are being written. */
     final class Videos implements RecordFiles {
         private record Video(VideoFile file, long firstMicros) {}
+
+        /** Each is an encoder; whoever writes to the topic may invent a camera for every record. */
+        private static final int MAX_VIDEOS = 128;
 
         private final Path directory;
         private final RecordPainter painter;
@@ -124,10 +129,19 @@ public interface RecordFiles extends AutoCloseable {
         @Override
         public void write(SpecificRecord record) throws IOException {
             RecordHeader header = RecordKind.header(record);
-            String name = safe(header.getCameraId()) + "." + name(record) + ".mp4";
+            String name = FileNames.of(header.getCameraId()) + "." + name(record) + ".mp4";
             BufferedImage picture = painter.paint(record);
             Video video = videos.get(name);
             if (video == null) {
+                if (videos.size() == MAX_VIDEOS) {
+                    throw new MalformedRecordException(
+                            "video: one more than %d (expected: fewer cameras and heads at once,".formatted(MAX_VIDEOS)
+                                    + " such as by --camera)");
+                }
+                if (!VideoFile.encodes(picture.getWidth(), picture.getHeight())) {
+                    throw new MalformedRecordException("frame: %d x %d (expected: a size that H.264 has)"
+                            .formatted(picture.getWidth(), picture.getHeight()));
+                }
                 VideoFile file = new VideoFile(directory.resolve(name), picture.getWidth(), picture.getHeight());
                 video = new Video(file, header.getCaptureTimeMicros());
                 videos.put(name, video);
@@ -137,7 +151,7 @@ public interface RecordFiles extends AutoCloseable {
             }
         }
 
-        /** Frames that were left out because their time was not after that of the frame before. */
+        /** Frames that were left out because their time was not after that of the frame before, or too far from the first. */
         public int repeated() {
             return repeated;
         }

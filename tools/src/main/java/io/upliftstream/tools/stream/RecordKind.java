@@ -27,6 +27,13 @@ public enum RecordKind {
     /** What a job writes: all but the frames that it reads. */
     public static final List<RecordKind> OUTPUTS = List.of(SEGMENTATION, FEATURES, DEPTH, FAILURES, DROPPED);
 
+    static {
+        // Elements of an array in a record; Avro's own limit counts only the place of each, not what is in it.
+        if (System.getProperty("org.apache.avro.limits.collectionItems.maxLength") == null) {
+            System.setProperty("org.apache.avro.limits.collectionItems.maxLength", Integer.toString(1 << 16));
+        }
+    }
+
     private final Class<? extends SpecificRecord> type;
 
     RecordKind(Class<? extends SpecificRecord> type) {
@@ -51,12 +58,16 @@ public enum RecordKind {
     }
 
     /**
-     * What is in a record of the topic.
+     * What is in a record of the topic, looked over but for its payload: sizes fit each other and the heap, names are of a
+     * bounded length.
      *
-     * @throws MalformedRecordException if it is of no such kind
+     * @throws MalformedRecordException if it is of no such kind, has no value, or no job writes such a record
      */
     public SpecificRecord decode(ConsumerRecord<byte[], byte[]> record) {
-        return this == FRAMES ? CameraFrames.of(record) : SingleObject.decode(record.value(), type);
+        SpecificRecord decoded =
+                this == FRAMES ? CameraFrames.of(record) : SingleObject.decode(CameraFrames.value(record), type);
+        RecordChecks.check(decoded);
+        return decoded;
     }
 
     /** The camera that a record of any kind is about. */

@@ -12,6 +12,7 @@ import io.upliftstream.tools.picture.Overlay;
 import io.upliftstream.tools.picture.Planes;
 import io.upliftstream.tools.picture.PrincipalColours;
 import java.awt.Color;
+import java.awt.Dimension;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.util.HashMap;
@@ -28,9 +29,12 @@ public final class RecordPainter {
     /** Of a hue's circle, so that neighbouring labels differ much: the golden section. */
     private static final float HUE_STEP = 0.618034f;
 
+    /** Heads whose colours stay; whoever writes to the topic may invent one for every record. */
+    private static final int MAX_HEADS = 64;
+
     private final FrameImages images;
     private final int[] palette;
-    /** By the name of the head: fitted on its first record, so that colours stay. */
+    /** By the channels and the name of the head: fitted on its first record, so that colours stay. */
     private final Map<String, PrincipalColours> principal = new HashMap<>();
 
     private int missing;
@@ -62,9 +66,10 @@ public final class RecordPainter {
 
     private BufferedImage segmentation(SegmentationRecord record, Geometry geometry, Grid grid) throws IOException {
         byte[] labels = MaskCodec.decode(record.getMask());
-        Optional<byte[]> image = images.image(record.getHeader().getSource());
-        if (image.isPresent()) {
-            return Overlay.segmentation(Images.decode(image.get()), labels, grid, palette);
+        Optional<BufferedImage> frame =
+                images.image(record.getHeader().getSource()).flatMap(image -> decode(image, geometry));
+        if (frame.isPresent()) {
+            return Overlay.segmentation(frame.get(), labels, grid, palette);
         }
         missing++;
         int[] colours = new int[labels.length];
@@ -75,17 +80,37 @@ public final class RecordPainter {
         return Overlay.colours(geometry.getFrameWidth(), geometry.getFrameHeight(), colours, grid);
     }
 
+    /** The frame that the geometry tells of; empty if the image is of another size or none. */
+    private static Optional<BufferedImage> decode(byte[] image, Geometry geometry) {
+        Dimension frame = new Dimension(geometry.getFrameWidth(), geometry.getFrameHeight());
+        try {
+            Dimension size = Images.size(image);
+            boolean upright = size.equals(frame);
+            boolean sideways = size.width == frame.height && size.height == frame.width; // by EXIF orientation
+            return upright || sideways ? Optional.of(Images.decode(image)) : Optional.empty();
+        } catch (IOException e) {
+            return Optional.empty();
+        }
+    }
+
     private int[] colours(FeatureRecord record) {
         float[] planes = Planes.of(record.getTensor());
         int channels = Planes.channels(record.getTensor());
-        return channels == 1
-                ? DepthColours.colours(planes)
-                : principal
-                        .computeIfAbsent(record.getName(), name -> new PrincipalColours(List.of(planes), channels))
-                        .colours(planes);
+        if (channels == 1) {
+            return DepthColours.colours(planes);
+        }
+        String head = channels + " " + record.getName();
+        PrincipalColours fitted = principal.get(head);
+        if (fitted == null) {
+            fitted = PrincipalColours.fitted(planes, channels);
+            if (principal.size() < MAX_HEADS) {
+                principal.put(head, fitted);
+            }
+        }
+        return fitted.colours(planes);
     }
 
-    /** Classes that were drawn without their frame, which was no longer on its topic. */
+    /** Classes that were drawn without their frame, which was not on the input topic, or not as they say. */
     public int missing() {
         return missing;
     }

@@ -16,7 +16,11 @@ final class Street {
     private final long seed;
     private final Layout layout;
     private final Raster raster;
-    private final Props props;
+    private final Solids solids;
+    private final Vehicles vehicles;
+    private final People people;
+    private final Furniture furniture;
+    private final Plants plants;
     private final double time;
     private final double from;
 
@@ -25,7 +29,11 @@ final class Street {
         this.layout = layout;
         this.raster = raster;
         this.time = time;
-        props = new Props(raster, light);
+        solids = new Solids(raster, light);
+        vehicles = new Vehicles(solids);
+        people = new People(solids);
+        furniture = new Furniture(solids);
+        plants = new Plants(solids);
         from = raster.pose.position.z();
     }
 
@@ -106,7 +114,7 @@ final class Street {
         }
         int trees = random.nextInt(1, 4);
         for (int k = 0; k < trees; k++) {
-            props.tree(at(side, s0 + random.nextDouble(LOT), random.nextDouble(2.5, house ? 6 : 14)), random);
+            plants.tree(at(side, s0 + random.nextDouble(LOT), random.nextDouble(2.5, house ? 6 : 14)), random);
         }
         if ((kind -= share[1]) < 0) {
             wall(side, s0, s1, random);
@@ -116,7 +124,7 @@ final class Street {
             hedge(side, s0, s1, random);
         } else {
             for (int k = random.nextInt(3); k > 0; k--) {
-                props.bush(at(side, s0 + random.nextDouble(LOT), random.nextDouble(1, 8)), random);
+                plants.bush(at(side, s0 + random.nextDouble(LOT), random.nextDouble(1, 8)), random);
             }
         }
     }
@@ -127,7 +135,7 @@ final class Street {
         Vec b = at(side, s1, beyond);
         Vec up = new Vec(0, height, 0);
         raster.polygon(material, a, b, b.plus(up), a.plus(up));
-        props.shadow(a, b, height);
+        solids.shadow(a, b, height);
     }
 
     /** An upright rectangle across, facing the camera, from one distance beyond the lot line to another. */
@@ -234,25 +242,25 @@ final class Street {
             double s = i * spacing + random.nextDouble(2.5);
             Vec base = layout.at(s, layout.edge[side] + side(side) * kerb, 0);
             if (Math.floorMod(i, 3) == side) {
-                props.streetLamp(base, towardsRoad, Noise.random(seed, 34, 0));
+                furniture.streetLamp(base, towardsRoad, Noise.random(seed, 34, 0));
             } else {
                 double kind = random.nextDouble();
                 if (kind < 0.4) {
-                    props.sign(base, random);
+                    furniture.sign(base, random);
                 } else if (kind < 0.46) {
-                    props.board(base, towardsRoad, random);
+                    furniture.board(base, towardsRoad, random);
                 } else if (kind < 0.52) {
-                    props.bollard(base);
-                    props.bollard(layout.at(s + 2, layout.edge[side] + side(side) * kerb, 0));
+                    furniture.bollard(base);
+                    furniture.bollard(layout.at(s + 2, layout.edge[side] + side(side) * kerb, 0));
                 } else if (kind < 0.92) {
                     parkedBicycles(side, s, random);
                 }
             }
             if (avenue && random.nextDouble() < 0.6) {
                 Vec verge = layout.at(s + 4.5, layout.edge[side] + side(side) * (layout.verge[side] / 2 + 0.5), 0);
-                props.tree(verge, random);
+                plants.tree(verge, random);
             } else if (layout.verge[side] > 1.5 && random.nextDouble() < 0.4) {
-                props.bush(layout.at(s + 4, layout.edge[side] + side(side) * layout.verge[side] / 2, 0), random);
+                plants.bush(layout.at(s + 4, layout.edge[side] + side(side) * layout.verge[side] / 2, 0), random);
             }
         }
     }
@@ -263,11 +271,11 @@ final class Street {
         for (int k = 0; k < count; k++) {
             Vec place = layout.at(
                     s + k * (motor ? 1.3 : 0.9), layout.edge[side] + side(side) * (layout.verge[side] + 1.0), 0);
-            var p = Props.Place.heading(place, layout.slope(s), false).turned(1.1 + random.nextDouble(0.8));
+            var p = Place.heading(place, layout.slope(s), false).turned(1.1 + random.nextDouble(0.8));
             if (motor) {
-                props.motorcycle(p, random);
+                vehicles.motorcycle(p, random);
             } else {
-                props.bicycle(p, random);
+                vehicles.bicycle(p, random);
             }
         }
     }
@@ -290,9 +298,9 @@ final class Street {
                                 * (layout.verge[side]
                                         + 0.9
                                         + random.nextDouble(Math.max(0.5, layout.walk[side] - 1.6)));
-                props.person(layout.at(s, t, 0), time, speed != 0, random);
+                people.person(layout.at(s, t, 0), time, speed != 0, random);
                 if (random.nextDouble() < 0.3) {
-                    props.person(layout.at(s + 0.3, t - 0.65, 0), time, speed != 0, random);
+                    people.person(layout.at(s + 0.3, t - 0.65, 0), time, speed != 0, random);
                 }
             }
         }
@@ -314,35 +322,35 @@ final class Street {
             } else {
                 s += random.nextDouble(Math.max(0.1, spacing * 0.35));
             }
-            var p = Props.Place.heading(layout.at(s, lane.t(), 0), layout.slope(s), towards);
+            var p = Place.heading(layout.at(s, lane.t(), 0), layout.slope(s), towards);
             double kind = random.nextDouble();
             switch (lane.traffic()) {
                 case OWN, MOTOR -> {
                     if (kind < 0.38) {
-                        props.car(p, random);
+                        vehicles.car(p, random);
                     } else if (kind < 0.56) {
-                        props.truck(p, random);
+                        vehicles.truck(p, random);
                     } else if (kind < 0.66) {
-                        props.bus(p, random);
+                        vehicles.bus(p, random);
                     } else if (kind < 0.9) {
-                        props.rider(p, time, true, random);
-                        props.motorcycle(p, random);
+                        people.rider(p, time, true, random);
+                        vehicles.motorcycle(p, random);
                     }
                 }
                 case BICYCLES -> {
                     if (kind < 0.75) {
-                        props.rider(p, time, false, random);
-                        props.bicycle(p, random);
+                        people.rider(p, time, false, random);
+                        vehicles.bicycle(p, random);
                     }
                 }
                 case TRAMS -> {
                     if (kind < 0.85) {
-                        props.tram(p, random);
+                        vehicles.tram(p, random);
                     }
                 }
                 case PARKED -> {
                     if (kind < 0.6) {
-                        props.car(p, random);
+                        vehicles.car(p, random);
                     }
                 }
             }
@@ -356,15 +364,15 @@ final class Street {
             Vec base = layout.at(s - 2, layout.edge[side] + side(side) * 0.6, 0);
             double arm = random.nextDouble() < 0.6 ? Math.min(4.5, Math.abs(layout.edge[side]) - 0.2) : 0;
             if (random.nextDouble() < 0.9) {
-                props.trafficLight(base, new Vec(-side(side), 0, 0), arm, state);
+                furniture.trafficLight(base, new Vec(-side(side), 0, 0), arm, state);
             }
         }
-        int people = random.nextInt(0, 4);
-        for (int k = 0; k < people; k++) {
+        int count = random.nextInt(0, 4);
+        for (int k = 0; k < count; k++) {
             double width = layout.edge[1] - layout.edge[0] + 4;
             double way = (time * random.nextDouble(0.9, 1.4) + random.nextDouble(50)) / width % 2;
             double t = layout.edge[0] - 2 + width * (way < 1 ? way : 2 - way);
-            props.person(layout.at(s + random.nextDouble(-1.2, 1.2), t, 0), time, true, random);
+            people.person(layout.at(s + random.nextDouble(-1.2, 1.2), t, 0), time, true, random);
         }
     }
 }

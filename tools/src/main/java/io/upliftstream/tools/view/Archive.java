@@ -1,6 +1,5 @@
 package io.upliftstream.tools.view;
 
-import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.tools.stream.FrameImages;
@@ -13,46 +12,84 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Supplier;
 import org.apache.avro.specific.SpecificRecord;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
+import org.jspecify.annotations.Nullable;
 
 /** Finds frames, and what was said about them, by their place in the input topic. One question at a time. */
 final class Archive implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofSeconds(3);
     private static final Duration POLL = Duration.ofMillis(100);
+    /** Records about one frame on one topic: one, or one more that came again. */
+    private static final int MAX_FOUND = 2;
 
-    private final JobSettings settings;
     private final OutputTopics outputs;
     private final FrameImages frames;
     private final KafkaConsumer<byte[], byte[]> consumer;
+    private final ReentrantLock turn = new ReentrantLock();
 
     Archive(JobSettings settings) {
-        this.settings = settings;
         outputs = new OutputTopics(settings);
         frames = FrameImages.single(settings);
-        consumer = RecordReader.consumer(settings, Map.of(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_uncommitted"));
+        consumer = RecordReader.consumer(
+                settings,
+                Map.of(
+                        ConsumerConfig.ISOLATION_LEVEL_CONFIG,
+                        "read_uncommitted",
+                        ConsumerConfig.DEFAULT_API_TIMEOUT_MS_CONFIG,
+                        (int) PATIENCE.toMillis()));
     }
 
     /** The image of a frame as it was sent, JPEG or PNG; empty if the topic no longer has it. */
-    synchronized Optional<byte[]> image(SourcePosition position) {
-        return frames.image(position);
+    Optional<byte[]> image(SourcePosition position) {
+        return alone(() -> frames.image(position));
     }
 
     /** The records about the frame at a place of the input topic; empty if there are none. */
-    synchronized List<SpecificRecord> records(int partition, long offset) {
-        Optional<ConsumerRecord<byte[], byte[]>> frame =
-                frames.find(settings.get(InputOptions.INPUT_TOPIC), partition, offset);
-        List<SpecificRecord> found = new ArrayList<>();
-        frame.ifPresent(record -> outputs.dense().forEach(topic -> found.addAll(search(topic, record))));
-        return found;
+    Optional<Moment> moment(int partition, long offset) {
+        return alone(() -> {
+            List<SpecificRecord> found = new ArrayList<>();
+            long bytes = 0;
+            Optional<ConsumerRecord<byte[], byte[]>> frame = frames.find(partition, offset);
+            if (frame.isPresent()) {
+                for (String topic : outputs.dense()) {
+                    bytes += search(topic, frame.get(), found);
+                }
+            }
+            return found.isEmpty()
+                    ? Optional.empty()
+                    : Optional.of(new Moment(0, RecordKind.header(found.get(0)), found, bytes));
+        });
     }
 
-    /** Reads an output topic from the time of the frame on. */
-    private List<SpecificRecord> search(String topic, ConsumerRecord<byte[], byte[]> frame) {
+    private <T> T alone(Supplier<T> question) {
+        try {
+            if (!turn.tryLock(PATIENCE.toMillis(), TimeUnit.MILLISECONDS)) {
+                throw new Refusal(503, "others search the topics (expected: to be asked again later)");
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new Refusal(503, "the viewer ends");
+        }
+        try {
+            return question.get();
+        } catch (KafkaException e) {
+            throw new Refusal(503, "Kafka does not answer (expected: to be asked again later)");
+        } finally {
+            turn.unlock();
+        }
+    }
+
+    /** Reads an output topic from the time of the frame on; returns the bytes of what it adds. */
+    private long search(String topic, ConsumerRecord<byte[], byte[]> frame, List<SpecificRecord> found) {
         Map<TopicPartition, Long> times = new HashMap<>();
         consumer.partitionsFor(topic)
                 .forEach(info -> times.put(new TopicPartition(topic, info.partition()), frame.timestamp()));
@@ -65,23 +102,43 @@ final class Archive implements AutoCloseable {
                 consumer.seek(place, start.offset());
             }
         });
-        List<SpecificRecord> found = new ArrayList<>();
+        int before = found.size();
+        long bytes = 0;
         long end = System.nanoTime() + PATIENCE.toNanos();
-        while (found.isEmpty() && System.nanoTime() < end) {
+        while (found.size() == before && System.nanoTime() < end) {
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
-                SpecificRecord result = outputs.decode(record);
-                SourcePosition source = RecordKind.header(result).getSource();
-                if (source.getPartition() == frame.partition() && source.getOffset() == frame.offset()) {
-                    found.add(result);
+                SpecificRecord result = read(record);
+                if (result != null && found.size() - before < MAX_FOUND) {
+                    SourcePosition source = RecordKind.header(result).getSource();
+                    if (source.getPartition() == frame.partition() && source.getOffset() == frame.offset()) {
+                        found.add(result);
+                        bytes += record.serializedValueSize();
+                    }
                 }
             }
         }
-        return found;
+        return bytes;
+    }
+
+    /** What can be drawn; null for what cannot be read, which the feed counted when it came. */
+    private @Nullable SpecificRecord read(ConsumerRecord<byte[], byte[]> record) {
+        try {
+            SpecificRecord result = outputs.decode(record);
+            Moment.check(result);
+            return result;
+        } catch (RuntimeException e) {
+            return null;
+        }
     }
 
     @Override
-    public synchronized void close() {
-        consumer.close();
-        frames.close();
+    public void close() {
+        turn.lock();
+        try {
+            consumer.close();
+            frames.close();
+        } finally {
+            turn.unlock();
+        }
     }
 }

@@ -7,6 +7,7 @@ import java.util.ArrayDeque;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.Deque;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -30,44 +31,72 @@ final class Board {
     private final Deque<Moment> kept = new ArrayDeque<>();
     private long number;
 
-    /** @param maxBytes that kept moments may take together; the newest stays whatever it takes */
-    Board(long maxBytes) {
+    /**
+     * Begins without moments.
+     *
+     * @param maxBytes that moments may take together; the newest stays whatever it takes
+     * @param number below those of the moments; above those of another board that browsers may still have
+     */
+    Board(long maxBytes, long number) {
         this.maxBytes = maxBytes;
+        this.number = number;
     }
 
-    synchronized void show(RecordHeader header, List<SpecificRecord> records) {
-        Moment moment = new Moment(++number, header, records);
+    /** @param bytes that the records took on their topics */
+    synchronized void show(RecordHeader header, List<SpecificRecord> records, long bytes) {
+        Moment moment = new Moment(++number, header, records, bytes);
         latest.put(moment.camera(), moment);
         if (latest.size() > MAX_CAMERAS) {
             latest.remove(Collections.min(latest.values(), Comparator.comparingLong(Moment::number))
                     .camera());
         }
         kept.addLast(moment);
-        while (kept.size() > KEPT
-                || (kept.size() > 1 && kept.stream().mapToLong(Moment::bytes).sum() > maxBytes)) {
-            kept.removeFirst();
-        }
+        makeRoom();
         notifyAll();
     }
 
+    /** The oldest go, then the cameras that take the most, but not the newest. */
+    private void makeRoom() {
+        while (kept.size() > KEPT || (kept.size() > 1 && bytes() > maxBytes)) {
+            kept.removeFirst();
+        }
+        while (latest.size() > 1 && bytes() > maxBytes) {
+            latest.values().stream()
+                    .filter(moment -> moment.number() < number)
+                    .max(Comparator.comparingLong(Moment::bytes)
+                            .thenComparing(
+                                    Comparator.comparingLong(Moment::number).reversed()))
+                    .ifPresent(largest -> latest.remove(largest.camera()));
+        }
+    }
+
+    private long bytes() {
+        Set<Moment> all = Collections.newSetFromMap(new IdentityHashMap<>());
+        all.addAll(kept);
+        all.addAll(latest.values());
+        return all.stream().mapToLong(Moment::bytes).sum();
+    }
+
     /**
-     * The latest moment of every camera that has one newer than a number; waits for the first if there is none.
+     * The latest moment of every camera that has one newer than a number, the oldest first.
      *
      * @param cameras only these; empty for all
-     * @return empty if none came in time
      */
-    synchronized List<Moment> after(long seen, Set<String> cameras, Duration patience) throws InterruptedException {
+    synchronized List<Moment> after(long seen, Set<String> cameras) {
+        return latest.values().stream()
+                .filter(moment -> moment.number() > seen)
+                .filter(moment -> cameras.isEmpty() || cameras.contains(moment.camera()))
+                .sorted(Comparator.comparingLong(Moment::number))
+                .toList();
+    }
+
+    /** Waits until there is a moment newer than a number, or until patience ends. */
+    synchronized void await(long seen, Set<String> cameras, Duration patience) throws InterruptedException {
         long end = System.nanoTime() + patience.toNanos();
-        while (true) {
-            List<Moment> newer = latest.values().stream()
-                    .filter(moment -> moment.number() > seen)
-                    .filter(moment -> cameras.isEmpty() || cameras.contains(moment.camera()))
-                    .toList();
-            long left = (end - System.nanoTime()) / 1_000_000;
-            if (!newer.isEmpty() || left <= 0) {
-                return newer;
-            }
+        long left = patience.toMillis();
+        while (left > 0 && after(seen, cameras).isEmpty()) {
             wait(left);
+            left = (end - System.nanoTime()) / 1_000_000;
         }
     }
 

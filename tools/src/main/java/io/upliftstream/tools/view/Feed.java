@@ -5,18 +5,16 @@ import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.RecordHeader;
-import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.tools.stream.OutputTopics;
 import io.upliftstream.tools.stream.RecordKind;
 import io.upliftstream.tools.stream.RecordReader;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.HashSet;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.avro.specific.SpecificRecord;
@@ -27,6 +25,7 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.WakeupException;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -44,6 +43,13 @@ final class Feed implements AutoCloseable {
     /** Cameras whose last frame is remembered. */
     private static final int MAX_SHOWN = 1000;
 
+    /** Frames of which records are missing, and bytes of them; beyond that they are shown as they are. */
+    private static final int MAX_GATHERING = 1024;
+
+    private static final long MAX_GATHERING_BYTES = Runtime.getRuntime().maxMemory() / 8;
+    private static final long FETCH_BYTES = Math.min(
+            ConsumerConfig.DEFAULT_FETCH_MAX_BYTES, Runtime.getRuntime().maxMemory() / 16);
+
     private final OutputTopics outputs;
     private final Board board;
     private final Statistics statistics;
@@ -52,19 +58,48 @@ final class Feed implements AutoCloseable {
     private final AtomicBoolean closed = new AtomicBoolean();
 
     /** Frames of which records are missing, oldest first. */
-    private final Map<SourcePosition, Gathering> gathering = new LinkedHashMap<>();
+    private final Map<Frame, Gathering> gathering = new LinkedHashMap<>();
 
-    private final Map<String, SourcePosition> shown = new HashMap<>();
-    private int expected;
+    private long gatheringBytes;
+
+    /** The last frame of every camera, and how many records its frames have. */
+    private final Map<String, Shown> shown = new LinkedHashMap<>(16, 0.75f, true) {
+        private static final long serialVersionUID = 1;
+
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<String, Shown> eldest) {
+            return size() > MAX_SHOWN;
+        }
+    };
+
     private volatile boolean connected;
+
+    private record Frame(String camera, int partition, long offset) {
+        static Frame of(RecordHeader header) {
+            return new Frame(
+                    header.getCameraId(),
+                    header.getSource().getPartition(),
+                    header.getSource().getOffset());
+        }
+    }
 
     private static final class Gathering {
         final long since = System.nanoTime();
         final RecordHeader header;
         final List<SpecificRecord> records = new ArrayList<>();
+        long bytes;
 
         Gathering(RecordHeader header) {
             this.header = header;
+        }
+    }
+
+    private record Shown(Frame frame, int expected, long since) {
+        /** Whether a frame is this one or was before it. A topic that begins anew is believed after a while. */
+        boolean covers(Frame other) {
+            return other.partition == frame.partition
+                    && other.offset <= frame.offset
+                    && System.nanoTime() - since < 2 * PATIENCE.toNanos();
         }
     }
 
@@ -72,7 +107,6 @@ final class Feed implements AutoCloseable {
         this.board = board;
         this.statistics = statistics;
         outputs = new OutputTopics(settings);
-        expected = outputs.dense().size();
         // A page shows what the job says now; that a checkpoint may take it back does not matter here.
         consumer = RecordReader.consumer(
                 settings,
@@ -80,7 +114,9 @@ final class Feed implements AutoCloseable {
                         ConsumerConfig.AUTO_OFFSET_RESET_CONFIG,
                         "latest",
                         ConsumerConfig.ISOLATION_LEVEL_CONFIG,
-                        "read_uncommitted"));
+                        "read_uncommitted",
+                        ConsumerConfig.FETCH_MAX_BYTES_CONFIG,
+                        (int) FETCH_BYTES));
         thread.setDaemon(true);
     }
 
@@ -140,6 +176,7 @@ final class Feed implements AutoCloseable {
             consumer.assign(all);
             if (first) {
                 consumer.seekToEnd(added);
+                added.forEach(consumer::position); // now, not at the first poll
             } else {
                 consumer.seekToBeginning(added);
             }
@@ -157,60 +194,70 @@ final class Feed implements AutoCloseable {
             } else if (record instanceof FrameDropped dropped) {
                 statistics.dropped(camera, now / 1000, dropped.getReason(), dropped.getCount());
             } else {
-                gather(record, now);
+                Moment.check(record);
+                gather(record, consumed.serializedValueSize(), now);
             }
         } catch (MalformedRecordException e) {
-            LOG.warn("{} {}@{}: {}", consumed.topic(), consumed.partition(), consumed.offset(), e.getMessage());
+            unreadable(consumed, String.valueOf(e.getMessage()), null);
+        } catch (RuntimeException e) { // that nobody foresaw: one record, not the page
+            unreadable(consumed, e.toString(), e);
         }
     }
 
-    private void gather(SpecificRecord record, long nowMillis) {
+    private void unreadable(
+            ConsumerRecord<byte[], byte[]> consumed, String reason, @Nullable RuntimeException unforeseen) {
+        if (statistics.unreadable(consumed.topic(), reason)) { // the page counts the others
+            LOG.warn("{} {}@{}: {}", consumed.topic(), consumed.partition(), consumed.offset(), reason, unforeseen);
+        }
+    }
+
+    private void gather(SpecificRecord record, int bytes, long nowMillis) {
         RecordHeader header = RecordKind.header(record);
-        if (header.getGeometry().isEmpty()) {
+        Frame key = Frame.of(header);
+        Shown last = shown.get(key.camera);
+        int all = outputs.dense().size();
+        int expected = last == null ? all : last.expected;
+        if (last != null && last.frame.equals(key) && last.covers(key)) { // it came too late: the next is waited for
+            shown.put(key.camera, new Shown(key, Math.min(all, expected + 1), last.since));
             return;
         }
-        Gathering frame = gathering.get(header.getSource());
+        Gathering frame = gathering.get(key);
         if (frame == null) {
             statistics.result(header.getCameraId(), nowMillis / 1000, nowMillis - header.getCaptureTimeMicros() / 1e3);
             frame = new Gathering(header);
-            gathering.put(header.getSource(), frame);
+            gathering.put(key, frame);
         }
         frame.records.add(record);
+        frame.bytes += bytes;
+        gatheringBytes += bytes;
         if (frame.records.size() >= expected) {
-            expected = frame.records.size();
-            gathering.remove(header.getSource());
-            show(frame);
+            show(key);
+        }
+        while (gathering.size() > MAX_GATHERING || gatheringBytes > MAX_GATHERING_BYTES) {
+            show(gathering.keySet().iterator().next());
         }
     }
 
     private void showOverdue() {
         long now = System.nanoTime();
-        Iterator<Gathering> oldest = gathering.values().iterator();
-        while (oldest.hasNext()) {
-            Gathering frame = oldest.next();
-            if (now - frame.since < PATIENCE.toNanos()) {
+        while (!gathering.isEmpty()) {
+            Map.Entry<Frame, Gathering> oldest = gathering.entrySet().iterator().next();
+            if (now - oldest.getValue().since < PATIENCE.toNanos()) {
                 return;
             }
-            expected = frame.records.size();
-            oldest.remove();
-            show(frame);
+            show(oldest.getKey());
         }
     }
 
-    /** Shows a frame unless a later one of its camera is on the board already. */
-    private void show(Gathering frame) {
-        if (shown.size() > MAX_SHOWN) {
-            shown.clear();
+    /** Shows a frame, as complete as it is, unless a later one of its camera is on the board already. */
+    private void show(Frame key) {
+        Gathering frame = Objects.requireNonNull(gathering.remove(key));
+        gatheringBytes -= frame.bytes;
+        Shown last = shown.get(key.camera);
+        if (last == null || !last.covers(key)) {
+            shown.put(key.camera, new Shown(key, frame.records.size(), System.nanoTime()));
+            board.show(frame.header, frame.records, frame.bytes);
         }
-        SourcePosition source = frame.header.getSource();
-        SourcePosition before = shown.put(frame.header.getCameraId(), source);
-        if (before != null
-                && before.getPartition() == source.getPartition()
-                && before.getOffset() > source.getOffset()) {
-            shown.put(frame.header.getCameraId(), before);
-            return;
-        }
-        board.show(frame.header, frame.records);
     }
 
     @Override

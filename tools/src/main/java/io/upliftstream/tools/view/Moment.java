@@ -2,6 +2,8 @@ package io.upliftstream.tools.view;
 
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.Geometry;
+import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.Mask;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.MaskEncoding;
 import io.upliftstream.schemas.RecordHeader;
@@ -10,22 +12,38 @@ import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.schemas.TensorCodec;
 import io.upliftstream.tools.picture.Planes;
 import io.upliftstream.tools.picture.PrincipalColours;
+import io.upliftstream.tools.stream.RecordKind;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.function.Function;
+import java.util.Set;
 import org.apache.avro.specific.SpecificRecord;
-import org.jspecify.annotations.Nullable;
 
 /**
- * All records about one frame. What a browser draws is made of them when the first one asks, and kept.
+ * All records about one frame. What a browser draws is made of them when the first one asks.
  *
- * @param number grows by one from moment to moment, over all cameras
+ * @param number grows by one from moment to moment, over all cameras; 0 for one that was searched for
+ * @param bytes that the records took on their topics
  */
-record Moment(long number, RecordHeader header, List<SpecificRecord> records, Map<String, Part> made) {
+record Moment(long number, RecordHeader header, List<SpecificRecord> records, long bytes) {
+    /** Kinds of parts. */
+    static final Set<String> KINDS = Set.of("labels", "colours", "features", "values");
+
+    /** Of an output grid: a little more than 3840 x 2160. */
+    private static final int MAX_CELLS = 1 << 23;
+
+    /** Of a frame, which the browser draws. */
+    private static final int MAX_FRAME_PIXELS = 1 << 25;
+
+    private static final int MAX_SIDE = 1 << 14;
+
+    /** Of a tensor: while it becomes a part, an element takes up to 16 bytes. */
+    private static final int MAX_ELEMENTS =
+            (int) Math.min(1 << 24, Runtime.getRuntime().maxMemory() / (8 * 16));
+
     /** The most bytes of features that go to a browser; more cells than that are thinned out. */
     private static final int MAX_FEATURE_BYTES = 4 << 20;
 
@@ -37,13 +55,59 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, Ma
      * @param about where it lies on the frame and how to read the bytes
      */
     @SuppressWarnings("ArrayRecordComponent") // compared by nobody
-    record Part(Map<String, Object> about, byte[] data) {}
+    record Part(Map<String, Object> about, byte[] data) {
+        boolean readable() {
+            return !about.isEmpty();
+        }
+    }
+
+    /** In the place of a part whose record is not what it says. */
+    private static final Part UNREADABLE = new Part(Map.of(), new byte[0]);
 
     /** Turns features into colours, by the name of their head. */
-    interface Colours extends Function<FeatureRecord, PrincipalColours> {}
+    interface Colours {
+        PrincipalColours of(FeatureRecord record, float[] planes);
+    }
 
-    Moment(long number, RecordHeader header, List<SpecificRecord> records) {
-        this(number, header, List.copyOf(records), new ConcurrentHashMap<>());
+    /** Counts a record that turned out not to be readable. */
+    interface Unreadable {
+        void count(SpecificRecord record, String reason);
+    }
+
+    Moment {
+        records = List.copyOf(records);
+    }
+
+    /**
+     * Looks over a dense record that is to be drawn.
+     *
+     * @throws MalformedRecordException if it is larger than the page draws
+     */
+    static void check(SpecificRecord record) {
+        Geometry geometry = RecordKind.header(record).getGeometry().orElseThrow();
+        checkFrame(geometry.getFrameWidth(), geometry.getFrameHeight());
+        checkSize("output grid", geometry.getOutputWidth(), geometry.getOutputHeight(), MAX_CELLS);
+        if (record instanceof FeatureRecord features) {
+            long elements = (long) Planes.channels(features.getTensor())
+                    * geometry.getOutputWidth()
+                    * geometry.getOutputHeight();
+            if (elements > MAX_ELEMENTS) {
+                throw new MalformedRecordException(
+                        "tensor: %d elements (expected: at most %d on the page)".formatted(elements, MAX_ELEMENTS));
+            }
+        }
+    }
+
+    /** @throws MalformedRecordException if a frame is larger than the page draws */
+    static void checkFrame(int width, int height) {
+        checkSize("frame", width, height, MAX_FRAME_PIXELS);
+    }
+
+    private static void checkSize(String what, int width, int height, int most) {
+        if (width > MAX_SIDE || height > MAX_SIDE || (long) width * height > most) {
+            throw new MalformedRecordException("%s: %d x %d (expected: at most %d pixels and %d on a side on the page)"
+                    .formatted(what, width, height, most, MAX_SIDE));
+        }
     }
 
     String camera() {
@@ -52,18 +116,6 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, Ma
 
     SourcePosition source() {
         return header.getSource();
-    }
-
-    /** What the payloads and the parts made of them take. */
-    long bytes() {
-        long bytes =
-                made.values().stream().mapToLong(part -> part.data().length).sum();
-        for (SpecificRecord record : records) {
-            bytes += record instanceof SegmentationRecord labels
-                    ? labels.getMask().getData().remaining()
-                    : ((FeatureRecord) record).getTensor().getData().remaining();
-        }
-        return bytes;
     }
 
     /** What was said about the frame, as JSON's maps and lists. */
@@ -90,45 +142,68 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, Ma
         return about;
     }
 
-    /** The parts of some kinds: labels, colours, features, values. */
-    List<Part> parts(List<String> kinds, Colours colours) {
-        return records.stream()
-                .flatMap(record -> kinds.stream().map(kind -> part(kind, record, colours)))
-                .filter(part -> part != null)
-                .toList();
+    /**
+     * The parts of some of the {@link #KINDS}. A record whose payload is not what it says is counted once and has none.
+     *
+     * @param cache of what was made before
+     */
+    List<Part> parts(Set<String> kinds, PartCache cache, Colours colours, Unreadable unreadable) {
+        List<Part> parts = new ArrayList<>();
+        for (SpecificRecord record : records) {
+            for (String kind : kinds) {
+                if (has(kind, record)) {
+                    Part part = cache.get(key(kind, record), () -> make(kind, record, colours, unreadable));
+                    if (part.readable()) {
+                        parts.add(part);
+                    }
+                }
+            }
+        }
+        return parts;
     }
 
-    private @Nullable Part part(String kind, SpecificRecord record, Colours colours) {
-        if (record instanceof SegmentationRecord labels) {
-            return kind.equals("labels") ? made.computeIfAbsent(kind + labels.getName(), key -> labels(labels)) : null;
-        }
+    private String key(String kind, SpecificRecord record) {
+        String name =
+                record instanceof FeatureRecord features ? features.getName() : ((SegmentationRecord) record).getName();
+        return "%d %d@%d %s %s".formatted(number, source().getPartition(), source().getOffset(), kind, name);
+    }
+
+    private static boolean has(String kind, SpecificRecord record) {
         if (record instanceof FeatureRecord features) {
-            boolean measure = features.getTensor().getShape().get(0) == 1;
-            return switch (kind) {
-                case "values" ->
-                    measure ? made.computeIfAbsent(kind + features.getName(), key -> values(features)) : null;
-                case "colours" ->
-                    measure
-                            ? null
-                            : made.computeIfAbsent(
-                                    kind + features.getName(), key -> colours(features, colours.apply(features)));
-                case "features" ->
-                    measure ? null : made.computeIfAbsent(kind + features.getName(), key -> unitVectors(features));
-                default -> null;
-            };
+            boolean measure = Planes.channels(features.getTensor()) == 1;
+            return measure ? kind.equals("values") : kind.equals("colours") || kind.equals("features");
         }
-        return null;
+        return kind.equals("labels");
+    }
+
+    private static Part make(String kind, SpecificRecord record, Colours colours, Unreadable unreadable) {
+        try {
+            return make(kind, record, colours);
+        } catch (RuntimeException e) { // damaged payloads are found out here
+            unreadable.count(
+                    record, e instanceof MalformedRecordException ? String.valueOf(e.getMessage()) : e.toString());
+            return UNREADABLE;
+        }
+    }
+
+    private static Part make(String kind, SpecificRecord record, Colours colours) {
+        if (record instanceof SegmentationRecord labels) {
+            return labels(labels);
+        }
+        FeatureRecord features = (FeatureRecord) record;
+        return switch (kind) {
+            case "values" -> values(features);
+            case "colours" -> colours(features, colours);
+            default -> unitVectors(features);
+        };
     }
 
     private static Part labels(SegmentationRecord record) {
-        boolean ready = record.getMask().getEncoding() == MaskEncoding.RLE;
-        ByteBuffer runs = ready
-                ? record.getMask().getData().duplicate()
-                : MaskCodec.encode(
-                                MaskEncoding.RLE,
-                                MaskCodec.decode(record.getMask()),
-                                record.getMask().getWidth(),
-                                record.getMask().getHeight())
+        Mask mask = record.getMask();
+        byte[] labels = MaskCodec.decode(mask); // runs, too: a browser gets whole ones alone
+        ByteBuffer runs = mask.getEncoding() == MaskEncoding.RLE
+                ? mask.getData().duplicate()
+                : MaskCodec.encode(MaskEncoding.RLE, labels, mask.getWidth(), mask.getHeight())
                         .getData();
         byte[] data = new byte[runs.remaining()];
         runs.get(data);
@@ -146,8 +221,9 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, Ma
         return new Part(about, data.array());
     }
 
-    private static Part colours(FeatureRecord record, PrincipalColours principal) {
-        int[] colours = principal.colours(Planes.of(record.getTensor()));
+    private static Part colours(FeatureRecord record, Colours fitted) {
+        float[] planes = Planes.of(record.getTensor());
+        int[] colours = fitted.of(record, planes).colours(planes);
         byte[] data = new byte[3 * colours.length];
         for (int i = 0; i < colours.length; i++) {
             data[3 * i] = (byte) (colours[i] >> 16);
@@ -169,6 +245,11 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, Ma
         int thin = 1;
         while ((long) (width / thin) * (height / thin) * channels > MAX_FEATURE_BYTES) {
             thin++;
+        }
+        if (width / thin < 1 || height / thin < 1) {
+            throw new MalformedRecordException(
+                    "tensor: %s (expected: so many channels and cells that some can be sent to a browser)"
+                            .formatted(record.getTensor().getShape()));
         }
         int columns = width / thin;
         int rows = height / thin;

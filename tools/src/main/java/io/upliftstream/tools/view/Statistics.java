@@ -12,7 +12,11 @@ import java.util.function.ToDoubleFunction;
 final class Statistics {
     private static final int SECONDS = 300;
     private static final int MAX_LATENCIES = 4096;
-    private static final String OTHER_CAMERAS = "other";
+    /** Of a map whose keys come from the topics: whoever writes to them may invent one for every record. */
+    private static final int MAX_KEYS = 100;
+
+    private static final int MAX_REASON = 200;
+    private static final String OTHER = "other";
 
     private static final class Second {
         long epoch;
@@ -50,6 +54,7 @@ final class Statistics {
     private final Map<String, Camera> cameras = new TreeMap<>();
     private final Map<String, Long> dropReasons = new TreeMap<>();
     private final Map<String, Long> failureReasons = new TreeMap<>();
+    private final Map<String, Long> unreadable = new TreeMap<>();
 
     Statistics() {
         Arrays.setAll(seconds, i -> new Second());
@@ -75,18 +80,36 @@ final class Statistics {
 
     synchronized void dropped(String camera, long epochSecond, String reason, long count) {
         second(epochSecond).dropped += count;
-        dropReasons.merge(reason, count, Long::sum);
+        count(dropReasons, reason, count);
         camera(camera).dropped += count;
     }
 
     synchronized void failed(String camera, long epochSecond, String reason) {
         second(epochSecond).failed++;
-        failureReasons.merge(reason, 1L, Long::sum);
+        count(failureReasons, reason, 1);
         camera(camera).failed++;
     }
 
+    /**
+     * Counts a record that is none.
+     *
+     * @return whether it is the first for this reason
+     */
+    synchronized boolean unreadable(String topic, String reason) {
+        return count(unreadable, topic + ": " + reason, 1);
+    }
+
+    private static boolean count(Map<String, Long> reasons, String reason, long count) {
+        String counted = reason.length() > MAX_REASON ? reason.substring(0, MAX_REASON) + " …" : reason;
+        boolean known = reasons.containsKey(counted);
+        if (!known && reasons.size() >= MAX_KEYS) {
+            counted = OTHER;
+        }
+        return reasons.merge(counted, count, Long::sum) == count && !known;
+    }
+
     private Camera camera(String name) {
-        String counted = cameras.containsKey(name) || cameras.size() < Board.MAX_CAMERAS ? name : OTHER_CAMERAS;
+        String counted = cameras.containsKey(name) || cameras.size() < MAX_KEYS ? name : OTHER;
         return cameras.computeIfAbsent(counted, key -> new Camera());
     }
 
@@ -110,8 +133,9 @@ final class Statistics {
         cameras.forEach((name, camera) ->
                 each.put(name, Map.of("results", camera.results, "dropped", camera.dropped, "failed", camera.failed)));
         about.put("cameras", each);
-        about.put("dropReasons", dropReasons);
-        about.put("failureReasons", failureReasons);
+        about.put("dropReasons", new TreeMap<>(dropReasons));
+        about.put("failureReasons", new TreeMap<>(failureReasons));
+        about.put("unreadable", new TreeMap<>(unreadable));
         return about;
     }
 

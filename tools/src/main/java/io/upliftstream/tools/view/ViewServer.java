@@ -1,42 +1,42 @@
 package io.upliftstream.tools.view;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.sun.net.httpserver.Headers;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.Label;
 import io.upliftstream.schemas.FeatureRecord;
+import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.SegmentationRecord;
+import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.picture.Planes;
 import io.upliftstream.tools.picture.PrincipalColours;
 import io.upliftstream.tools.stream.RecordKind;
 import java.awt.Color;
-import java.io.ByteArrayOutputStream;
+import java.awt.Dimension;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.net.InetSocketAddress;
 import java.net.URI;
-import java.net.URLDecoder;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
+import java.util.Collection;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import org.apache.avro.specific.SpecificRecord;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -55,47 +55,89 @@ public final class ViewServer implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(ViewServer.class);
     private static final Duration PATIENCE = Duration.ofSeconds(10);
-    private static final String CAMERA = "camera=";
-    private static final int MAX_REQUESTS = 256;
-    private static final long KEPT_BYTES = 256L << 20;
+    private static final int MAX_CONNECTIONS = 1024;
+    /** A thread for every question that is answered, and some for those that are still read. */
+    private static final int MAX_THREADS = 3 * Door.MAX_QUESTIONS;
+
+    private static final long KEPT_BYTES =
+            Math.min(256L << 20, Runtime.getRuntime().maxMemory() / 8);
+    /** Of the parts in one answer. */
+    private static final long MAX_ANSWER =
+            Math.min(64L << 20, Runtime.getRuntime().maxMemory() / 16);
+
+    private static final int WRITTEN_AT_ONCE = 1 << 16;
+    /** Heads whose colours stay. */
+    private static final int MAX_HEADS = 64;
+
     private static final float GOLDEN_RATIO = 0.618034f;
-    /** Vectors of a head that its colours are fitted to. */
-    private static final int COLOUR_SAMPLE = 8000;
     /** Of org.webjars.npm:uplot, whose files carry it in their path. */
     private static final String UPLOT_VERSION = "1.6.30";
 
-    private static final Map<String, String> PAGES = Map.of(
+    /** The content type and the resource of every page. */
+    private static final Map<String, String> PAGES = new HashMap<>(Map.of(
             "/", "text/html; charset=utf-8 /view/index.html",
-            "/app.js", "text/javascript; charset=utf-8 /view/app.js",
             "/style.css", "text/css; charset=utf-8 /view/style.css",
             "/uPlot.js", "text/javascript; charset=utf-8 /META-INF/resources/webjars/uplot/VERSION/dist/uPlot.esm.js",
-            "/uPlot.css", "text/css; charset=utf-8 /META-INF/resources/webjars/uplot/VERSION/dist/uPlot.min.css");
+            "/uPlot.css", "text/css; charset=utf-8 /META-INF/resources/webjars/uplot/VERSION/dist/uPlot.min.css"));
+
+    private static final Map<String, String> HEADERS = Map.of(
+            "X-Content-Type-Options", "nosniff",
+            "Cache-Control", "no-store",
+            "Content-Security-Policy",
+                    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
+                            + " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "Cross-Origin-Resource-Policy", "same-origin",
+            "Cross-Origin-Opener-Policy", "same-origin",
+            "Referrer-Policy", "no-referrer");
 
     static {
-        // Seconds after which the JDK's server gives up a browser that does not take its answer.
+        for (String module : List.of("app", "cameras", "charts", "paint", "records", "state")) {
+            PAGES.put("/" + module + ".js", "text/javascript; charset=utf-8 /view/" + module + ".js");
+        }
+        // Seconds after which the JDK's server gives up a browser that does not finish its question, or does not take
+        // its
+        // answer; connections that are open at a time; bytes of a question's head.
+        System.setProperty("sun.net.httpserver.maxReqTime", "5");
         System.setProperty("sun.net.httpserver.maxRspTime", "30");
+        System.setProperty("sun.net.httpserver.maxReqHeaderSize", "32768");
+        System.setProperty("jdk.httpserver.maxConnections", Integer.toString(MAX_CONNECTIONS));
         System.setProperty("sun.net.httpserver.nodelay", "true");
     }
 
     private final ObjectMapper json = new ObjectMapper();
     private final List<Label> labels;
-    private final Board board = new Board(KEPT_BYTES);
+    private final Board board = new Board(KEPT_BYTES, System.currentTimeMillis() * 1000);
+    private final PartCache made = new PartCache(KEPT_BYTES / 2);
+    /** Answers are built one at a time, so that what is decoded meanwhile takes its memory once. */
+    private final Object building = new Object();
+
     private final Statistics statistics = new Statistics();
     private final Feed feed;
     private final Archive archive;
+    private final Door door;
     private final Map<String, PrincipalColours> colours = new ConcurrentHashMap<>();
     private final HttpServer server;
     private final ExecutorService requests;
+
+    /** As {@link #ViewServer(JobSettings, List, InetSocketAddress, Collection)}, under no more names. */
+    public ViewServer(JobSettings settings, List<Label> labels, InetSocketAddress address) throws IOException {
+        this(settings, labels, address, List.of());
+    }
 
     /**
      * Starts to serve.
      *
      * @param labels names and colours of the classes; may be empty
      * @param address where to listen; port 0 for any free one
+     * @param names under which browsers may ask, beside the address's and those of the loopback address
      * @throws IOException if the address is taken
      */
-    public ViewServer(JobSettings settings, List<Label> labels, InetSocketAddress address) throws IOException {
+    public ViewServer(JobSettings settings, List<Label> labels, InetSocketAddress address, Collection<String> names)
+            throws IOException {
         this.labels = List.copyOf(labels);
+        List<String> all = new ArrayList<>(names);
+        all.add(address.getHostString());
+        door = new Door(all);
         try {
             server = HttpServer.create(address, 0);
         } catch (IOException e) {
@@ -106,7 +148,7 @@ public final class ViewServer implements AutoCloseable {
         }
         feed = new Feed(settings, board, statistics);
         archive = new Archive(settings);
-        var pool = new ThreadPoolExecutor(4, MAX_REQUESTS, 30, TimeUnit.SECONDS, new SynchronousQueue<>(), task -> {
+        var pool = new ThreadPoolExecutor(4, MAX_THREADS, 30, TimeUnit.SECONDS, new SynchronousQueue<>(), task -> {
             Thread thread = new Thread(task, "view");
             thread.setDaemon(true);
             return thread;
@@ -140,68 +182,75 @@ public final class ViewServer implements AutoCloseable {
 
     private void answer(HttpExchange exchange) throws IOException {
         try (exchange) {
-            Map<String, String> query = query(exchange.getRequestURI());
-            String page = PAGES.get(exchange.getRequestURI().getPath());
-            if (page != null) {
-                sendPage(exchange, page);
-                return;
+            try (Door.Place place = door.enter(exchange)) {
+                Answer answer = answerTo(Question.of(exchange.getRequestURI()), place);
+                send(exchange, answer);
+            } catch (Refusal e) {
+                send(exchange, Answer.refusal(e.status(), String.valueOf(e.getMessage())));
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                send(exchange, Answer.refusal(503, "the viewer ends"));
+            } catch (RuntimeException e) {
+                LOG.warn("{}", exchange.getRequestURI().getPath(), e);
+                send(exchange, Answer.refusal(500, "the viewer failed; its log says why"));
             }
-            switch (exchange.getRequestURI().getPath()) {
-                case "/labels" -> sendJson(exchange, labels());
-                case "/statistics" -> sendJson(exchange, statistics());
-                case "/live" -> {
-                    long after = Long.parseLong(query.getOrDefault("after", "0"));
-                    // A page that outlived the server has seen numbers that are yet to come.
-                    long seen = after > board.number() ? 0 : after;
-                    List<Moment> moments = board.after(seen, cameras(exchange.getRequestURI()), PATIENCE);
-                    send(exchange, moments, query);
+        }
+    }
+
+    private Answer answerTo(Question question, Door.Place place) throws IOException, InterruptedException {
+        String page = PAGES.get(question.path());
+        if (page != null) {
+            return taken(page(page), place);
+        }
+        return switch (question.path()) {
+            case "/labels" -> taken(json(labels()), place);
+            case "/statistics" -> taken(json(statistics()), place);
+            case "/live" -> {
+                // A page that outlived the server may have seen numbers that are yet to come, if the clock was set
+                // back.
+                long seen = question.after() > board.number() ? 0 : question.after();
+                board.await(seen, question.cameras(), PATIENCE);
+                synchronized (building) {
+                    yield moments(board.after(seen, question.cameras()), seen, question, place);
                 }
-                case "/frame" -> send(exchange, moment(query).stream().toList(), query);
-                case "/image" -> sendImage(exchange, query);
-                default -> sendBytes(exchange, 404, "text/plain", "no such page\n".getBytes(StandardCharsets.UTF_8));
             }
-        } catch (NumberFormatException e) {
-            sendBytes(exchange, 400, "text/plain", (e.getMessage() + "\n").getBytes(StandardCharsets.UTF_8));
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        } catch (RuntimeException e) {
-            LOG.warn("{}", exchange.getRequestURI(), e);
-            sendBytes(exchange, 500, "text/plain", (e + "\n").getBytes(StandardCharsets.UTF_8));
+            case "/frame" -> {
+                Optional<Moment> moment = moment(question);
+                moment.ifPresent(found -> place.take(found.bytes()));
+                synchronized (building) {
+                    yield moments(moment.stream().toList(), 0, question, place);
+                }
+            }
+            case "/image" -> taken(image(question), place);
+            default -> throw new Refusal(404, "no such page");
+        };
+    }
+
+    private static Answer taken(Answer answer, Door.Place place) {
+        place.take(answer.length());
+        return answer;
+    }
+
+    /**
+     * What goes to a browser.
+     *
+     * @param body one after another; not copied, since browsers that ask for the same moment share its parts
+     */
+    private record Answer(int status, String type, List<byte[]> body) {
+        static Answer refusal(int status, String sentence) {
+            return new Answer(
+                    status, "text/plain; charset=utf-8", List.of((sentence + "\n").getBytes(StandardCharsets.UTF_8)));
+        }
+
+        long length() {
+            return body.stream().mapToLong(part -> part.length).sum();
         }
     }
 
-    private static Map<String, String> query(URI uri) {
-        Map<String, String> query = new LinkedHashMap<>();
-        if (uri.getRawQuery() != null) {
-            for (String pair : uri.getRawQuery().split("&", -1)) {
-                int equals = pair.indexOf('=');
-                if (equals > 0) {
-                    query.put(
-                            pair.substring(0, equals),
-                            URLDecoder.decode(pair.substring(equals + 1), StandardCharsets.UTF_8));
-                }
-            }
-        }
-        return query;
-    }
-
-    /** The cameras that a question names, each as {@code camera=NAME}. */
-    private static Set<String> cameras(URI uri) {
-        return Stream.of(Objects.requireNonNullElse(uri.getRawQuery(), "").split("&", -1))
-                .filter(pair -> pair.startsWith(CAMERA))
-                .map(pair -> URLDecoder.decode(pair.substring(CAMERA.length()), StandardCharsets.UTF_8))
-                .collect(Collectors.toSet());
-    }
-
-    private Optional<Moment> moment(Map<String, String> query) {
-        int partition = Integer.parseInt(query.getOrDefault("partition", ""));
-        long offset = Long.parseLong(query.getOrDefault("offset", ""));
-        return board.find(partition, offset).or(() -> {
-            List<SpecificRecord> records = archive.records(partition, offset);
-            return records.isEmpty()
-                    ? Optional.empty()
-                    : Optional.of(new Moment(0, RecordKind.header(records.get(0)), records));
-        });
+    private Optional<Moment> moment(Question question) {
+        question.requireFrame();
+        return board.find(question.partition(), question.offset())
+                .or(() -> archive.moment(question.partition(), question.offset()));
     }
 
     /** The bundle's, or the classes that the newest record names, in colours of their own. */
@@ -225,90 +274,129 @@ public final class ViewServer implements AutoCloseable {
         return about;
     }
 
-    private void send(HttpExchange exchange, List<Moment> moments, Map<String, String> query) throws IOException {
-        List<String> kinds = Arrays.asList(query.getOrDefault("want", "labels").split(","));
+    /** Moments and their parts; what does not fit any more comes with the next answer, since it is newer. */
+    private Answer moments(List<Moment> moments, long seen, Question question, Door.Place place) throws IOException {
         List<Map<String, Object>> abouts = new ArrayList<>();
-        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-        long newest = Long.parseLong(query.getOrDefault("after", "0"));
-        if (newest > board.number()) {
-            newest = 0;
-        }
+        List<byte[]> body = new ArrayList<>();
+        long newest = seen;
+        long length = 0;
         for (Moment moment : moments) {
-            newest = Math.max(newest, moment.number());
             Map<String, Object> about = moment.about();
             List<Map<String, Object>> parts = new ArrayList<>();
-            for (Moment.Part part : moment.parts(kinds, this::colours)) {
+            List<Moment.Part> drawn = moment.parts(question.want(), made, this::colours, this::unreadable);
+            long bytes = drawn.stream().mapToLong(part -> part.data().length).sum();
+            if (!abouts.isEmpty() && length + bytes > MAX_ANSWER) {
+                break;
+            }
+            place.take(bytes);
+            for (Moment.Part part : drawn) {
                 Map<String, Object> one = new LinkedHashMap<>(part.about());
-                one.put("start", bytes.size());
+                one.put("start", length);
                 one.put("length", part.data().length);
-                bytes.writeBytes(part.data());
+                length += part.data().length;
+                body.add(part.data());
                 parts.add(one);
             }
+            newest = Math.max(newest, moment.number());
             about.put("parts", parts);
             abouts.add(about);
         }
         byte[] head = json.writeValueAsBytes(Map.of("after", newest, "moments", abouts));
-        ByteBuffer body = ByteBuffer.allocate(Integer.BYTES + head.length + bytes.size())
-                .order(ByteOrder.LITTLE_ENDIAN)
-                .putInt(head.length)
-                .put(head)
-                .put(bytes.toByteArray());
-        sendBytes(exchange, 200, "application/octet-stream", body.array());
+        List<byte[]> all = new ArrayList<>(List.of(
+                ByteBuffer.allocate(Integer.BYTES)
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .putInt(head.length)
+                        .array(),
+                head));
+        all.addAll(body);
+        return new Answer(200, "application/octet-stream", all);
     }
 
-    /** Fitted once for each head, so that a colour keeps its meaning. */
-    private PrincipalColours colours(FeatureRecord record) {
-        return colours.computeIfAbsent(record.getName(), name -> {
-            float[] values = Planes.of(record.getTensor());
-            int channels = Planes.channels(record.getTensor());
-            int cells = values.length / channels;
-            int thin = Math.max(1, cells / COLOUR_SAMPLE);
-            int kept = cells / thin;
-            float[] sample = new float[channels * kept];
-            for (int c = 0; c < channels; c++) {
-                for (int i = 0; i < kept; i++) {
-                    sample[c * kept + i] = values[c * cells + i * thin];
-                }
-            }
-            return new PrincipalColours(List.of(sample), channels);
-        });
-    }
-
-    private void sendImage(HttpExchange exchange, Map<String, String> query) throws IOException {
-        Optional<byte[]> image = moment(query).flatMap(moment -> archive.image(moment.source()));
-        if (image.isPresent()) {
-            exchange.getResponseHeaders().set("Cache-Control", "private, max-age=600");
-            boolean png = image.get().length > 1 && image.get()[1] == 'P';
-            sendBytes(exchange, 200, png ? "image/png" : "image/jpeg", image.get());
-        } else {
-            sendBytes(exchange, 204, "text/plain", new byte[0]); // the page goes without: no error in its console
+    private void unreadable(SpecificRecord record, String reason) {
+        String head =
+                record instanceof FeatureRecord features ? features.getName() : ((SegmentationRecord) record).getName();
+        if (statistics.unreadable(head, reason)) {
+            LOG.warn("{} of {}: {}", head, RecordKind.header(record).getSource(), reason);
         }
     }
 
-    private static void sendPage(HttpExchange exchange, String page) throws IOException {
+    /** Fitted once for each head, so that a colour keeps its meaning; whoever writes to the topics may invent heads. */
+    private PrincipalColours colours(FeatureRecord record, float[] planes) {
+        int channels = Planes.channels(record.getTensor());
+        String head = channels + " " + record.getName();
+        PrincipalColours fitted = colours.get(head);
+        if (fitted == null) {
+            fitted = PrincipalColours.fitted(planes, channels);
+            if (colours.size() < MAX_HEADS) {
+                colours.put(head, fitted);
+            }
+        }
+        return fitted;
+    }
+
+    private Answer image(Question question) {
+        Optional<byte[]> image = moment(question)
+                .flatMap(moment -> archive.image(moment.source()))
+                .filter(ViewServer::drawable);
+        if (image.isEmpty()) {
+            return new Answer(204, "text/plain", List.of()); // the page goes without: no error in its console
+        }
+        boolean png = image.get()[1] == 'P';
+        return new Answer(200, png ? "image/png" : "image/jpeg", List.of(image.get()));
+    }
+
+    /** Whether a browser may be given an image: whoever sends frames may claim any size. */
+    private static boolean drawable(byte[] image) {
+        try {
+            Dimension size = Images.size(image);
+            Moment.checkFrame(size.width, size.height);
+            return true;
+        } catch (IOException | MalformedRecordException e) {
+            return false;
+        }
+    }
+
+    private static Answer page(String page) throws IOException {
         int split = page.lastIndexOf(' ');
         String path = page.substring(split + 1).replace("VERSION", UPLOT_VERSION);
         try (InputStream in = ViewServer.class.getResourceAsStream(path)) {
             if (in == null) {
                 throw new IllegalStateException(path + " is not on the class path");
             }
-            sendBytes(exchange, 200, page.substring(0, split), in.readAllBytes());
+            return new Answer(200, page.substring(0, split), List.of(in.readAllBytes()));
         }
     }
 
-    private void sendJson(HttpExchange exchange, Object value) throws IOException {
-        sendBytes(exchange, 200, "application/json", json.writeValueAsBytes(value));
+    private Answer json(Object value) throws IOException {
+        return new Answer(200, "application/json", List.of(json.writeValueAsBytes(value)));
     }
 
-    private static void sendBytes(HttpExchange exchange, int status, String type, byte[] body) throws IOException {
-        exchange.getResponseHeaders().set("Content-Type", type);
-        exchange.getResponseHeaders().set("X-Content-Type-Options", "nosniff");
-        if (!exchange.getResponseHeaders().containsKey("Cache-Control")) {
-            exchange.getResponseHeaders().set("Cache-Control", "no-store");
+    private static void send(HttpExchange exchange, Answer answer) throws IOException {
+        Headers headers = exchange.getResponseHeaders();
+        HEADERS.forEach(headers::set);
+        headers.set("Content-Type", answer.type());
+        if (answer.status() == 405) {
+            headers.set("Allow", "GET, HEAD");
         }
-        exchange.sendResponseHeaders(status, body.length == 0 ? -1 : body.length);
-        try (OutputStream out = exchange.getResponseBody()) {
-            out.write(body);
+        long length = answer.length();
+        if (exchange.getRequestMethod().equals("HEAD")) {
+            headers.set("Content-Length", Long.toString(length));
+            length = 0;
+        }
+        exchange.sendResponseHeaders(answer.status(), length == 0 ? -1 : length);
+        if (length > 0) {
+            sendBytes(exchange.getResponseBody(), answer.body());
+        }
+    }
+
+    private static void sendBytes(OutputStream to, List<byte[]> body) throws IOException {
+        try (to) {
+            for (byte[] part : body) {
+                // Of what it is given at once, the JDK's server keeps a copy of twice the size for each connection.
+                for (int from = 0; from < part.length; from += WRITTEN_AT_ONCE) {
+                    to.write(part, from, Math.min(WRITTEN_AT_ONCE, part.length - from));
+                }
+            }
         }
     }
 

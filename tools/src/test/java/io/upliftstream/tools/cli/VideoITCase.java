@@ -17,6 +17,7 @@ import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.picture.Grid;
 import io.upliftstream.tools.picture.Overlay;
 import io.upliftstream.tools.picture.VideoFile;
+import io.upliftstream.tools.stream.FileNames;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -136,7 +137,7 @@ class VideoITCase {
                     .as("one value is no frame")
                     .isOne();
         }
-        assertThat(directory.resolve("gate_2_000007.png")).hasBinaryContent(png);
+        assertThat(directory.resolve(FileNames.of("gate/2") + "_000007.png")).hasBinaryContent(png);
         assertThat(directory.resolve("yard_000001.jpg")).hasBinaryContent(jpeg);
         assertThat(directory.resolve("partition-0_000002.png")).hasBinaryContent(png);
         assertThat(directory.resolve("other_000003.jpg")).hasBinaryContent(jpeg);

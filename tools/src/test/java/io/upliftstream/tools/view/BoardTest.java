@@ -9,13 +9,12 @@ import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SourcePosition;
 import java.nio.ByteBuffer;
-import java.time.Duration;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class BoardTest {
-    private final Board board = new Board(1000);
+    private final Board board = new Board(1000, 0);
 
     private void show(String camera, long offset, int bytes) {
         RecordHeader header = RecordHeader.newBuilder()
@@ -29,9 +28,9 @@ class BoardTest {
                 .setHeader(header)
                 .setName("segmentation")
                 .setClasses(1)
-                .setMask(new Mask(MaskEncoding.RLE, 1, 1, ByteBuffer.allocate(bytes)))
+                .setMask(new Mask(MaskEncoding.RLE, 1, 1, ByteBuffer.allocate(0)))
                 .build();
-        board.show(header, List.of(record));
+        board.show(header, List.of(record), bytes);
     }
 
     @Test
@@ -53,22 +52,35 @@ class BoardTest {
         }
         show("camera-0", 1000, 1);
         show("one more", 1001, 1);
-        assertThat(board.after(0, Set.of(), Duration.ZERO))
+        assertThat(board.after(0, Set.of()))
                 .hasSize(Board.MAX_CAMERAS)
                 .extracting(Moment::camera)
                 .contains("camera-0", "one more")
                 .doesNotContain("camera-1");
     }
 
+    /** A camera that takes much makes room itself, whatever the names. */
+    @Test
+    void keepsNoMoreThanItsBytesOfManyCameras() throws Exception {
+        show("small", 0, 50);
+        for (int camera = 0; camera < 50; camera++) {
+            show("large-" + camera, 1 + camera, 400);
+        }
+        assertThat(board.after(0, Set.of()))
+                .hasSizeLessThanOrEqualTo(3)
+                .extracting(Moment::camera)
+                .contains("small", "large-49");
+    }
+
     @Test
     void givesOnlyTheCamerasThatAreAskedFor() throws Exception {
         show("north", 0, 1);
         show("south", 1, 1);
-        assertThat(board.after(0, Set.of("south", "west"), Duration.ZERO))
+        assertThat(board.after(0, Set.of("south", "west")))
                 .extracting(Moment::camera)
                 .containsExactly("south");
         show("north", 2, 1);
-        assertThat(board.after(2, Set.of("south"), Duration.ZERO))
+        assertThat(board.after(2, Set.of("south")))
                 .as("what is new is of another camera")
                 .isEmpty();
     }

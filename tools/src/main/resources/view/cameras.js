@@ -1,0 +1,126 @@
+// The cameras' tiles and what is drawn on them.
+import { layer, similarities } from './paint.js';
+import { cell } from './records.js';
+import { $, state } from './state.js';
+
+// Cameras with a tile, unless more are chosen; one that was quiet for so long gives its place to a new one.
+const TILES = 16, QUIET_MILLIS = 10000;
+
+// Of a tile's canvas: larger frames are drawn smaller.
+const MAX_PIXELS = 2 ** 23;
+
+const byName = (a, b) => a.localeCompare(b, undefined, { numeric: true });
+const full = () => state.cameras.size >= Math.max(TILES, state.chosen.length);
+
+/** Whether there is a place for one more tile, if need be that of a camera that is quiet. */
+export function place() {
+  if (!full()) return true;
+  const last = [...state.cameras.values()].reduce((a, b) => a.seen < b.seen ? a : b);
+  if (Date.now() - last.seen < QUIET_MILLIS) return false;
+  last.figure.remove();
+  state.cameras.delete(last.name);
+  return true;
+}
+
+/** Says which cameras have no tile, and how to get one. */
+export function others() {
+  const known = Object.entries(state.statistics.cameras).filter(([name, n]) => name && n.results).map(([name]) => name);
+  const hidden = state.chosen.length || full() ? known.filter(name => !state.cameras.has(name)).sort(byName) : [];
+  const link = (query, text) => Object.assign(document.createElement('a'), { href: '?' + query, textContent: text });
+  $('others').hidden = !hidden.length;
+  $('others').replaceChildren(
+    `${hidden.length} more ${hidden.length === 1 ? 'camera is' : 'cameras are'} not shown: `,
+    ...hidden.slice(0, 8).flatMap(name => [link(new URLSearchParams([...state.chosen, name].map(c => ['camera', c])), name), ' ']),
+    hidden.length > 8 ? '… ' : '', '(?camera=NAME in the address chooses, as often as needed) ',
+    state.chosen.length ? link('', 'all') : '');
+}
+
+export function tile(name, pick) {
+  const figure = document.createElement('figure');
+  figure.className = 'camera';
+  figure.dataset.camera = name;
+  const canvas = document.createElement('canvas');
+  canvas.tabIndex = 0;
+  canvas.setAttribute('role', 'img');
+  const caption = document.createElement('figcaption');
+  caption.innerHTML = '<b></b><span class="numbers"></span><span class="under"></span><a title="A link to this frame">frame</a>';
+  caption.querySelector('b').textContent = name;
+  figure.append(canvas, caption);
+  $('cameras').insertBefore(figure, [...$('cameras').children].find(other => byName(other.dataset.camera, name) > 0) ?? null);
+  const camera = { name, figure, canvas, caption, moment: null, image: null, drawn: null, under: null, range: null, size: [1, 1] };
+  canvas.addEventListener('click', event => pick(camera, at(camera, event)));
+  canvas.addEventListener('pointermove', event => { camera.under = at(camera, event); tell(camera); });
+  canvas.addEventListener('pointerleave', () => { camera.under = null; tell(camera); });
+  return camera;
+}
+
+/** Frame pixel under the pointer. */
+function at(camera, event) {
+  const box = camera.canvas.getBoundingClientRect();
+  return [(event.clientX - box.left) * camera.size[0] / box.width, (event.clientY - box.top) * camera.size[1] / box.height];
+}
+
+export const part = (camera, kind) => camera.moment?.parts.find(p => p.kind === kind);
+
+state.similarities = name => similarities(part(state.cameras.get(name), 'features'), state.query);
+
+export function draw(camera) {
+  const { moment, canvas } = camera;
+  const any = moment.parts[0];
+  const kind = state.view === 'similar' ? 'features' : state.view;
+  const over = kind === 'none' ? null : part(camera, kind);
+  const width = any?.frameWidth ?? camera.image?.width ?? 1, height = any?.frameHeight ?? camera.image?.height ?? 1;
+  const shrunk = Math.min(1, Math.sqrt(MAX_PIXELS / (width * height)));
+  const columns = Math.max(1, Math.round(width * shrunk)), rows = Math.max(1, Math.round(height * shrunk));
+  if (canvas.width !== columns || canvas.height !== rows) [canvas.width, canvas.height] = [columns, rows];
+  camera.size = [width, height];
+  const context = canvas.getContext('2d', { willReadFrequently: true });
+  context.setTransform(columns / width, 0, 0, rows / height, 0, 0);
+  context.globalAlpha = 1;
+  context.fillStyle = '#000';
+  context.fillRect(0, 0, width, height);
+  if (camera.image) context.drawImage(camera.image, 0, 0, width, height);
+  if (over && !(kind === 'features' && !state.query)) {
+    context.globalAlpha = state.opacity;
+    context.imageSmoothingEnabled = false;
+    context.drawImage(layer(over, state, camera),
+      over.offsetX, over.offsetY, over.width * over.scaleX, over.height * over.scaleY);
+    context.globalAlpha = 1;
+  }
+  if (state.view === 'similar' && state.query?.camera === camera.name) {
+    const [x, y] = state.query.at;
+    context.strokeStyle = '#fff';
+    context.lineWidth = Math.max(1, width / 320);
+    context.strokeRect(x - width / 80, y - width / 80, width / 40, width / 40);
+  }
+  canvas.setAttribute('aria-label', `${camera.name}, frame ${moment.sequence}, ${state.view}`);
+  const taken = new Date(moment.captureTimeMicros / 1000), known = !Number.isNaN(taken.getTime());
+  const age = Date.now() - moment.captureTimeMicros / 1000;
+  const model = moment.millis ? `model ${(moment.millis.backbone + moment.millis.upsample).toFixed(0)} ms` : '';
+  camera.caption.querySelector('.numbers').textContent = state.fixed
+    ? `frame ${moment.sequence} · ${known ? taken.toISOString() : 'at an unknown time'}`
+    : `frame ${moment.sequence} · ${age < 100000 && known ? age.toFixed(0) + ' ms after capture' : taken.toLocaleTimeString()} · ${model}`;
+  camera.caption.querySelector('a').href = `#partition=${moment.partition}&offset=${moment.offset}`;
+  tell(camera);
+  camera.drawn = moment.sequence;
+}
+
+export function drawAll() {
+  for (const camera of state.cameras.values()) if (camera.moment) draw(camera);
+}
+
+/** What is under the pointer. */
+function tell(camera) {
+  let text = '';
+  if (camera.under && camera.moment) {
+    const labels = part(camera, 'labels'), values = part(camera, 'values'), features = part(camera, 'features');
+    if (labels && cell(labels, camera.under) >= 0) {
+      const id = labels.cells[cell(labels, camera.under)];
+      text = state.labels.find(l => l.id === id)?.name ?? (id === 255 ? 'void' : `class ${id}`);
+    }
+    if (values && cell(values, camera.under) >= 0) text += ` ${values.cells[cell(values, camera.under)].toPrecision(3)} ${values.unit ?? ''}`;
+    const similarity = features && state.query ? similarities(features, state.query) : null;
+    if (similarity && cell(features, camera.under) >= 0) text += ` similarity ${similarity[cell(features, camera.under)].toFixed(2)}`;
+  }
+  camera.caption.querySelector('.under').textContent = text;
+}
