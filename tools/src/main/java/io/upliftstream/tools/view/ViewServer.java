@@ -1,7 +1,6 @@
 package io.upliftstream.tools.view;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
-import com.sun.net.httpserver.Headers;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import io.upliftstream.job.JobSettings;
@@ -17,12 +16,10 @@ import java.awt.Color;
 import java.awt.Dimension;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
 import java.net.InetSocketAddress;
 import java.net.URI;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -65,7 +62,6 @@ public final class ViewServer implements AutoCloseable {
     private static final long MAX_ANSWER =
             Math.min(64L << 20, Runtime.getRuntime().maxMemory() / 16);
 
-    private static final int WRITTEN_AT_ONCE = 1 << 16;
     /** Heads whose colours stay. */
     private static final int MAX_HEADS = 64;
 
@@ -79,16 +75,6 @@ public final class ViewServer implements AutoCloseable {
             "/style.css", "text/css; charset=utf-8 /view/style.css",
             "/uPlot.js", "text/javascript; charset=utf-8 /META-INF/resources/webjars/uplot/VERSION/dist/uPlot.esm.js",
             "/uPlot.css", "text/css; charset=utf-8 /META-INF/resources/webjars/uplot/VERSION/dist/uPlot.min.css"));
-
-    private static final Map<String, String> HEADERS = Map.of(
-            "X-Content-Type-Options", "nosniff",
-            "Cache-Control", "no-store",
-            "Content-Security-Policy",
-                    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
-                            + " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-            "Cross-Origin-Resource-Policy", "same-origin",
-            "Cross-Origin-Opener-Policy", "same-origin",
-            "Referrer-Policy", "no-referrer");
 
     static {
         for (String module : List.of("app", "cameras", "charts", "paint", "records", "state")) {
@@ -184,15 +170,15 @@ public final class ViewServer implements AutoCloseable {
         try (exchange) {
             try (Door.Place place = door.enter(exchange)) {
                 Answer answer = answerTo(Question.of(exchange.getRequestURI()), place);
-                send(exchange, answer);
+                answer.send(exchange);
             } catch (Refusal e) {
-                send(exchange, Answer.refusal(e.status(), String.valueOf(e.getMessage())));
+                Answer.refusal(e.status(), String.valueOf(e.getMessage())).send(exchange);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
-                send(exchange, Answer.refusal(503, "the viewer ends"));
+                Answer.refusal(503, "the viewer ends").send(exchange);
             } catch (RuntimeException e) {
                 LOG.warn("{}", exchange.getRequestURI().getPath(), e);
-                send(exchange, Answer.refusal(500, "the viewer failed; its log says why"));
+                Answer.refusal(500, "the viewer failed; its log says why").send(exchange);
             }
         }
     }
@@ -229,22 +215,6 @@ public final class ViewServer implements AutoCloseable {
     private static Answer taken(Answer answer, Door.Place place) {
         place.take(answer.length());
         return answer;
-    }
-
-    /**
-     * What goes to a browser.
-     *
-     * @param body one after another; not copied, since browsers that ask for the same moment share its parts
-     */
-    private record Answer(int status, String type, List<byte[]> body) {
-        static Answer refusal(int status, String sentence) {
-            return new Answer(
-                    status, "text/plain; charset=utf-8", List.of((sentence + "\n").getBytes(StandardCharsets.UTF_8)));
-        }
-
-        long length() {
-            return body.stream().mapToLong(part -> part.length).sum();
-        }
     }
 
     private Optional<Moment> moment(Question question) {
@@ -369,35 +339,6 @@ public final class ViewServer implements AutoCloseable {
 
     private Answer json(Object value) throws IOException {
         return new Answer(200, "application/json", List.of(json.writeValueAsBytes(value)));
-    }
-
-    private static void send(HttpExchange exchange, Answer answer) throws IOException {
-        Headers headers = exchange.getResponseHeaders();
-        HEADERS.forEach(headers::set);
-        headers.set("Content-Type", answer.type());
-        if (answer.status() == 405) {
-            headers.set("Allow", "GET, HEAD");
-        }
-        long length = answer.length();
-        if (exchange.getRequestMethod().equals("HEAD")) {
-            headers.set("Content-Length", Long.toString(length));
-            length = 0;
-        }
-        exchange.sendResponseHeaders(answer.status(), length == 0 ? -1 : length);
-        if (length > 0) {
-            sendBytes(exchange.getResponseBody(), answer.body());
-        }
-    }
-
-    private static void sendBytes(OutputStream to, List<byte[]> body) throws IOException {
-        try (to) {
-            for (byte[] part : body) {
-                // Of what it is given at once, the JDK's server keeps a copy of twice the size for each connection.
-                for (int from = 0; from < part.length; from += WRITTEN_AT_ONCE) {
-                    to.write(part, from, Math.min(WRITTEN_AT_ONCE, part.length - from));
-                }
-            }
-        }
     }
 
     @Override
