@@ -27,12 +27,12 @@ class CommandDocsTest {
     }
 
     @Test
-    void everyOptionOfTheLivePageIsInTheOperationsGuide() throws IOException {
+    void everyOptionOfTheLivePageIsInItsGuide() throws IOException {
         List<String> options = new CommandLine(new ViewCommand())
                 .getCommandSpec().options().stream()
                         .map(CommandLine.Model.OptionSpec::longestName)
                         .toList();
         assertThat(options).contains("--port");
-        assertThat(Files.readString(Path.of("..", "docs", "operations.md"))).contains(options);
+        assertThat(Files.readString(Path.of("..", "docs", "view.md"))).contains(options);
     }
 }
