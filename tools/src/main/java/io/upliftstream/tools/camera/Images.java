@@ -80,7 +80,8 @@ public final class Images {
             pixels.data().get(((DataBufferByte) image.getRaster().getDataBuffer()).getData());
             return image;
         } catch (RuntimeException e) { // OpenCV's own
-            throw new IOException("the picture cannot be decoded: %s (expected: a whole JPEG or PNG)".formatted(e.getMessage()), e);
+            throw new IOException(
+                    "the picture cannot be decoded: %s (expected: a whole JPEG or PNG)".formatted(e.getMessage()), e);
         }
     }
 

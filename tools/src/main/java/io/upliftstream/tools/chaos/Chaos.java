@@ -77,7 +77,9 @@ public final class Chaos {
             arguments.add(ServingOptions.PARALLELISM.key() + "=" + TASK_MANAGERS);
             arguments.addAll(topics.assignments());
             JobSettings settings = JobSettings.load(null, Map.of(), arguments);
-            Set<String> heads = settings.written(ModelBundle.load(settings.bundle()).heads()).stream()
+            Set<String> heads = settings
+                    .written(ModelBundle.load(settings.bundle()).heads())
+                    .stream()
                     .map(HeadSpec::name)
                     .collect(Collectors.toSet());
             try (Admin admin = Admin.create(settings.kafkaProperties())) {
