@@ -16,8 +16,13 @@ import java.util.concurrent.TimeUnit;
  * @param output what it printed, errors included
  */
 record UpliftProcess(int exitCode, String output) {
-    /** Runs a command to its end; what it leaves behind, crash reports as well, goes to a directory. */
-    static UpliftProcess run(Path directory, List<String> arguments) throws IOException, InterruptedException {
+    /**
+     * Runs a command to its end; what it leaves behind, crash reports as well, goes to a directory.
+     *
+     * @param jvmOptions beside 512 MB of heap; the later ones win
+     */
+    static UpliftProcess run(Path directory, List<String> arguments, String... jvmOptions)
+            throws IOException, InterruptedException {
         // A crash is what some tests ask for: no core of gigabytes.
         List<String> command = new ArrayList<>(List.of("sh", "-c", "ulimit -c 0; exec \"$0\" \"$@\""));
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
@@ -29,10 +34,9 @@ record UpliftProcess(int exitCode, String output) {
                 "-XX:TieredStopAtLevel=1",
                 "-XX:ErrorFile=" + directory.resolve("crash-%p.log"),
                 "-Dai.djl.offline=true",
-                "-Djava.io.tmpdir=" + directory,
-                "-cp",
-                System.getProperty("java.class.path"),
-                Uplift.class.getName()));
+                "-Djava.io.tmpdir=" + directory));
+        command.addAll(List.of(jvmOptions));
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), Uplift.class.getName()));
         command.addAll(arguments);
         Path output = Files.createTempFile(directory, "uplift-", ".log");
         Process process = new ProcessBuilder(command)
