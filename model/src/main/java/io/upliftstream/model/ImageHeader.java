@@ -27,6 +27,9 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
      */
     static final int MAX_SCANS = 64;
 
+    /** The scans of a JPEG that has as many pixels as it may have; a smaller one may have more. */
+    private static final int LARGE_SCANS = 16;
+
     /** The chunks of a PNG. Encoders fill each with 8 KiB and more. */
     static final int MAX_CHUNKS = 100_000;
 
@@ -114,10 +117,11 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
             } else if (marker == 0xda) {
                 if (width == 0) {
                     throw corrupt("the JPEG has no frame header (expected: one before its scan)");
-                } else if (++scans > MAX_SCANS) {
+                } else if (++scans > MAX_SCANS || (long) scans * width * height / LARGE_SCANS > maxPixels) {
                     throw new FrameException(
                             Reason.TOO_LARGE,
-                            "the JPEG has more than %1$d scans (expected: at most %1$d)".formatted(MAX_SCANS));
+                            "the JPEG has %d scans or more (expected: at most %d, and %d of an image of %d pixels)"
+                                    .formatted(scans, MAX_SCANS, LARGE_SCANS, maxPixels));
                 }
             } else if (marker == 0xe1 && orientation == 0 && startsWith(jpeg, content, EXIF_SIGNATURE)) {
                 orientation = orientation(ByteBuffer.wrap(jpeg, content, end - content)

@@ -204,7 +204,26 @@ class FrameDecoderTest {
         }
         bomb.put(jpeg, end, 2);
         assertThat(bomb.hasRemaining()).isFalse();
-        assertRefused(bomb.array(), Reason.TOO_LARGE, "more than 64 scans (expected: at most 64)");
+        assertRefused(bomb.array(), Reason.TOO_LARGE, "65 scans or more (expected: at most 64");
+    }
+
+    @Test
+    void anImageAsLargeAsItMayBeHasFewerScans() throws Exception {
+        byte[] jpeg = TestBundles.image("progressive.jpg");
+        ImageHeader header = ImageHeader.read(jpeg, 1_000_000);
+        int pixels = header.width() * header.height();
+        assertThat(ImageHeader.read(jpeg, pixels)).isEqualTo(header);
+        int end = jpeg.length - 2;
+        ByteBuffer scans = ByteBuffer.allocate(jpeg.length + 16 * 10).put(jpeg, 0, end);
+        for (int i = 0; i < 16; i++) {
+            scans.put(
+                    new byte[] {(byte) 0xff, (byte) 0xda, 0, 8, 1, 1, 0, 0, 0, 0}); // of one component, without pixels
+        }
+        scans.put(jpeg, end, 2);
+        assertThat(ImageHeader.read(scans.array(), 1_000_000)).isEqualTo(header);
+        assertThatExceptionOfType(FrameException.class)
+                .isThrownBy(() -> ImageHeader.read(scans.array(), pixels))
+                .withMessageContaining("17 scans or more");
     }
 
     @Test
