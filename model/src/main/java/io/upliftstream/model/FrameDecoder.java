@@ -7,6 +7,7 @@ import java.nio.ByteBuffer;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Loader;
 import org.bytedeco.opencv.global.opencv_core;
 import org.bytedeco.opencv.global.opencv_imgcodecs;
 import org.bytedeco.opencv.opencv_core.Mat;
@@ -40,6 +41,8 @@ public final class FrameDecoder {
     private final BlockingQueue<ByteBuffer> spare = new ArrayBlockingQueue<>(64);
 
     /**
+     * Loads the native libraries, too.
+     *
      * @param maxPixels of an image as its header states them
      */
     public FrameDecoder(InputSpec input, long maxPixels) {
@@ -48,6 +51,9 @@ public final class FrameDecoder {
         }
         this.input = input;
         this.maxPixels = maxPixels;
+        // Seconds on a busy machine, which would count against the time that the first images have.
+        Loader.load(opencv_imgcodecs.class);
+        TurboJpeg.isInstalled();
     }
 
     /**
