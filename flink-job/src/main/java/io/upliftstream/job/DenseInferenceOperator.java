@@ -9,6 +9,7 @@ import io.upliftstream.model.FrameException;
 import java.io.IOException;
 import java.time.Clock;
 import java.util.ArrayDeque;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Optional;
@@ -28,7 +29,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Frames in, records out: parse, wait for a turn, infer, encode; every frame ends as exactly one {@link FrameOutcome}, and
- * the outcomes of a camera leave in the order its frames came.
+ * the outcomes of a camera leave in the order its frames came, and do not wait for those of another.
  *
  * <p>Inference and encoding run beside the task thread, at most {@code queue.capacity} frames at a time. In lossless mode
  * the next frame yields to the mailbox until there is room, so that the source stops polling and lag stays in Kafka. In
@@ -42,6 +43,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
 
     /** Most cameras with an open run of drops: a hostile publisher may invent a camera for every frame. */
     private static final int MAX_RUNS = 1000;
+
+    /** Most cameras that the log names because of their clocks. */
+    private static final int MAX_NAMED = 100;
+
+    /** Milliseconds between two lines of the log about outcomes that no record tells of. */
+    private static final long UNRECORDED_MILLIS = 60_000;
 
     /** Serialised with the job graph; makes one operator per subtask. */
     static final class Factory extends AbstractStreamOperatorFactory<OutputMessage>
@@ -83,16 +90,26 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient FairQueue waiting = new FairQueue();
     private final transient DropRuns drops = new DropRuns();
     private final transient Quarantine quarantine;
-    private final transient Queue<InFlight> inFlight = new ArrayDeque<>();
+    /** What is on its way out, by camera; cameras without anything are not in it. */
+    private final transient Map<String, Lane> lanes = new HashMap<>();
+
     private final transient Set<String> camerasAheadOfClock = new HashSet<>();
 
-    /** How many of {@link #inFlight} went to the model and have no outcome that was emitted. */
+    /** How many frames went to the model and have no outcome that was emitted. */
     private transient int working;
 
     private transient long inFlightBytes;
 
     /** Milliseconds since 1970 at which a checkpoint has waited long enough for the frames that wait. */
     private transient long letGoAt = Long.MAX_VALUE;
+
+    /** The camera of the newest frame, when that came, and when the newest frame of another camera did. */
+    private transient String newest = "";
+
+    private transient long newestMillis = Long.MIN_VALUE / 2;
+    private transient long otherMillis = Long.MIN_VALUE / 2;
+
+    private transient long nextUnrecordedWarning = Long.MIN_VALUE / 2;
 
     // set by open()
     private transient @Nullable FrameEngine openEngine;
@@ -103,12 +120,18 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private transient @Nullable FrameSpans spans;
 
     /**
-     * A frame, or several that were let go, whose outcome will be emitted after those before it.
+     * A frame, or several that were let go, whose outcome will be emitted after those of its camera before it.
      *
      * @param atModel null for what did not go to the model
      */
     private record InFlight(
             CompletableFuture<? extends FrameOutcome> outcome, @Nullable RawFrame atModel, long bytes) {}
+
+    /** What of one camera is on its way out, the oldest first. */
+    private static final class Lane {
+        private final Queue<InFlight> queue = new ArrayDeque<>();
+        private int working;
+    }
 
     @SuppressWarnings("NullAway.Init")
     private DenseInferenceOperator(Factory factory, StreamOperatorParameters<OutputMessage> parameters) {
@@ -170,17 +193,21 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         try {
             frame = parser.parse(source);
         } catch (FrameProblem problem) {
-            enqueue(encoder.failure(source, null, problem));
+            String cameraId = BoundedText.decode(source.key());
+            enqueue(cameraId == null ? "" : cameraId, encoder.failure(source, null, problem));
             awaitRoom();
             return;
         }
         long ageMillis = gate.ageMillis(frame);
         jobMetrics.arrived(Math.max(0, ageMillis));
         noteClock(frame, ageMillis);
+        noteCamera(frame.cameraId());
         if (latestOnly) {
             waiting.clear(frame.cameraId(), older -> letGo(Reason.SUPERSEDED, older));
         }
-        waiting.add(frame);
+        if (!waiting.add(frame)) {
+            letGo(Reason.QUEUE_FULL, frame);
+        }
         dispatch();
         awaitRoom();
     }
@@ -188,10 +215,11 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     /** Gives frames their turns while there is room for them at the model. */
     private void dispatch() throws IOException {
         if (factory.clock.millis() >= letGoAt) {
-            waiting.next(unused -> false, late -> letGo(Reason.CHECKPOINT, late));
+            waiting.next(unused -> true, unused -> false, late -> letGo(Reason.CHECKPOINT, late));
         }
         while (working < (quarantine.careful() ? 1 : capacity)) {
-            Optional<Frame> next = waiting.next(gate::admits, stale -> letGo(Reason.MAX_AGE, stale));
+            Optional<Frame> next =
+                    waiting.next(this::mayHaveAPlace, gate::admits, stale -> letGo(Reason.MAX_AGE, stale));
             if (next.isEmpty()) {
                 return;
             }
@@ -200,19 +228,40 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
     }
 
+    /**
+     * Whether one more frame of a camera may go to the model. A camera whose frames take long to decode would hold every place
+     * there: in live mode it gets no more than half of them, unless it is alone.
+     */
+    private boolean mayHaveAPlace(String cameraId) {
+        Lane lane = lanes.get(cameraId);
+        if (!live || lane == null || lane.working < Math.max(1, capacity / 2)) {
+            return true;
+        }
+        return factory.clock.millis() - (cameraId.equals(newest) ? otherMillis : newestMillis) > gate.maxAgeMillis();
+    }
+
+    private void noteCamera(String cameraId) {
+        if (!cameraId.equals(newest)) {
+            otherMillis = newestMillis;
+            newest = cameraId;
+        }
+        newestMillis = factory.clock.millis();
+    }
+
     private void infer(Frame frame) throws IOException {
         RawFrame source = frame.source();
         if (quarantine.holds(source)) {
             jobMetrics.frameQuarantined();
-            enqueue(encoder.failure(source, frame, FrameProblem.quarantined()));
+            enqueue(frame.cameraId(), encoder.failure(source, frame, FrameProblem.quarantined()));
             return;
         }
         quarantine.begin(source);
-        CompletableFuture<FrameOutcome> outcome = engine.submit(frame.image(), () -> !gate.inTime(frame))
+        CompletableFuture<FrameOutcome> outcome = engine.submit(
+                        frame.cameraId(), frame.image(), () -> !gate.inTime(frame))
                 .thenApplyAsync(result -> encode(frame, result), engine.executor())
                 .exceptionally(failure -> failed(frame, failure));
         working++;
-        enqueue(new InFlight(outcome, source, FairQueue.bytes(frame)));
+        enqueue(frame.cameraId(), new InFlight(outcome, source, FairQueue.bytes(frame)));
     }
 
     private FrameOutcome encode(Frame frame, DenseResult result) {
@@ -240,30 +289,39 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     private void enqueueDropped(Run run) {
-        enqueue(encoder.dropped(run));
+        enqueue(run.first().cameraId(), encoder.dropped(run));
     }
 
-    private void enqueue(FrameOutcome outcome) {
+    private void enqueue(String cameraId, FrameOutcome outcome) {
         long bytes = outcome.messages().stream().mapToLong(OutputMessage::size).sum();
-        enqueue(new InFlight(CompletableFuture.completedFuture(outcome), null, bytes));
+        enqueue(cameraId, new InFlight(CompletableFuture.completedFuture(outcome), null, bytes));
     }
 
-    /** The outcome is emitted after all that were enqueued before it, on the task thread. */
-    private void enqueue(InFlight frame) {
-        inFlight.add(frame);
+    /** The outcome is emitted after all of its camera that were enqueued before it, on the task thread. */
+    private void enqueue(String cameraId, InFlight frame) {
+        Lane lane = lanes.computeIfAbsent(cameraId, unused -> new Lane());
+        lane.queue.add(frame);
+        lane.working += frame.atModel() == null ? 0 : 1;
         inFlightBytes += frame.bytes();
         // The mailbox refuses the mail only when the task is being cancelled, and then nobody waits for the outcome.
         CompletableFuture<?> unused = frame.outcome()
-                .whenComplete((done, failure) -> mailbox.execute(this::emitFinished, "emit the outcomes of frames"));
+                .whenComplete((done, failure) ->
+                        mailbox.execute(() -> emitFinished(cameraId), "emit the outcomes of a camera"));
     }
 
-    private void emitFinished() throws IOException {
-        for (InFlight head = inFlight.peek(); head != null && head.outcome().isDone(); head = inFlight.peek()) {
-            inFlight.remove();
+    private void emitFinished(String cameraId) throws IOException {
+        Lane lane = lanes.get(cameraId);
+        while (lane != null && lane.queue.element().outcome().isDone()) {
+            InFlight head = lane.queue.remove();
             inFlightBytes -= head.bytes();
             if (head.atModel() != null) {
+                lane.working--;
                 working--;
                 quarantine.end(head.atModel());
+            }
+            if (lane.queue.isEmpty()) {
+                lanes.remove(cameraId);
+                lane = null;
             }
             FrameOutcome outcome = head.outcome().join(); // throws where not a frame but the process is at fault
             outcome.messages().forEach(message -> output.collect(new StreamRecord<>(message)));
@@ -278,6 +336,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             } else {
                 jobMetrics.emittedFailure();
                 LOG.debug("no result: {}", outcome);
+            }
+            if (outcome.messages().isEmpty() && !(outcome instanceof FrameOutcome.Result)) {
+                noteUnrecorded(outcome);
             }
         }
         dispatch();
@@ -306,12 +367,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private void drain() throws InterruptedException {
         long start = System.nanoTime();
         letGoAt = live ? factory.clock.millis() + gate.maxAgeMillis() / 2 : Long.MAX_VALUE;
-        while (!inFlight.isEmpty()) { // what waits is dispatched as these leave
+        while (!lanes.isEmpty()) { // what waits is dispatched as these leave
             mailbox.yield();
         }
         letGoAt = Long.MAX_VALUE;
         drops.endAll().forEach(this::enqueueDropped);
-        while (!inFlight.isEmpty()) {
+        while (!lanes.isEmpty()) {
             mailbox.yield();
         }
         jobMetrics.drained(System.nanoTime() - start);
@@ -337,9 +398,11 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     @Override
     public void close() throws Exception {
         // The process lives: what made the job fail, if anything, was none of these frames.
-        for (InFlight frame : inFlight) {
-            if (frame.atModel() != null) {
-                quarantine.end(frame.atModel());
+        for (Lane lane : lanes.values()) {
+            for (InFlight frame : lane.queue) {
+                if (frame.atModel() != null) {
+                    quarantine.end(frame.atModel());
+                }
             }
         }
         if (openEngine != null) {
@@ -356,14 +419,26 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private void noteClock(Frame frame, long ageMillis) {
         if (ageMillis < -CLOCK_TOLERANCE_MILLIS) {
             jobMetrics.frameAheadOfClock();
-            if (camerasAheadOfClock.add(frame.cameraId())) {
+            if (camerasAheadOfClock.size() < MAX_NAMED && camerasAheadOfClock.add(frame.cameraId())) {
                 LOG.warn(
                         "camera {}: {} time is {} ms ahead of this machine's clock (expected: clocks that agree);"
-                                + " ages of its frames are too low",
-                        frame.cameraId(),
+                                + " ages of its frames are too low{}",
+                        BoundedText.oneLine(frame.cameraId()),
                         factory.settings.get(ServingOptions.AGE_FROM),
-                        -ageMillis);
+                        -ageMillis,
+                        camerasAheadOfClock.size() < MAX_NAMED ? "" : "; further cameras are counted, not named");
             }
+        }
+    }
+
+    private void noteUnrecorded(FrameOutcome outcome) {
+        jobMetrics.unrecorded();
+        if (factory.clock.millis() >= nextUnrecordedWarning) {
+            nextUnrecordedWarning = factory.clock.millis() + UNRECORDED_MILLIS;
+            LOG.warn(
+                    "no record fits the limit of its topic (expected: max.message.bytes of some kilobytes), and the metric"
+                            + " frames.unrecorded counts the others: {}",
+                    outcome);
         }
     }
 }

@@ -39,7 +39,7 @@ import org.slf4j.LoggerFactory;
  * flink run uplift-stream-flink-job-0.1.0-job.jar --config job.yaml uplift.mode=live
  * }</pre>
  *
- * <p>One chain without a shuffle: the order of a partition is the order of its results.
+ * <p>One chain without a shuffle: the order of a camera in its partition is the order of its results.
  */
 public final class DenseVisionJob {
     private static final Logger LOG = LoggerFactory.getLogger(DenseVisionJob.class);

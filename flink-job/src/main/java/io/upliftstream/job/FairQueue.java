@@ -3,6 +3,7 @@ package io.upliftstream.job;
 import java.util.ArrayDeque;
 import java.util.Comparator;
 import java.util.Deque;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -17,6 +18,9 @@ import java.util.stream.Stream;
  * frames, so that an account of it is a run.
  */
 final class FairQueue {
+    /** Cameras that wait or had a turn not long ago: a publisher may invent one for every frame. */
+    static final int MAX_CAMERAS = 1000;
+
     /** Bytes that a frame takes beside those of its record: objects, and its share of the collections. */
     private static final int OVERHEAD = 512;
 
@@ -38,14 +42,26 @@ final class FairQueue {
         private long turn;
     }
 
-    /** Bytes that a frame takes in memory before it is decoded: the record, and the image where that is a copy. */
+    /**
+     * Bytes that a frame takes in memory before it is decoded: the record with its key and trace, the image where that is a
+     * copy, and the name of the camera.
+     */
     static long bytes(Frame frame) {
         byte[] value = frame.source().value();
-        long record = value == null ? 0 : value.length;
-        return OVERHEAD + record + (frame.image() == value ? 0 : frame.image().length);
+        byte[] key = frame.source().key();
+        return OVERHEAD
+                + (value == null ? 0L : value.length)
+                + (key == null ? 0 : key.length)
+                + frame.trace().length()
+                + 2L * frame.cameraId().length()
+                + (frame.image() == value ? 0 : frame.image().length);
     }
 
-    void add(Frame frame) {
+    /** Whether the frame is taken: it is not if more than {@value #MAX_CAMERAS} cameras would wait then. */
+    boolean add(Frame frame) {
+        if (!cameras.containsKey(frame.cameraId()) && cameras.size() >= MAX_CAMERAS && !forgetOne()) {
+            return false;
+        }
         Waiting waiting = cameras.computeIfAbsent(frame.cameraId(), unused -> new Waiting());
         if (waiting.frames.isEmpty()) {
             waiting.turn = Math.max(waiting.turn, now);
@@ -55,18 +71,35 @@ final class FairQueue {
         waiting.bytes += added;
         bytes += added;
         size++;
+        return true;
+    }
+
+    /** Forgets the turn of the camera without frames whose turn is longest past, if there is one. */
+    private boolean forgetOne() {
+        for (Iterator<Waiting> each = cameras.values().iterator(); each.hasNext(); ) {
+            if (each.next().frames.isEmpty()) {
+                each.remove();
+                return true;
+            }
+        }
+        return false;
     }
 
     /**
      * Takes the oldest frame of the camera whose turn it is.
      *
+     * @param free whether a camera may have a turn now; one that may not keeps its frames and its turn
      * @param young whether a frame may be taken; the others are passed to {@code letGo} and cost their camera no turn
      */
-    Optional<Frame> next(Predicate<Frame> young, Consumer<Frame> letGo) {
+    Optional<Frame> next(Predicate<String> free, Predicate<Frame> young, Consumer<Frame> letGo) {
         while (size > 0) {
             Map.Entry<String, Waiting> first = withFrames()
+                    .filter(entry -> free.test(entry.getKey()))
                     .min(Comparator.comparingLong(entry -> entry.getValue().turn)) // of several, the first
-                    .orElseThrow();
+                    .orElse(null);
+            if (first == null) {
+                return Optional.empty();
+            }
             Waiting waiting = first.getValue();
             while (!waiting.frames.isEmpty()) {
                 Frame frame = remove(waiting);
@@ -78,6 +111,9 @@ final class FairQueue {
                     return Optional.of(frame);
                 }
                 letGo.accept(frame);
+            }
+            if (waiting.turn <= now) {
+                cameras.remove(first.getKey());
             }
         }
         return Optional.empty();

@@ -24,11 +24,12 @@ public interface FrameEngine extends AutoCloseable {
      * Starts work on an image. An exception thrown from here, unlike one that the future ends with, is no frame's fault
      * and fails the job.
      *
+     * @param cameraId of the image: no camera has more than its share of the decoders while another waits
      * @param image JPEG or PNG
      * @param expired whether the result is of no use any more: then the frame may fail with {@link Reason#DEADLINE} instead
      *     of being looked at. Asked by any thread.
      */
-    CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired);
+    CompletableFuture<DenseResult> submit(String cameraId, byte[] image, BooleanSupplier expired);
 
     /** Where results are encoded, beside the model. */
     Executor executor();
@@ -67,7 +68,8 @@ public interface FrameEngine extends AutoCloseable {
                 settings.model(),
                 settings.get(InputOptions.FRAME_MAX_PIXELS),
                 subtasks * (queue > 0 ? queue : AUTO_QUEUE),
-                settings.get(ServingOptions.MODEL_TIMEOUT));
+                settings.get(ServingOptions.MODEL_TIMEOUT),
+                settings.get(InputOptions.FRAME_TIMEOUT));
         DenseService service;
         try {
             service = DenseService.acquire(options);
@@ -90,8 +92,8 @@ public interface FrameEngine extends AutoCloseable {
                 service.bundle().labels().stream().map(Label::name).toList();
         return new FrameEngine() {
             @Override
-            public CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired) {
-                return service.submit(image, expired);
+            public CompletableFuture<DenseResult> submit(String cameraId, byte[] image, BooleanSupplier expired) {
+                return service.submit(cameraId, image, expired);
             }
 
             @Override

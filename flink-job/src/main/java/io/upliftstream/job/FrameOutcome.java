@@ -22,39 +22,45 @@ sealed interface FrameOutcome {
     /**
      * No result, and a record that says why.
      *
+     * @param messages one, or none where not even the shortest fits its topic
      * @param frame null if the source could not be read so far
      */
-    record Failure(OutputMessage message, RawFrame source, @Nullable Frame frame, FrameProblem problem)
+    record Failure(List<OutputMessage> messages, RawFrame source, @Nullable Frame frame, FrameProblem problem)
             implements FrameOutcome {
-        @Override
-        public List<OutputMessage> messages() {
-            return List.of(message);
-        }
-
         /** For the log: the names are those of the failure record. */
         @Override
         public String toString() {
             TraceContext trace = frame == null ? source.trace() : frame.trace();
-            return "cameraId=%s sequence=%s topic=%s partition=%d offset=%d traceparent=%s stage=%s reason=%s: %s"
-                    .formatted(
-                            frame == null ? FrameParser.text(source.key()) : frame.cameraId(),
-                            frame == null ? null : frame.sequence(),
-                            source.topic(),
-                            source.partition(),
-                            source.offset(),
-                            trace.traceparent(),
-                            problem.stage(),
-                            problem.reason(),
-                            problem.getMessage())
-                    .replaceAll("\\p{Cntrl}", " "); // one line, whatever a camera is called
+            return BoundedText.oneLine(
+                    "cameraId=%s sequence=%s topic=%s partition=%d offset=%d traceparent=%s stage=%s reason=%s: %s"
+                            .formatted(
+                                    frame == null ? BoundedText.decode(source.key()) : frame.cameraId(),
+                                    frame == null ? null : frame.sequence(),
+                                    source.topic(),
+                                    source.partition(),
+                                    source.offset(),
+                                    trace.traceparent(),
+                                    problem.stage(),
+                                    problem.reason(),
+                                    problem.getMessage()));
         }
     }
 
-    /** Frames of one camera that were let go. */
-    record Dropped(OutputMessage message, Run run) implements FrameOutcome {
+    /**
+     * Frames of one camera that were let go.
+     *
+     * @param messages one, or none where not even the shortest fits its topic
+     */
+    record Dropped(List<OutputMessage> messages, Run run) implements FrameOutcome {
+        /** For the log. */
         @Override
-        public List<OutputMessage> messages() {
-            return List.of(message);
+        public String toString() {
+            return BoundedText.oneLine("cameraId=%s sequence=%d lastSequence=%d reason=%s: dropped"
+                    .formatted(
+                            run.first().cameraId(),
+                            run.first().sequence(),
+                            run.last().sequence(),
+                            run.reason()));
         }
     }
 }

@@ -7,14 +7,12 @@ import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.SingleObject;
 import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Kafka records to frames. A value is a {@link CameraFrame} in Avro's single-object encoding, or a bare JPEG or PNG; then
- * the key is the camera id, the offset the sequence and the record's timestamp the time.
+ * the key is the camera id, the offset the sequence and the record's timestamp the time. A camera id is cut to the length
+ * that {@link BoundedText} says.
  */
 final class FrameParser {
     private static final byte[] AVRO = {(byte) 0xC3, 0x01};
@@ -71,7 +69,7 @@ final class FrameParser {
                         frame.getTraceparent().orElse(null),
                         frame.getTracestate().orElse(null));
         return new Frame(
-                frame.getCameraId(),
+                BoundedText.id(frame.getCameraId()),
                 frame.getSequence(),
                 frame.getCaptureTimeMicros(),
                 frame.getCaptureClock(),
@@ -81,7 +79,7 @@ final class FrameParser {
     }
 
     private static Frame bareImage(byte[] value, RawFrame source) throws FrameProblem {
-        String cameraId = text(source.key());
+        String cameraId = BoundedText.decode(source.key());
         if (cameraId == null || cameraId.isBlank()) {
             throw problem(
                     "MISSING_CAMERA_ID",
@@ -89,28 +87,13 @@ final class FrameParser {
                             .formatted(source.key() == null ? "none" : source.key().length + " bytes"));
         }
         return new Frame(
-                cameraId,
+                BoundedText.id(cameraId),
                 source.offset(),
                 source.timestampMillis() * 1000,
                 CaptureClock.KAFKA,
                 value,
                 source.trace(),
                 source);
-    }
-
-    /** The key of a Kafka record as text; null if there is no key, or it is no text. */
-    static @Nullable String text(byte @Nullable [] key) {
-        if (key == null) {
-            return null;
-        }
-        try {
-            return StandardCharsets.UTF_8
-                    .newDecoder()
-                    .decode(ByteBuffer.wrap(key))
-                    .toString();
-        } catch (CharacterCodingException e) {
-            return null;
-        }
     }
 
     private static byte[] array(ByteBuffer bytes) {

@@ -19,12 +19,15 @@ final class FrameProblem extends Exception {
         }
     }
 
+    /** Messages quote what was found, and that may be long. */
+    static final int MAX_MESSAGE = 2000;
+
     private final Stage stage;
     private final String reason;
 
     /** @param reason one upper-case name */
     FrameProblem(Stage stage, String reason, String message) {
-        super(message);
+        super(BoundedText.start(message, MAX_MESSAGE));
         this.stage = stage;
         this.reason = reason;
     }
@@ -38,7 +41,9 @@ final class FrameProblem extends Exception {
     }
 
     private FrameProblem(Stage stage, String reason, Throwable cause) {
-        super(cause.getMessage() == null ? cause.toString() : cause.getMessage(), cause);
+        super(
+                BoundedText.start(cause.getMessage() == null ? cause.toString() : cause.getMessage(), MAX_MESSAGE),
+                cause);
         this.stage = stage;
         this.reason = reason;
     }
@@ -64,7 +69,7 @@ final class FrameProblem extends Exception {
         } else if (failure instanceof FrameException frame) {
             Stage stage =
                     switch (frame.reason()) {
-                        case EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE, TOO_LARGE -> Stage.DECODE;
+                        case EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE, TOO_LARGE, DECODER_TIMEOUT -> Stage.DECODE;
                         case MODEL_FAILED, NON_FINITE_OUTPUT, TIMEOUT, OUT_OF_MEMORY, DEADLINE -> Stage.INFERENCE;
                     };
             return new FrameProblem(stage, frame.reason().name(), failure);

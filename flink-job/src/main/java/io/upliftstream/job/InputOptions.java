@@ -7,6 +7,7 @@ import static io.upliftstream.job.OptionGroup.option;
 
 import io.upliftstream.job.OptionGroup.Rule;
 import io.upliftstream.model.FrameDecoder;
+import io.upliftstream.model.ServiceOptions;
 import java.time.Duration;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.MemorySize;
@@ -107,6 +108,16 @@ public final class InputOptions {
                             "An image may have so many pixels; a larger one becomes a failure record before any pixel"
                                     + " is decoded."),
             Rule.of(">= 1", pixels -> pixels >= 1));
+
+    public static final ConfigOption<Duration> FRAME_TIMEOUT = OPTIONS.add(
+            option("frame.timeout")
+                    .durationType()
+                    .defaultValue(ServiceOptions.DEFAULT_DECODE_TIMEOUT)
+                    .withDescription(
+                            "Time that decoding one image may take. After it, the frame becomes a failure record and"
+                                    + " another thread takes over; when a second decoder, or a call of the model, hangs while the"
+                                    + " first still does, the process ends with exit code 75."),
+            MILLISECOND);
 
     private InputOptions() {}
 }

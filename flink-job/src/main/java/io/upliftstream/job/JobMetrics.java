@@ -42,6 +42,7 @@ final class JobMetrics {
     private final Counter quarantined;
     private final Counter dropped;
     private final Counter aheadOfClock;
+    private final Counter unrecorded;
     private final Histogram decode;
     private final Histogram queue;
     private final Histogram backbone;
@@ -75,6 +76,7 @@ final class JobMetrics {
         quarantined = frames.counter("quarantined");
         dropped = frames.counter("dropped");
         aheadOfClock = frames.counter("aheadOfClock");
+        unrecorded = frames.counter("unrecorded");
 
         MetricGroup inFlightQueue = operator.addGroup(QUEUE);
         inFlightQueue.<Integer, Gauge<Integer>>gauge("inFlight", working::getAsInt);
@@ -121,6 +123,11 @@ final class JobMetrics {
     /** A frame from the future: the clock that its age is counted from is ahead of this machine's. */
     void frameAheadOfClock() {
         aheadOfClock.inc();
+    }
+
+    /** A failure, or a run of drops, whose record does not fit its topic. */
+    void unrecorded() {
+        unrecorded.inc();
     }
 
     void blocked(long nanos) {

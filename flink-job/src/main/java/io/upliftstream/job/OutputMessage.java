@@ -29,13 +29,9 @@ public record OutputMessage(String topic, byte @Nullable [] key, byte[] value, T
 
     /** An upper bound of the bytes that the record takes in Kafka's log before compression. */
     long size() {
-        return size(key, value.length, trace);
-    }
-
-    static long size(byte @Nullable [] key, long valueLength, TraceContext trace) {
-        return ENVELOPE
+        return (long) ENVELOPE
                 + (key == null ? 0 : key.length)
-                + valueLength
+                + value.length
                 + headerSize(TraceContext.TRACEPARENT, trace.traceparent())
                 + headerSize(TraceContext.TRACESTATE, trace.tracestate());
     }

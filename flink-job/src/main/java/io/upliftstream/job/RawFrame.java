@@ -14,10 +14,11 @@ import org.apache.kafka.common.header.Header;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A record of the frame topic as Kafka holds it: bytes and position, nothing read yet. Nobody changes the arrays.
+ * A record of the frame topic as Kafka holds it: bytes and position, nothing read yet, but key and trace cut to bounds.
+ * Nobody changes the arrays.
  *
  * @param timestampMillis of the Kafka record, milliseconds since 1970-01-01T00:00:00Z
- * @param key null for none
+ * @param key null for none; see {@link BoundedText#key}
  * @param value null for none
  * @param trace of the record's headers
  */
@@ -42,7 +43,7 @@ public record RawFrame(
                     record.partition(),
                     record.offset(),
                     record.timestamp(),
-                    record.key(),
+                    BoundedText.key(record.key()),
                     record.value(),
                     new TraceContext(
                             header(record, TraceContext.TRACEPARENT), header(record, TraceContext.TRACESTATE))));

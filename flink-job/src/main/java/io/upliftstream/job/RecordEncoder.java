@@ -29,11 +29,8 @@ import io.upliftstream.schemas.TensorType;
 import io.upliftstream.schemas.Timings;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -44,14 +41,19 @@ import org.jspecify.annotations.Nullable;
 /**
  * What became of a frame, as Kafka records that fit their topics. Safe for use by many threads.
  *
- * <p>Nothing that a topic would refuse leaves here: a result above its topic's limit is a {@link FrameProblem}, and a
- * failure record goes without the original bytes if these do not fit.
+ * <p>Nothing that a topic would refuse leaves here. A result above its topic's limit is a {@link FrameProblem}. A failure
+ * record goes without the original bytes if these do not fit, then with a shorter message, then with shorter names and without
+ * trace and model; and if not even that fits, there is none.
  */
 final class RecordEncoder {
     /** The label of pixels that are not part of the frame: a letterbox's padding. */
     static final int IGNORE_LABEL = 255;
 
-    private static final int MAX_MESSAGE_CHARACTERS = 2000;
+    /** Characters of a message where the whole one does not fit. */
+    private static final int SHORT_MESSAGE = 200;
+
+    /** Characters of a camera id where the whole one does not fit. */
+    private static final int SHORT_ID = 32;
 
     private final JobSettings settings;
     private final Map<String, Integer> topicLimits;
@@ -102,6 +104,14 @@ final class RecordEncoder {
         return new FrameOutcome.Result(messages, frame, result.timings(), end - start, end);
     }
 
+    /** What a record about a record says, from everything down to what it is needed for. */
+    private enum Detail {
+        ORIGINAL,
+        MESSAGE,
+        NAMES,
+        LEAST
+    }
+
     /**
      * The record of a frame without a result.
      *
@@ -109,55 +119,76 @@ final class RecordEncoder {
      */
     FrameOutcome.Failure failure(RawFrame source, @Nullable Frame frame, FrameProblem problem) {
         byte[] original = source.value() == null ? new byte[0] : source.value();
-        TraceContext trace = frame == null ? source.trace() : frame.trace();
+        String sha256 = BoundedText.sha256(original);
         String topic = settings.get(OutputOptions.FAILURES_TOPIC);
-        byte[] key = key(frame == null ? null : frame.cameraId(), source.key());
-        RecordHeader.Builder header = header(source, trace).setModel(model);
-        if (frame == null) {
-            String cameraId = FrameParser.text(source.key());
-            header.setCameraId(cameraId == null ? "" : cameraId)
-                    .setSequence(-1)
-                    .setCaptureTimeMicros(source.timestampMillis() * 1000)
-                    .setCaptureClock(CaptureClock.KAFKA);
-        } else {
-            identify(header, frame);
+        for (Detail detail : Detail.values()) {
+            if (detail == Detail.ORIGINAL && (original.length == 0 || original.length > limit(topic))) {
+                continue;
+            }
+            boolean least = detail == Detail.LEAST;
+            TraceContext trace = least ? TraceContext.NONE : frame == null ? source.trace() : frame.trace();
+            RecordHeader.Builder header = header(source, trace).setModel(least ? null : model);
+            byte[] key = source.key();
+            if (frame == null) {
+                String cameraId = BoundedText.decode(key);
+                header.setCameraId(cameraId == null ? "" : least ? BoundedText.id(cameraId, SHORT_ID) : cameraId)
+                        .setSequence(-1)
+                        .setCaptureTimeMicros(source.timestampMillis() * 1000)
+                        .setCaptureClock(CaptureClock.KAFKA);
+                key = least && key != null ? header.getCameraId().getBytes(StandardCharsets.UTF_8) : key;
+            } else {
+                identify(header, frame, least);
+                key = header.getCameraId().getBytes(StandardCharsets.UTF_8);
+            }
+            String message = String.valueOf(problem.getMessage());
+            FrameFailure.Builder failure = FrameFailure.newBuilder()
+                    .setHeader(header.build())
+                    .setStage(problem.stage().toString())
+                    .setReason(problem.reason())
+                    .setMessage(
+                            detail.compareTo(Detail.MESSAGE) > 0 ? BoundedText.start(message, SHORT_MESSAGE) : message)
+                    .setOriginalLength(original.length)
+                    .setOriginalSha256(sha256);
+            if (detail == Detail.ORIGINAL) {
+                failure.setOriginal(ByteBuffer.wrap(original));
+            }
+            OutputMessage record = new OutputMessage(topic, key, SingleObject.encode(failure.build()), trace);
+            if (record.size() <= limit(topic)) {
+                return new FrameOutcome.Failure(List.of(record), source, frame, problem);
+            }
         }
-        String message = String.valueOf(problem.getMessage());
-        FrameFailure.Builder failure = FrameFailure.newBuilder()
-                .setHeader(header.build())
-                .setStage(problem.stage().toString())
-                .setReason(problem.reason())
-                .setMessage(message.substring(0, Math.min(message.length(), MAX_MESSAGE_CHARACTERS)))
-                .setOriginalLength(original.length)
-                .setOriginalSha256(sha256(original));
-        byte[] value = SingleObject.encode(failure.build());
-        long whole = value.length + 5L + original.length; // Avro writes a length before bytes, in at most 5 bytes
-        if (original.length > 0 && OutputMessage.size(key, whole, trace) <= limit(topic)) {
-            value = SingleObject.encode(
-                    failure.setOriginal(ByteBuffer.wrap(original)).build());
-        }
-        return new FrameOutcome.Failure(new OutputMessage(topic, key, value, trace), source, frame, problem);
+        return new FrameOutcome.Failure(List.of(), source, frame, problem);
     }
 
     /** The record of frames that were let go. */
     FrameOutcome.Dropped dropped(Run run) {
         Frame first = run.first();
-        FrameDropped dropped = FrameDropped.newBuilder()
-                .setHeader(
-                        identify(header(first.source(), first.trace()), first).build())
-                .setReason(run.reason().name())
-                .setCount(run.count())
-                .setLastSequence(run.last().sequence())
-                .setLastOffset(run.last().source().offset())
-                .setAgeMillis(run.maxAgeMillis())
-                .build();
-        return new FrameOutcome.Dropped(message(settings.get(OutputOptions.DROPPED_TOPIC), first, dropped), run);
+        String topic = settings.get(OutputOptions.DROPPED_TOPIC);
+        for (boolean least : new boolean[] {false, true}) {
+            TraceContext trace = least ? TraceContext.NONE : first.trace();
+            RecordHeader header =
+                    identify(header(first.source(), trace), first, least).build();
+            FrameDropped dropped = FrameDropped.newBuilder()
+                    .setHeader(header)
+                    .setReason(run.reason().name())
+                    .setCount(run.count())
+                    .setLastSequence(run.last().sequence())
+                    .setLastOffset(run.last().source().offset())
+                    .setAgeMillis(run.maxAgeMillis())
+                    .build();
+            OutputMessage record = new OutputMessage(
+                    topic, header.getCameraId().getBytes(StandardCharsets.UTF_8), SingleObject.encode(dropped), trace);
+            if (record.size() <= limit(topic)) {
+                return new FrameOutcome.Dropped(List.of(record), run);
+            }
+        }
+        return new FrameOutcome.Dropped(List.of(), run);
     }
 
     private SpecificRecord record(Frame frame, HeadOutput output, DenseResult result) {
         HeadSpec head = output.head();
         long start = System.nanoTime();
-        RecordHeader.Builder header = identify(header(frame.source(), frame.trace()), frame)
+        RecordHeader.Builder header = identify(header(frame.source(), frame.trace()), frame, false)
                 .setModel(model)
                 .setGeometry(geometry(head, result.transform()));
         if (head.kind() == HeadKind.SEGMENTATION) {
@@ -252,8 +283,8 @@ final class RecordEncoder {
                 .setTracestate(trace.tracestate());
     }
 
-    private static RecordHeader.Builder identify(RecordHeader.Builder header, Frame frame) {
-        return header.setCameraId(frame.cameraId())
+    private static RecordHeader.Builder identify(RecordHeader.Builder header, Frame frame, boolean briefly) {
+        return header.setCameraId(briefly ? BoundedText.id(frame.cameraId(), SHORT_ID) : frame.cameraId())
                 .setSequence(frame.sequence())
                 .setCaptureTimeMicros(frame.captureTimeMicros())
                 .setCaptureClock(frame.captureClock());
@@ -283,24 +314,12 @@ final class RecordEncoder {
 
     private static OutputMessage message(String topic, Frame frame, SpecificRecord record) {
         return new OutputMessage(
-                topic, key(frame.cameraId(), frame.source().key()), SingleObject.encode(record), frame.trace());
-    }
-
-    private static byte @Nullable [] key(@Nullable String cameraId, byte @Nullable [] sourceKey) {
-        return cameraId == null ? sourceKey : cameraId.getBytes(StandardCharsets.UTF_8);
+                topic, frame.cameraId().getBytes(StandardCharsets.UTF_8), SingleObject.encode(record), frame.trace());
     }
 
     private long limit(String topic) {
         long most = settings.get(OutputOptions.OUTPUT_MAX_BYTES).getBytes();
         Integer limit = topicLimits.get(topic);
         return limit == null ? most : Math.min(limit, most);
-    }
-
-    private static String sha256(byte[] bytes) {
-        try {
-            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every JDK has SHA-256", e);
-        }
     }
 }

@@ -47,7 +47,7 @@ class DenseInferenceOperatorTest {
     }
 
     @Test
-    void resultsLeaveInTheOrderOfTheFrames() throws Exception {
+    void resultsOfACameraLeaveInTheOrderOfItsFramesAndWaitForNoOther() throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = open();
         for (int i = 0; i < 4; i++) {
             process(harness, TestFrames.cameraFrame(i % 2 == 0 ? "north" : "south", i));
@@ -56,15 +56,15 @@ class DenseInferenceOperatorTest {
         engine.answer(3);
         engine.answer(1);
         runMails(harness);
-        assertThat(harness.getOutput()).isEmpty();
-
-        engine.answer(0);
-        runMails(harness);
-        assertThat(sequences(harness)).containsExactly(0L, 1L);
+        assertThat(sequences(harness)).containsExactly(1L, 3L);
 
         engine.answer(2);
         runMails(harness);
-        assertThat(sequences(harness)).containsExactly(0L, 1L, 2L, 3L);
+        assertThat(sequences(harness)).containsExactly(1L, 3L);
+
+        engine.answer(0);
+        runMails(harness);
+        assertThat(sequences(harness)).containsExactly(1L, 3L, 0L, 2L);
     }
 
     @Test
@@ -181,7 +181,7 @@ class DenseInferenceOperatorTest {
         engine.answer(0);
         runMails(harness);
 
-        assertThat(offsets(harness)).containsExactly(1000L, 1001L, 1002L, 1003L);
+        assertThat(offsets(harness)).as("1002 is of no camera").containsExactly(1000L, 1001L, 1003L, 1002L);
         assertThat(decode(harness, "failures", FrameFailure.class))
                 .extracting(FrameFailure::getReason)
                 .containsExactly("EMPTY_VALUE", "MISSING_CAMERA_ID");
@@ -335,6 +335,86 @@ class DenseInferenceOperatorTest {
         assertThat(results.values().stream().mapToLong(Long::longValue).sum() + dropped)
                 .as("every frame is accounted for")
                 .isEqualTo(sequence);
+    }
+
+    /** A camera whose images take long to decode cannot have every place at the model. */
+    @Test
+    void aCameraHasHalfOfThePlacesWhileAnotherSends() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                open("uplift.mode", "live", "uplift.max-age", "1 s", "uplift.queue.capacity", "4");
+        for (int i = 0; i < 5; i++) {
+            process(harness, TestFrames.cameraFrame("slow", i));
+        }
+        assertThat(engine.submitted).as("alone, it has all").hasSize(4);
+        for (int i = 0; i < 4; i++) {
+            engine.answer(i);
+        }
+        runMails(harness);
+        process(harness, TestFrames.cameraFrame("good", 0));
+        for (int i = 5; i < 9; i++) {
+            process(harness, TestFrames.cameraFrame("slow", i));
+        }
+        assertThat(engine.submitted).as("5th and 6th of slow, 1st of good").hasSize(7);
+        process(harness, TestFrames.cameraFrame("good", 1));
+        engine.answer(5);
+        engine.answer(7);
+        runMails(harness);
+        assertThat(results(harness)).endsWith("good 0", "good 1");
+
+        clock.millis = TestFrames.RECORDED + 2000;
+        for (int i = 9; i < 13; i++) {
+            process(harness, recorded(2000, "slow", i));
+        }
+        engine.answer(4);
+        engine.answer(6);
+        runMails(harness);
+        assertThat(engine.submitted).as("alone again").hasSize(12);
+    }
+
+    /** 300 stale frames whose ids had 5 MB each ended the process. */
+    @Test
+    void whateverTheNamesMemoryIsBounded() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                open("uplift.mode", "live", "uplift.max-age", "100 ms", "uplift.queue.capacity", "1");
+        clock.millis = TestFrames.RECORDED + 3_600_000;
+        String padding = "q".repeat(5_000_000);
+        for (int i = 0; i < 60; i++) {
+            process(harness, TestFrames.cameraFrame(i + padding, 1));
+        }
+        clock.millis = TestFrames.RECORDED;
+        for (int i = 0; i < 5 * FairQueue.MAX_CAMERAS; i++) { // young ones, for each of which a camera is invented
+            process(harness, TestFrames.cameraFrame("invented-" + i, 1));
+        }
+        clock.millis = TestFrames.RECORDED - 3_600_000; // all of them from the future
+        for (int i = 0; i < 5 * FairQueue.MAX_CAMERAS; i++) {
+            process(harness, TestFrames.cameraFrame("future-" + i, 1));
+        }
+        CompletableFuture<Void> rest = answerAll(0);
+        harness.prepareSnapshotPreBarrier(1);
+        rest.cancel(true);
+
+        List<FrameDropped> dropped = decode(harness, "dropped", FrameDropped.class);
+        assertThat(dropped).extracting(FrameDropped::getReason).contains("MAX_AGE", "QUEUE_FULL");
+        assertThat(dropped)
+                .allSatisfy(run -> assertThat(run.getHeader().getCameraId()).hasSizeLessThanOrEqualTo(256));
+        assertThat(results(harness).size()
+                        + dropped.stream().mapToLong(FrameDropped::getCount).sum())
+                .isEqualTo(60 + 10 * FairQueue.MAX_CAMERAS);
+    }
+
+    @Test
+    void anOutcomeThatNoRecordCanTellOfRestartsNothing() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
+                        TestFrames.settings(), Map.of("failures", 100), unused -> engine, clock));
+        opened.add(harness);
+        harness.open();
+        process(harness, TestFrames.raw(1000, "north", null));
+        process(harness, TestFrames.cameraFrame("north", 1));
+        engine.answer(0);
+        runMails(harness);
+
+        assertThat(sequences(harness)).containsExactly(1L);
     }
 
     @Test

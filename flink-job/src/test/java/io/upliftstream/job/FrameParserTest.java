@@ -12,9 +12,14 @@ import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
 import java.util.Random;
 import java.util.stream.Stream;
+import org.apache.flink.api.common.functions.util.ListCollector;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -52,15 +57,80 @@ class FrameParserTest {
     @Test
     void takesTheTraceFromTheHeadersElseFromTheRecord() throws FrameProblem {
         byte[] value = SingleObject.encode(io.upliftstream.schemas.CameraFrame.newBuilder(TestFrames.record("north", 1))
-                .setTraceparent("inner")
+                .setTraceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
                 .setTracestate("a=b")
                 .build());
 
-        assertThat(PARSER.parse(TestFrames.raw(1, null, value)).trace()).isEqualTo(new TraceContext("inner", "a=b"));
+        assertThat(PARSER.parse(TestFrames.raw(1, null, value)).trace())
+                .isEqualTo(new TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b"));
 
-        TraceContext headers = new TraceContext("outer", null);
+        TraceContext headers = new TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", null);
         RawFrame traced = new RawFrame("camera-frames", 0, 1, 0, null, value, headers);
         assertThat(PARSER.parse(traced).trace()).isEqualTo(headers);
+    }
+
+    private static final FrameParser PARSER_OF_LARGE = new FrameParser(InputFormat.AUTO, 16 << 20);
+
+    @Test
+    void aCameraIdIsCutAndStaysTellableApart() throws FrameProblem {
+        String common = "é".repeat(5_000_000);
+        String first = cameraId(SingleObject.encode(TestFrames.record(common + "1", 1)), "north");
+        String second = cameraId(SingleObject.encode(TestFrames.record(common + "2", 1)), "north");
+        assertThat(first)
+                .hasSize(256)
+                .startsWith("ééé")
+                .matches(".*#[0-9a-f]{16}")
+                .isNotEqualTo(second);
+        assertThat(cameraId(TestFrames.jpeg((byte) 1), common + "1"))
+                .as("as a key")
+                .isEqualTo(first);
+        assertThat(cameraId(TestFrames.jpeg((byte) 1), first)).as("cut already").isEqualTo(first);
+        String longest = "x".repeat(256);
+        assertThat(cameraId(TestFrames.jpeg((byte) 1), longest)).isEqualTo(longest);
+        String pairs = "\uD83D\uDE00".repeat(200);
+        assertThat(cameraId(TestFrames.jpeg((byte) 1), pairs))
+                .as("no half of a pair")
+                .startsWith("\uD83D\uDE00".repeat(119) + "#");
+    }
+
+    private static String cameraId(byte[] value, String key) throws FrameProblem {
+        return PARSER_OF_LARGE.parse(TestFrames.raw(1, key, value)).cameraId();
+    }
+
+    @Test
+    void aRecordIsCutWhenItIsRead() throws Exception {
+        ConsumerRecord<byte[], byte[]> record =
+                new ConsumerRecord<>("camera-frames", 0, 1, new byte[9_000_000], TestFrames.jpeg());
+        for (int i = 0; i < 10_000; i++) {
+            record.headers().add("noise-" + i, new byte[10]);
+        }
+        record.headers().add("traceparent", new byte[9_000_000]).add("tracestate", null);
+        List<RawFrame> read = new ArrayList<>();
+        new RawFrame.Deserializer().deserialize(record, new ListCollector<>(read));
+
+        assertThat(read.get(0).key()).hasSizeLessThanOrEqualTo(256);
+        assertThat(read.get(0).trace()).isEqualTo(TraceContext.NONE);
+
+        byte[] noText = new byte[9_000_000];
+        Arrays.fill(noText, (byte) 0xFF);
+        assertThat(BoundedText.key(noText)).hasSize(256).isNotEqualTo(BoundedText.key(Arrays.copyOf(noText, 300)));
+        assertThat(BoundedText.key(null)).isNull();
+    }
+
+    @Test
+    void aTraceContextIsWhatTheSpecificationSaysOrNone() {
+        String parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assertThat(new TraceContext("z".repeat(9_000_000), "a=b")).isEqualTo(TraceContext.NONE);
+        assertThat(new TraceContext(parent.toUpperCase(Locale.ROOT), null)).isEqualTo(TraceContext.NONE);
+        assertThat(new TraceContext(parent.replace("0af", "\n00"), null)).isEqualTo(TraceContext.NONE);
+        assertThat(new TraceContext(null, "a=b")).isEqualTo(TraceContext.NONE);
+        assertThat(new TraceContext(parent, "a=\n").tracestate()).isNull();
+        assertThat(new TraceContext(parent, "a=" + "b".repeat(600)).tracestate())
+                .isNull();
+        assertThat(new TraceContext(parent, "a=1,".repeat(200) + "b=2").tracestate())
+                .hasSize(511)
+                .endsWith(",a=1");
+        assertThat(new TraceContext(parent, "a=1,b=2")).isEqualTo(new TraceContext(parent, "a=1,b=2"));
     }
 
     static Stream<Arguments> hostile() {

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -39,10 +40,36 @@ class JobFuzzTest {
     void value(byte[] bytes) {
         try {
             Frame frame = new FrameParser(InputFormat.AUTO, 1L << 20).parse(TestFrames.raw(1, "camera", bytes));
-            assertThat(frame.cameraId()).isNotBlank();
+            assertThat(frame.cameraId()).isNotBlank().hasSizeLessThanOrEqualTo(BoundedText.MAX_ID);
+            assertThat(frame.trace().length()).isLessThanOrEqualTo(55 + TraceContext.MAX_TRACESTATE);
         } catch (FrameProblem problem) {
             assertThat(problem).hasMessageContaining("expected");
         }
+    }
+
+    static Stream<byte[]> names() {
+        return Stream.of(
+                        "north",
+                        "é".repeat(300),
+                        "x" + "\uD83D\uDE00".repeat(300),
+                        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                        "vendor=1,".repeat(100))
+                .map(text -> text.getBytes(StandardCharsets.UTF_8));
+    }
+
+    @MethodSource("names")
+    @FuzzTest
+    void names(byte[] bytes) {
+        byte[] key = Objects.requireNonNull(BoundedText.key(bytes));
+        assertThat(key).hasSizeLessThanOrEqualTo(3 * BoundedText.MAX_ID);
+        assertThat(BoundedText.key(key)).as("cut once").isEqualTo(key);
+        String text = new String(bytes, StandardCharsets.UTF_8);
+        assertThat(BoundedText.id(BoundedText.id(text))).isEqualTo(BoundedText.id(text));
+        assertThat(BoundedText.oneLine(text).lines().count()).isLessThanOrEqualTo(1);
+        TraceContext trace = new TraceContext(text, text);
+        TraceContext state = new TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", text);
+        assertThat(Math.max(trace.length(), state.length())).isLessThanOrEqualTo(55 + TraceContext.MAX_TRACESTATE);
+        assertThat(new TraceContext(state.traceparent(), state.tracestate())).isEqualTo(state);
     }
 
     static Stream<byte[]> assignments() {

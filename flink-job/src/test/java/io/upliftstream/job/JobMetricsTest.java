@@ -34,6 +34,7 @@ class JobMetricsTest {
                         "frames.quarantined",
                         "frames.dropped",
                         "frames.aheadOfClock",
+                        "frames.unrecorded",
                         "queue.inFlight",
                         "queue.waiting",
                         "queue.bytes",
@@ -64,6 +65,7 @@ class JobMetricsTest {
                 new FrameOutcome.Result(List.of(), frame, TestFrames.result().timings(), 5_000_000, 0), 80);
         metrics.emittedFailure();
         metrics.frameQuarantined();
+        metrics.unrecorded();
         metrics.emitted(dropped("north", 7));
         metrics.drained(3_000_000);
         metrics.blocked(2_000_000);
@@ -74,6 +76,7 @@ class JobMetricsTest {
         assertThat(count("frames.failures")).isEqualTo(1);
         assertThat(count("frames.quarantined")).isEqualTo(1);
         assertThat(count("frames.dropped")).isEqualTo(7);
+        assertThat(count("frames.unrecorded")).isEqualTo(1);
         assertThat(gauge("queue.inFlight")).isEqualTo(3);
         assertThat(gauge("queue.waiting")).isEqualTo(2);
         assertThat(gauge("queue.bytes")).isEqualTo(4096L);
@@ -111,7 +114,7 @@ class JobMetricsTest {
     private static FrameOutcome.Dropped dropped(String camera, int count) throws FrameProblem {
         Frame frame = new FrameParser(InputFormat.AUTO, 1000).parse(TestFrames.cameraFrame(camera, 1));
         return new FrameOutcome.Dropped(
-                new OutputMessage("dropped", null, new byte[0], TraceContext.NONE),
+                List.of(new OutputMessage("dropped", null, new byte[0], TraceContext.NONE)),
                 new Run(Reason.MAX_AGE, frame, frame, count, 0));
     }
 

@@ -18,6 +18,7 @@ import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.TensorCodec;
 import io.upliftstream.schemas.TensorType;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -28,7 +29,8 @@ import org.apache.kafka.common.record.RecordBatch;
 import org.junit.jupiter.api.Test;
 
 class RecordEncoderTest {
-    private static final TraceContext TRACE = new TraceContext("00-ab-cd-01", "vendor=1");
+    private static final String PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    private static final TraceContext TRACE = new TraceContext(PARENT, "vendor=1");
 
     private final RawFrame source = new RawFrame(
             "camera-frames",
@@ -51,7 +53,7 @@ class RecordEncoderTest {
         assertThat(header.getSource().getPartition()).isEqualTo(3);
         assertThat(header.getSource().getOffset()).isEqualTo(1007);
         assertThat(header.getSource().getTimestampMillis()).isEqualTo(TestFrames.RECORDED);
-        assertThat(header.getTraceparent()).contains("00-ab-cd-01");
+        assertThat(header.getTraceparent()).contains(PARENT);
         assertThat(header.getModel()).contains(TestingEngine.MODEL);
         assertThat(header.getTimings()).hasValueSatisfying(timings -> {
             assertThat(timings.getDecodeMicros()).isEqualTo(1000);
@@ -158,7 +160,8 @@ class RecordEncoderTest {
     @Test
     void aFailureCarriesTheOriginalOnlyWhereItFits() {
         FrameProblem problem = new FrameProblem(Stage.DECODE, "CORRUPT_IMAGE", "x".repeat(5000));
-        OutputMessage whole = encoder().failure(source, frame, problem).message();
+        OutputMessage whole =
+                encoder().failure(source, frame, problem).messages().get(0);
         byte[] original = Objects.requireNonNull(source.value());
         FrameFailure failure = SingleObject.decode(whole.value(), FrameFailure.class);
         assertThat(failure.getOriginal()).contains(ByteBuffer.wrap(original));
@@ -167,7 +170,8 @@ class RecordEncoderTest {
         FrameFailure without = SingleObject.decode(
                 encoder(Map.of("failures", (int) whole.size() - 1))
                         .failure(source, frame, problem)
-                        .message()
+                        .messages()
+                        .get(0)
                         .value(),
                 FrameFailure.class);
         assertThat(without.getOriginal()).isEmpty();
@@ -178,11 +182,58 @@ class RecordEncoderTest {
         assertThat(without.getHeader().getSource().getOffset()).isEqualTo(1007);
     }
 
+    /** From everything to nothing, each record fits its topic, and none is lost for want of a smaller one. */
+    @Test
+    void aRecordAboutARecordShrinksUntilItFits() throws FrameProblem {
+        String cameraId = "é".repeat(1000);
+        RawFrame raw = new RawFrame(
+                "camera-frames",
+                3,
+                1007,
+                TestFrames.RECORDED,
+                BoundedText.key(cameraId.getBytes(StandardCharsets.UTF_8)),
+                SingleObject.encode(TestFrames.record(cameraId, 7)),
+                new TraceContext(PARENT, "v=" + "1".repeat(500)));
+        Frame named = new FrameParser(InputFormat.AUTO, 10_000).parse(raw);
+        FrameProblem problem = new FrameProblem(Stage.DECODE, "CORRUPT_IMAGE", "x".repeat(5000));
+        int whole = size(encoder().failure(raw, named, problem));
+        int least = whole;
+        for (int limit = whole; limit > 0; limit -= 16) {
+            for (Frame frame : new Frame[] {named, null}) {
+                int most = limit;
+                RecordEncoder encoder = encoder(Map.of("failures", limit, "dropped", limit));
+                for (FrameOutcome outcome : new FrameOutcome[] {
+                    encoder.failure(raw, frame, problem),
+                    encoder.dropped(DropRuns.Run.of(DropRuns.Reason.MAX_AGE, named, 1))
+                }) {
+                    assertThat(outcome.messages())
+                            .allSatisfy(message -> assertThat(message.size()).isLessThanOrEqualTo(most));
+                }
+                for (OutputMessage message :
+                        encoder.failure(raw, frame, problem).messages()) {
+                    least = limit;
+                    assertThat(SingleObject.decode(message.value(), FrameFailure.class)
+                                    .getHeader()
+                                    .getCameraId())
+                            .matches("é+#[0-9a-f]{16}");
+                }
+            }
+        }
+        assertThat(least).isLessThan(1024);
+        assertThat(encoder(Map.of("failures", 100)).failure(raw, named, problem).messages())
+                .isEmpty();
+    }
+
+    private static int size(FrameOutcome outcome) {
+        return (int) outcome.messages().get(0).size();
+    }
+
     @Test
     void aFailureOfUnreadableBytesGoesUnderTheSourcesKey() {
         RawFrame unreadable = TestFrames.raw(5, "north", new byte[] {1, 2, 3});
         FrameProblem problem = new FrameProblem(Stage.PARSE, "NOT_A_FRAME", "value: 3 bytes");
-        OutputMessage message = encoder().failure(unreadable, null, problem).message();
+        OutputMessage message =
+                encoder().failure(unreadable, null, problem).messages().get(0);
 
         assertThat(message.key()).asString().isEqualTo("north");
         FrameFailure failure = SingleObject.decode(message.value(), FrameFailure.class);
@@ -197,8 +248,8 @@ class RecordEncoderTest {
         FrameProblem problem = new FrameProblem(Stage.DECODE, "CORRUPT_IMAGE", "image:\n ends early");
 
         assertThat(encoder().failure(source, frame, problem))
-                .hasToString("cameraId=north sequence=7 topic=camera-frames partition=3 offset=1007"
-                        + " traceparent=00-ab-cd-01 stage=decode reason=CORRUPT_IMAGE: image:  ends early");
+                .hasToString("cameraId=north sequence=7 topic=camera-frames partition=3 offset=1007" + " traceparent="
+                        + PARENT + " stage=decode reason=CORRUPT_IMAGE: image:  ends early");
     }
 
     @Test
@@ -207,7 +258,7 @@ class RecordEncoderTest {
 
         assertThat(record.headers().lastHeader("traceparent").value())
                 .asString()
-                .isEqualTo("00-ab-cd-01");
+                .isEqualTo(PARENT);
         assertThat(record.headers().lastHeader("tracestate").value()).asString().isEqualTo("vendor=1");
     }
 

@@ -11,7 +11,8 @@ import org.apache.flink.core.memory.DataOutputSerializer;
 import org.junit.jupiter.api.Test;
 
 class SerializersTest {
-    private static final TraceContext TRACE = new TraceContext("parent", null);
+    private static final TraceContext TRACE =
+            new TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b");
 
     @Test
     void framesSurvive() throws IOException {
@@ -20,7 +21,14 @@ class SerializersTest {
         for (RawFrame frame : new RawFrame[] {
             new RawFrame("t", 3, 1L << 40, 5, new byte[] {1}, large, TRACE),
             new RawFrame("t", 0, 0, -1, null, null, TraceContext.NONE),
-            new RawFrame("t", 0, 0, -1, new byte[0], new byte[0], new TraceContext(null, "x".repeat(70_000)))
+            new RawFrame(
+                    "t",
+                    0,
+                    0,
+                    -1,
+                    new byte[0],
+                    new byte[0],
+                    new TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", null))
         }) {
             assertThat(roundTrip(RawFrame.TYPE, frame))
                     .usingRecursiveComparison()

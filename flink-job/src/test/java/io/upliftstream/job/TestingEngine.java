@@ -46,7 +46,7 @@ final class TestingEngine implements FrameEngine {
     }
 
     @Override
-    public CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier isExpired) {
+    public CompletableFuture<DenseResult> submit(String cameraId, byte[] image, BooleanSupplier isExpired) {
         CompletableFuture<DenseResult> answer = new CompletableFuture<>();
         submitted.add(answer);
         if (answersAtOnce) {

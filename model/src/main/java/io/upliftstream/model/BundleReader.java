@@ -11,13 +11,9 @@ import io.upliftstream.model.ModelBundle.Upsampler;
 import io.upliftstream.model.ModelBundle.Variant;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
-import java.security.DigestInputStream;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -36,6 +32,9 @@ final class BundleReader {
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .build();
 
+    /** Bytes of a JSON file; the largest that are known have a few thousand. */
+    private static final int MAX_JSON = 1 << 20;
+
     private final Path directory;
 
     BundleReader(Path directory) {
@@ -50,8 +49,9 @@ final class BundleReader {
         if (!Files.isRegularFile(manifest)) {
             throw fault(MANIFEST + " is missing");
         }
-        String sha256 = sha256(manifest);
-        JsonField root = parse(manifest, MANIFEST);
+        byte[] json = manifestBytes(manifest);
+        String sha256 = HexFormat.of().formatHex(BundleFile.digest().digest(json));
+        JsonField root = parse(json, MANIFEST);
         root.choice("format", ModelBundle.FORMAT);
         String name = root.text("name");
         String version = root.text("version");
@@ -62,7 +62,7 @@ final class BundleReader {
         Backbone backbone = new Backbone(net.text("kind"), net.integer("channels"), net.integer("patch"));
         JsonField up = root.object("upsampler");
         Upsampler upsampler = new Upsampler(up.integer("steps"), up.integer("neighbours"));
-        Map<String, Path> files = checkedFiles(root);
+        Map<String, BundleFile> files = checkedFiles(root);
         List<HeadSpec> heads = heads(root, input);
         return new ModelBundle(
                 sha256,
@@ -129,7 +129,7 @@ final class BundleReader {
         return List.copyOf(result);
     }
 
-    private static List<Variant> variants(JsonField root, Map<String, Path> files) throws BundleException {
+    private static List<Variant> variants(JsonField root, Map<String, BundleFile> files) throws BundleException {
         List<Variant> result = new ArrayList<>();
         Set<String> names = new HashSet<>();
         for (JsonField variant : root.list("variants")) {
@@ -150,7 +150,8 @@ final class BundleReader {
         return List.copyOf(result);
     }
 
-    private List<Label> labels(JsonField root, Map<String, Path> files, List<HeadSpec> heads) throws BundleException {
+    private List<Label> labels(JsonField root, Map<String, BundleFile> files, List<HeadSpec> heads)
+            throws BundleException {
         int classes = heads.stream()
                 .filter(head -> head.kind() == HeadKind.SEGMENTATION)
                 .mapToInt(HeadSpec::channels)
@@ -159,9 +160,19 @@ final class BundleReader {
         if (classes == 0) {
             return List.of();
         }
-        Path file = root.file("labels", files);
+        String name = root.text("labels");
+        BundleFile file = root.file("labels", files);
+        if (file.size() > MAX_JSON) {
+            throw fault("%s has %d bytes (expected: at most %d)".formatted(name, file.size(), MAX_JSON));
+        }
+        byte[] json;
+        try {
+            json = file.read();
+        } catch (IOException e) {
+            throw unreadable(name, e);
+        }
         List<Label> result = new ArrayList<>();
-        for (JsonField label : parse(file, root.text("labels")).elements()) {
+        for (JsonField label : parse(json, name).elements()) {
             if (label.number("id", 0) != result.size()) {
                 throw label.at("id").wrong("" + result.size());
             }
@@ -172,18 +183,17 @@ final class BundleReader {
             result.add(new Label(result.size(), label.text("name"), Integer.parseInt(color.substring(1), 16)));
         }
         if (result.size() != classes) {
-            throw fault("%s has %d labels (expected: one per class, %d)"
-                    .formatted(root.text("labels"), result.size(), classes));
+            throw fault("%s has %d labels (expected: one per class, %d)".formatted(name, result.size(), classes));
         }
         return List.copyOf(result);
     }
 
-    private Golden golden(JsonField root, Map<String, Path> files, InputSpec input, List<HeadSpec> heads)
+    private Golden golden(JsonField root, Map<String, BundleFile> files, InputSpec input, List<HeadSpec> heads)
             throws BundleException {
         JsonField field = root.object("golden");
         int count = field.integer("count");
-        Path frames = sized(field, "frames", files, (long) count * input.frameBytes());
-        Map<String, Path> outputs = new HashMap<>();
+        BundleFile frames = sized(field, "frames", files, (long) count * input.frameBytes());
+        Map<String, BundleFile> outputs = new HashMap<>();
         JsonField outputFiles = field.object("outputs");
         for (HeadSpec head : heads) {
             outputs.put(head.name(), sized(outputFiles, head.name(), files, (long) count * head.frameBytes()));
@@ -191,34 +201,35 @@ final class BundleReader {
         return new Golden(frames, count, Map.copyOf(outputs));
     }
 
-    private Path sized(JsonField field, String key, Map<String, Path> files, long bytes) throws BundleException {
-        Path file = field.file(key, files);
-        try {
-            long found = Files.size(file);
-            if (found != bytes) {
-                throw fault("%s has %d bytes (expected: %d)".formatted(field.text(key), found, bytes));
-            }
-            return file;
-        } catch (IOException e) {
-            throw unreadable(file, e);
+    private BundleFile sized(JsonField field, String key, Map<String, BundleFile> files, long bytes)
+            throws BundleException {
+        BundleFile file = field.file(key, files);
+        if (file.size() != bytes) {
+            throw fault("%s has %d bytes (expected: %d)".formatted(field.text(key), file.size(), bytes));
         }
+        return file;
     }
 
     /** The files the manifest lists, by their names in it; all of them inside the bundle and with the right hash. */
-    private Map<String, Path> checkedFiles(JsonField root) throws BundleException {
+    private Map<String, BundleFile> checkedFiles(JsonField root) throws BundleException {
         JsonField listed = root.object("files");
-        Map<String, Path> result = new LinkedHashMap<>();
+        Map<String, BundleFile> result = new LinkedHashMap<>();
         for (String file : listed.keys()) {
             String expected = listed.text(file);
             Path path = inside(file);
             if (!Files.isRegularFile(path)) {
                 throw fault(file + " is missing, though " + MANIFEST + " lists it");
             }
-            String found = sha256(path);
-            if (!found.equals(expected)) {
-                throw fault(file + ": SHA-256 is " + found + " (expected: " + expected + ")");
+            BundleFile found;
+            try {
+                found = BundleFile.of(path);
+            } catch (IOException e) {
+                throw unreadable(file, e);
             }
-            result.put(file, path);
+            if (!found.sha256().equals(expected)) {
+                throw fault(file + ": SHA-256 is " + found.sha256() + " (expected: " + expected + ")");
+            }
+            result.put(file, found);
         }
         return result;
     }
@@ -241,39 +252,39 @@ final class BundleReader {
         throw fault(MANIFEST + ": files: " + file + " (expected: a file inside the bundle)");
     }
 
-    private JsonField parse(Path file, String name) throws BundleException {
+    private byte[] manifestBytes(Path manifest) throws BundleException {
+        try (InputStream in = Files.newInputStream(manifest)) {
+            byte[] bytes = in.readNBytes(MAX_JSON + 1);
+            if (bytes.length > MAX_JSON) {
+                throw fault("%s has more than %d bytes (expected: at most)".formatted(MANIFEST, MAX_JSON));
+            }
+            return bytes;
+        } catch (IOException e) {
+            throw unreadable(MANIFEST, e);
+        }
+    }
+
+    private JsonField parse(byte[] json, String name) throws BundleException {
         try {
-            return new JsonField("bundle " + directory + ": " + name, JSON.readTree(file.toFile()));
+            return new JsonField("bundle " + directory + ": " + name, JSON.readTree(json));
         } catch (JsonProcessingException e) {
             throw new BundleException(
                     "bundle %s: %s is not JSON: %s, line %d (expected: well-formed JSON)"
                             .formatted(
                                     directory,
-                                    file.getFileName(),
+                                    name,
                                     e.getOriginalMessage(),
                                     e.getLocation() == null
                                             ? 0
                                             : e.getLocation().getLineNr()),
                     e);
         } catch (IOException e) {
-            throw unreadable(file, e);
+            throw unreadable(name, e);
         }
     }
 
-    private String sha256(Path file) throws BundleException {
-        try (InputStream in = new DigestInputStream(Files.newInputStream(file), MessageDigest.getInstance("SHA-256"))) {
-            in.transferTo(OutputStream.nullOutputStream());
-            return HexFormat.of()
-                    .formatHex(((DigestInputStream) in).getMessageDigest().digest());
-        } catch (IOException e) {
-            throw unreadable(file, e);
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every JDK has SHA-256", e);
-        }
-    }
-
-    private BundleException unreadable(Path file, IOException e) {
-        return new BundleException("bundle " + directory + ": " + file.getFileName() + " cannot be read: " + e, e);
+    private BundleException unreadable(String name, IOException e) {
+        return new BundleException("bundle " + directory + ": " + name + " cannot be read: " + e, e);
     }
 
     private BundleException fault(String what) {

@@ -3,18 +3,13 @@ package io.upliftstream.model;
 import com.sun.jna.NativeLibrary;
 import io.upliftstream.model.FrameException.Reason;
 import java.nio.ByteBuffer;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.ThreadPoolExecutor;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -39,10 +34,10 @@ public final class DenseService implements AutoCloseable {
     private final Shared shared;
     private final AtomicBoolean closed = new AtomicBoolean();
 
-    /** The exit code of a process in which a second call of the model hangs: EX_TEMPFAIL, a restart may help. */
+    /** The exit code of a process in which a second call of the model or of a decoder hangs: EX_TEMPFAIL, a restart may help. */
     public static final int HANGING = 75;
 
-    private record Key(String sha256, ModelOptions model, long maxPixels, int queueCapacity, Duration timeout) {}
+    private record Key(String sha256, ServiceOptions options) {}
 
     private DenseService(Shared shared) {
         this.shared = shared;
@@ -56,8 +51,7 @@ public final class DenseService implements AutoCloseable {
     public static DenseService acquire(ServiceOptions options) throws BundleException {
         synchronized (OPEN) {
             ModelBundle bundle = ModelBundle.load(options.bundle());
-            Key key = new Key(
-                    bundle.sha256(), options.model(), options.maxPixels(), options.queueCapacity(), options.timeout());
+            Key key = new Key(bundle.sha256(), options);
             Shared shared = OPEN.get(key);
             if (shared == null) {
                 shared = new Shared(key, DenseModel.load(bundle, options.model()));
@@ -74,20 +68,21 @@ public final class DenseService implements AutoCloseable {
      * @return completes on a thread of {@link #executor}; fails with a {@link FrameException}
      */
     public CompletableFuture<DenseResult> submit(byte[] image) {
-        return submit(image, () -> false);
+        return submit("", image, () -> false);
     }
 
     /**
      * Decodes an image and runs the model on it, unless nobody wants the result any more. Never blocks.
      *
+     * @param source of the image: none has more than half of the decoders while another waits
      * @param expired asked before the image is decoded and before it goes to the model, by any thread; once true, the frame
      *     fails with {@link Reason#DEADLINE}
      */
-    public CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired) {
+    public CompletableFuture<DenseResult> submit(String source, byte[] image, BooleanSupplier expired) {
         if (closed.get()) {
             throw new IllegalStateException("the service was closed");
         }
-        return shared.submit(image, expired);
+        return shared.submit(source, image, expired);
     }
 
     /** The pool that decodes; also for what callers do with a result, such as encoding it. */
@@ -106,7 +101,7 @@ public final class DenseService implements AutoCloseable {
 
     /** One line for people: model, variant, device, and why; see {@link DenseModel#describe}. */
     public String describe() {
-        return shared.model.describe() + ", decoding on " + shared.pool.getCorePoolSize() + " threads";
+        return shared.model.describe() + ", decoding on " + shared.pool.size() + " threads";
     }
 
     /** Most frames of one call of the model. */
@@ -119,9 +114,10 @@ public final class DenseService implements AutoCloseable {
         return 3 * maxBatch();
     }
 
-    /** How the model has fared so far, for all callers together. */
+    /** How the model and its decoders have fared so far, for all callers together. */
     public ModelHealth health() {
-        return shared.batcher.health();
+        ModelHealth model = shared.batcher.health();
+        return new ModelHealth(model.hangs() + shared.pool.hangs(), model.retries(), model.batchLimit());
     }
 
     /** Gives up this caller's share; the last one ends the threads and frees the model. */
@@ -140,7 +136,7 @@ public final class DenseService implements AutoCloseable {
     }
 
     /**
-     * Ends the process: in order, or, if a call of the model hangs, at once. A call cannot be ended, and both an orderly end
+     * Ends the process: in order, or, if a call of the model or of a decoder hangs, at once. A call cannot be ended, and both an orderly end
      * and Java's halt run the native library's destructors beneath it, which may crash.
      */
     public static void exit(int code) {
@@ -165,7 +161,7 @@ public final class DenseService implements AutoCloseable {
         private final Key key;
         private final DenseModel model;
         private final FrameDecoder decoder;
-        private final ThreadPoolExecutor pool;
+        private final DecodePool pool;
         private final MicroBatcher<Decoded, Answer> batcher;
         private int users;
 
@@ -173,59 +169,57 @@ public final class DenseService implements AutoCloseable {
             this.key = key;
             this.model = model;
             InputSpec input = model.bundle().input();
-            decoder = new FrameDecoder(input, key.maxPixels());
+            decoder = new FrameDecoder(input, key.options().maxPixels());
             int cores = Runtime.getRuntime().availableProcessors();
             int threads = model.variant().device().equals("cpu") ? Math.max(2, cores / 4) : Math.max(2, cores);
-            AtomicInteger count = new AtomicInteger();
-            pool = new ThreadPoolExecutor(
-                    threads,
-                    threads,
-                    0,
-                    TimeUnit.SECONDS,
-                    new LinkedBlockingQueue<>(),
-                    task -> {
-                        Thread thread = new Thread(task, "uplift-decode-" + count.incrementAndGet());
-                        thread.setDaemon(true);
-                        return thread;
-                    },
-                    // After the end every frame still gets its answer, a failure, from whoever brings it.
-                    (task, ended) -> task.run());
+            pool = new DecodePool(threads, key.options().decodeTimeout(), Shared::endProcess);
             batcher = new MicroBatcher<>(
                     "uplift-model",
                     model.maxBatch(),
-                    key.queueCapacity(),
-                    key.timeout(),
+                    key.options().queueCapacity(),
+                    key.options().timeout(),
                     this::worker,
                     decoded -> decoded.expired().getAsBoolean(),
                     Shared::endProcess);
         }
 
-        CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired) {
+        CompletableFuture<DenseResult> submit(String source, byte[] image, BooleanSupplier expired) {
             CompletableFuture<DenseResult> result = new CompletableFuture<>();
             long submitted = System.nanoTime();
-            pool.execute(() -> decode(image, submitted, expired, result));
+            CompletableFuture<?> unused = pool.decode(source, () -> decode(image, submitted, expired))
+                    .whenComplete((frame, failure) -> {
+                        if (frame != null) {
+                            infer(frame, result);
+                        } else {
+                            result.completeExceptionally(undecoded(failure));
+                        }
+                    });
             return result;
         }
 
-        private void decode(
-                byte[] image, long submitted, BooleanSupplier expired, CompletableFuture<DenseResult> result) {
+        private Decoded decode(byte[] image, long submitted, BooleanSupplier expired) throws FrameException {
+            if (expired.getAsBoolean()) {
+                throw new FrameException(
+                        Reason.DEADLINE, "the frame expired while it waited for a decoder (expected: its turn)");
+            }
+            long start = System.nanoTime();
+            DecodedFrame frame = decoder.decode(image);
+            return new Decoded(frame, System.nanoTime() - start, submitted, expired);
+        }
+
+        private static FrameException undecoded(Throwable failure) {
+            return failure instanceof FrameException problem
+                    ? problem
+                    : new FrameException(Reason.CORRUPT_IMAGE, "the image cannot be decoded: " + failure, failure);
+        }
+
+        private void infer(Decoded frame, CompletableFuture<DenseResult> result) {
             try {
-                if (expired.getAsBoolean()) {
-                    throw new FrameException(
-                            Reason.DEADLINE, "the frame expired while it waited for a decoder (expected: its turn)");
-                }
-                long start = System.nanoTime();
-                DecodedFrame frame = decoder.decode(image);
-                var unused = batcher.submit(new Decoded(frame, System.nanoTime() - start, submitted, expired))
-                        .whenCompleteAsync((answer, failure) -> answer(frame, answer, failure, result), pool);
-            } catch (FrameException e) {
-                result.completeExceptionally(e);
+                var unused = batcher.submit(frame)
+                        .whenCompleteAsync((answer, failure) -> answer(frame.frame(), answer, failure, result), pool);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
                 result.completeExceptionally(failed(e));
-            } catch (Throwable e) { // whatever it is, the caller waits for an answer
-                result.completeExceptionally(
-                        new FrameException(Reason.CORRUPT_IMAGE, "the image cannot be decoded: " + e, e));
             }
         }
 
@@ -299,28 +293,19 @@ public final class DenseService implements AutoCloseable {
 
         private static void endProcess() {
             System.err.printf(
-                    "uplift: two calls of the model hang (expected: at most one); ending with exit code %d%n", HANGING);
+                    "uplift: two calls of the model hang, or of its decoders (expected: at most one);"
+                            + " ending with exit code %d%n",
+                    HANGING);
             exit(HANGING);
         }
 
         void close() {
             batcher.close();
-            pool.shutdown();
-            boolean interrupted = false;
-            while (!pool.isTerminated()) {
-                try {
-                    pool.awaitTermination(1, TimeUnit.MINUTES);
-                } catch (InterruptedException e) {
-                    interrupted = true;
-                }
-            }
+            pool.close();
             if (MicroBatcher.stuck()) {
                 LOG.warn("{} stays in memory: a call has not come back", model.bundle());
             } else {
                 model.close();
-            }
-            if (interrupted) {
-                Thread.currentThread().interrupt();
             }
         }
     }

@@ -12,8 +12,10 @@ public class FrameException extends Exception {
         NOT_AN_IMAGE,
         /** The image starts as it should, but is truncated or cannot be decoded. */
         CORRUPT_IMAGE,
-        /** The image has more pixels than the limit; none of them was decoded. */
+        /** The image has more pixels, or asks for more work with them, than the limit; none of them was decoded. */
         TOO_LARGE,
+        /** The image was not decoded in time. */
+        DECODER_TIMEOUT,
         /** The model failed on this frame. */
         MODEL_FAILED,
         /** The model answered with NaN or infinity. */

@@ -2,9 +2,9 @@ package io.upliftstream.model;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.file.Files;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 
 /** Runs a bundle's golden frames, one at a time, and compares the outputs with those that the bundle's author computed. */
 final class GoldenCheck {
@@ -18,10 +18,13 @@ final class GoldenCheck {
         Map<String, Double> cosine = new LinkedHashMap<>();
         int frameBytes = bundle.input().frameBytes();
         try {
-            byte[] frames = Files.readAllBytes(golden.frames());
+            byte[] frames = golden.frames().read();
             Map<String, byte[]> expected = new LinkedHashMap<>();
             for (HeadSpec head : bundle.heads()) {
-                expected.put(head.name(), Files.readAllBytes(golden.outputs().get(head.name())));
+                expected.put(
+                        head.name(),
+                        Objects.requireNonNull(golden.outputs().get(head.name()))
+                                .read());
             }
             ByteBuffer rgb = ByteBuffer.allocateDirect(frameBytes);
             for (int i = 0; i < golden.count(); i++) {

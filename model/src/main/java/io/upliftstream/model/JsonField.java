@@ -1,7 +1,6 @@
 package io.upliftstream.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -120,8 +119,8 @@ final class JsonField {
     }
 
     /** The file that the field names, one of those that the manifest lists. */
-    Path file(String key, Map<String, Path> files) throws BundleException {
-        Path listed = files.get(text(key));
+    BundleFile file(String key, Map<String, BundleFile> files) throws BundleException {
+        BundleFile listed = files.get(text(key));
         if (listed == null) {
             throw at(key).wrong("a file that \"files\" lists with its SHA-256");
         }

@@ -32,8 +32,8 @@ import org.slf4j.LoggerFactory;
 final class MicroBatcher<T, R> implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(MicroBatcher.class);
 
-    /** How many threads of this process are in calls that were given up. */
-    private static final AtomicInteger STUCK = new AtomicInteger();
+    /** How many threads of this process are in calls that were given up, of models and of decoders. */
+    static final AtomicInteger STUCK = new AtomicInteger();
 
     /** Computes one result per item, in their order. */
     interface BatchFunction<T, R> {

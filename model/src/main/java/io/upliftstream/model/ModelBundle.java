@@ -38,7 +38,12 @@ public record ModelBundle(
      * {@code int8}, which is that of the upsampler's convolutions).
      */
     public record Variant(
-            String name, String device, String precision, Path backbone, Path upsampler, Tolerance tolerance) {
+            String name,
+            String device,
+            String precision,
+            BundleFile backbone,
+            BundleFile upsampler,
+            Tolerance tolerance) {
         Variant withBackboneOf(Variant other) {
             String both = other.equals(this) ? name : name + "+" + other.name;
             return new Variant(both, device, precision, other.backbone, upsampler, tolerance);
@@ -53,7 +58,7 @@ public record ModelBundle(
      *
      * @param outputs per head name
      */
-    public record Golden(Path frames, int count, Map<String, Path> outputs) {}
+    public record Golden(BundleFile frames, int count, Map<String, BundleFile> outputs) {}
 
     /**
      * Reads the bundle in {@code directory}, and checks every field of its manifest and the SHA-256 of every file that the

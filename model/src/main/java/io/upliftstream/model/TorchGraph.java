@@ -10,6 +10,7 @@ import ai.djl.training.ParameterStore;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Objects;
@@ -36,12 +37,20 @@ final class TorchGraph implements AutoCloseable {
         }
     }
 
-    /** The graph in a file. */
-    static TorchGraph load(Path file, Device device) throws IOException {
-        String name = Objects.requireNonNull(file.getFileName()).toString();
-        // A frozen graph carries its device in constants; this moves them.
-        Map<String, String> options = device.isGpu() ? Map.of("mapLocation", "true") : Map.of();
-        return new TorchGraph(name, device, model -> model.load(file.getParent(), name, options));
+    /** The graph in a file of a bundle: a copy that is this user's own, since PyTorch opens a name, not bytes. */
+    static TorchGraph load(BundleFile file, Device device) throws IOException {
+        Path directory = Files.createTempDirectory("uplift-graph-");
+        Path copy = directory.resolve("graph.pt");
+        try {
+            file.copyTo(copy);
+            // A frozen graph carries its device in constants; this moves them.
+            Map<String, String> options = device.isGpu() ? Map.of("mapLocation", "true") : Map.of();
+            String name = Objects.requireNonNull(file.path().getFileName()).toString();
+            return new TorchGraph(name, device, model -> model.load(directory, "graph.pt", options));
+        } finally {
+            Files.deleteIfExists(copy);
+            Files.delete(directory);
+        }
     }
 
     /** One of the small graphs beside this class, which {@code src/main/python/make_graphs.py} makes. */

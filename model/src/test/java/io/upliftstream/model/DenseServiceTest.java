@@ -33,7 +33,12 @@ class DenseServiceTest {
 
     private static ServiceOptions options(int maxBatch) {
         return new ServiceOptions(
-                TestBundles.TINY, new ModelOptions("cpu", "fp32", 0, maxBatch), 1_000_000, 8, Duration.ofSeconds(30));
+                TestBundles.TINY,
+                new ModelOptions("cpu", "fp32", 0, maxBatch),
+                1_000_000,
+                8,
+                Duration.ofSeconds(30),
+                Duration.ofSeconds(30));
     }
 
     /** An image of the model's own size, so that its first byte reaches the model as it is. */
@@ -87,13 +92,13 @@ class DenseServiceTest {
     void aFrameThatExpiredNeverReachesTheModel() throws Exception {
         try (DenseService service = DenseService.acquire(options(4))) {
             AtomicInteger asked = new AtomicInteger();
-            assertFails(service.submit(frame(1), () -> true), Reason.DEADLINE, "a decoder");
+            assertFails(service.submit("", frame(1), () -> true), Reason.DEADLINE, "a decoder");
             // young when it is decoded, too old when the batch is formed
             assertFails(
-                    service.submit(frame(1), () -> asked.getAndIncrement() > 0),
+                    service.submit("", frame(1), () -> asked.getAndIncrement() > 0),
                     Reason.DEADLINE,
                     "waited for the model");
-            assertThat(service.submit(frame(1), () -> false).get().output().heads())
+            assertThat(service.submit("", frame(1), () -> false).get().output().heads())
                     .hasSize(3);
         }
     }

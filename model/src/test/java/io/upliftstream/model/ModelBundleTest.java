@@ -2,12 +2,14 @@ package io.upliftstream.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -118,6 +120,41 @@ class ModelBundleTest {
         Files.move(labels, temporary.resolve("labels.json"));
         Files.createSymbolicLink(labels, temporary.resolve("labels.json"));
         assertRefused(bundle, "labels.json (expected: a file inside the bundle)");
+    }
+
+    /** Whoever may write to the directory cannot put another file in the place of one that was checked. */
+    @Test
+    void whatWasHashedIsWhatIsLoaded() throws Exception {
+        for (String file : new String[] {"cpu-fp32/upsampler.pt", "golden/frames.bin"}) {
+            Path bundle = TestBundles.copyOfTiny(Files.createDirectory(temporary.resolve(file.replace('/', '-'))));
+            ModelBundle checked = ModelBundle.load(bundle);
+            Files.copy(
+                    bundle.resolve("cpu-fp32/backbone.pt"), bundle.resolve(file), StandardCopyOption.REPLACE_EXISTING);
+            assertThatThrownBy(() -> DenseModel.load(checked, new ModelOptions("cpu", "fp32", 0)))
+                    .isInstanceOf(BundleException.class)
+                    .hasMessageContaining(
+                            file.substring(file.indexOf('/')) + " was changed after its bundle was checked");
+        }
+    }
+
+    @Test
+    void refusesManifestsThatAreMoreThanJson() throws Exception {
+        Path bundle = TestBundles.copyOfTiny(temporary);
+        Path manifest = bundle.resolve("manifest.json");
+        String json = Files.readString(manifest);
+        Files.writeString(manifest, json + " ".repeat(1 << 20));
+        assertRefused(bundle, "manifest.json has more than 1048576 bytes");
+        Files.writeString(manifest, json.replaceFirst("\\{", "{\"name\": \"other\","));
+        assertRefused(bundle, "Duplicate field 'name'");
+        Files.writeString(manifest, "[".repeat(5000) + "]".repeat(5000));
+        assertRefused(bundle, "manifest.json is not JSON");
+        Files.delete(manifest);
+        Files.createDirectory(manifest);
+        assertRefused(bundle, "manifest.json is missing");
+        Files.delete(manifest);
+        assumeTrue(Files.isExecutable(Path.of("/usr/bin/mkfifo")), "no mkfifo: a pipe is not tried");
+        new ProcessBuilder("/usr/bin/mkfifo", manifest.toString()).start().waitFor();
+        assertRefused(bundle, "manifest.json is missing");
     }
 
     @Test

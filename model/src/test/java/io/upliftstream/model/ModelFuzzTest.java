@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.code_intelligence.jazzer.junit.FuzzTest;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -41,6 +42,11 @@ class ModelFuzzTest {
                 images.add(Files.readAllBytes(file));
             }
         }
+        byte[] progressive = TestBundles.image("progressive.jpg");
+        ByteBuffer twice = ByteBuffer.allocate(2 * progressive.length - 4); // two frames before one end
+        images.add(twice.put(progressive, 0, progressive.length - 2)
+                .put(progressive, 2, progressive.length - 2)
+                .array());
         return images.stream();
     }
 

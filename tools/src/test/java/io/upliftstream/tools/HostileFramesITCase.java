@@ -13,6 +13,9 @@ import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -25,12 +28,16 @@ import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericRecordBuilder;
 import org.apache.avro.message.BinaryMessageEncoder;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.header.internals.RecordHeader;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** What may lie on a topic, between good frames. */
 class HostileFramesITCase {
+    private static final String LONG = "z".repeat(6 << 20);
+
     /** Every mask fits: two bytes a pixel at most. */
     private static final int MAX_SEGMENTATION_BYTES = 160 << 10;
 
@@ -89,6 +96,49 @@ class HostileFramesITCase {
         }
     }
 
+    /** Topics that take next to nothing, headers that hold too much, and a frame that comes twice. */
+    @Test
+    @Timeout(value = 10, unit = TimeUnit.MINUTES)
+    void whateverDoesNotFitIsToldInWhatFits() throws Exception {
+        byte[] image;
+        try (SyntheticCamera street = new SyntheticCamera("street", 20_201, 160, 96, 10, 0.9)) {
+            image = street.next().image();
+        }
+        try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+            Topics topics = Topics.create(kafka, "narrow", 1, 1024, 8192);
+            byte[] value =
+                    SingleObject.encode(Topics.frame("y".repeat(5000), 1, image).build());
+            List<Header> headers = new ArrayList<>();
+            for (int i = 0; i < 10_000; i++) {
+                headers.add(new RecordHeader("noise", new byte[100]));
+            }
+            headers.add(new RecordHeader("traceparent", new byte[5 << 20]));
+            topics.send(0, "twice", value);
+            topics.send(0, "twice", value);
+            topics.send(0, null, value, headers);
+            topics.send(0, null, null, headers);
+            for (int i = 0; i < 100; i++) { // small records share a batch, which has the topic's limit, too
+                topics.send(0, "q".repeat(5000) + i % 3, new byte[] {1, 2, 3});
+            }
+
+            Topics.runWithoutRestart(topics.settings());
+
+            List<FrameFailure> failures = topics.read("failures", "read_committed", FrameFailure.class);
+            assertThat(failures)
+                    .extracting(FrameFailure::getReason)
+                    .containsOnly("RESULT_TOO_LARGE", "EMPTY_VALUE", "NOT_A_FRAME")
+                    .hasSize(104);
+            assertThat(failures)
+                    .extracting(failure -> failure.getHeader().getCameraId())
+                    .allSatisfy(id -> assertThat(id).hasSizeLessThanOrEqualTo(256));
+            assertThat(failures.stream()
+                            .map(failure -> failure.getHeader().getCameraId())
+                            .distinct())
+                    .as("one that is long, none, and three more that are")
+                    .hasSize(5);
+        }
+    }
+
     private static Map<String, Hostile> hostile(byte[] image) throws IOException {
         byte[] random = new byte[5000];
         new Random(1).nextBytes(random);
@@ -107,14 +157,25 @@ class HostileFramesITCase {
                         "bad", SingleObject.encode(Topics.frame("", 1, image).build()), "parse", "MISSING_CAMERA_ID"));
         hostile.put("no key with a bare image", new Hostile(null, image, "parse", "MISSING_CAMERA_ID"));
         hostile.put(
-                "result above its topic's limit",
+                "a key and a camera id of 6 MB",
+                new Hostile(
+                        LONG,
+                        SingleObject.encode(
+                                Topics.frame(LONG, 1, new byte[] {1, 2, 3}).build()),
+                        "decode",
+                        "NOT_AN_IMAGE"));
+        hostile.put("a key of 6 MB without a frame", new Hostile(LONG, new byte[] {1}, "parse", "NOT_A_FRAME"));
+        hostile.put(
+                "a trace context of 12 MB",
                 new Hostile(
                         "bad",
-                        SingleObject.encode(Topics.frame("bad", 2, image)
-                                .setTracestate("x=" + "y".repeat(MAX_SEGMENTATION_BYTES))
+                        SingleObject.encode(Topics.frame("bad", 1, new byte[] {1})
+                                .setTraceparent(LONG)
+                                .setTracestate(LONG)
                                 .build()),
-                        "publish",
-                        "RESULT_TOO_LARGE"));
+                        "decode",
+                        "NOT_AN_IMAGE"));
+        hostile.put("a thousand scans", new Hostile("bad", scans(1000), "decode", "TOO_LARGE"));
         return hostile;
     }
 
@@ -131,6 +192,24 @@ class HostileFramesITCase {
             }
         }
         throw new AssertionError("no frame header in the JPEG");
+    }
+
+    /** A progressive JPEG whose last scan comes so often. */
+    private static byte[] scans(int times) throws IOException {
+        byte[] jpeg =
+                Files.readAllBytes(Path.of("..", "model", "src", "test", "resources", "images", "progressive.jpg"));
+        int end = jpeg.length - 2; // before the end-of-image marker
+        int scan = end - 1;
+        while ((jpeg[scan] & 0xff) != 0xff || (jpeg[scan + 1] & 0xff) != 0xda) {
+            scan--;
+        }
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        bytes.write(jpeg, 0, end);
+        for (int i = 0; i < times; i++) {
+            bytes.write(jpeg, scan, end - scan);
+        }
+        bytes.write(jpeg, end, 2);
+        return bytes.toByteArray();
     }
 
     private static byte[] foreign() throws IOException {

@@ -115,12 +115,12 @@ class RecoveryITCase {
         static final AtomicInteger SUBMITTED = new AtomicInteger();
 
         @Override
-        public CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired) {
+        public CompletableFuture<DenseResult> submit(String cameraId, byte[] image, BooleanSupplier expired) {
             int count = SUBMITTED.incrementAndGet();
             if (count == 9 || count == 17) {
                 throw new IllegalStateException("fails on purpose at frame " + count);
             }
-            return engine.submit(image, expired);
+            return engine.submit(cameraId, image, expired);
         }
 
         @Override

@@ -25,6 +25,7 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.serialization.StringDeserializer;
@@ -46,13 +47,22 @@ public final class Topics {
     /** Creates the topics; {@code segmentation} takes records up to so many bytes. */
     public static Topics create(EmbeddedKafka kafka, String test, int partitions, int maxSegmentationBytes)
             throws IOException {
+        return create(kafka, test, partitions, maxSegmentationBytes, EmbeddedKafka.MAX_RECORD_BYTES);
+    }
+
+    /** Creates the topics; {@code segmentation} and {@code failures} take records up to so many bytes. */
+    public static Topics create(
+            EmbeddedKafka kafka, String test, int partitions, int maxSegmentationBytes, int maxFailureBytes)
+            throws IOException {
         Topics topics = new Topics(kafka, test);
         kafka.createTopic(topics.name("camera-frames"), partitions, Map.of());
         kafka.createTopic(
                 topics.name("segmentation"),
                 partitions,
                 Map.of("max.message.bytes", Integer.toString(maxSegmentationBytes)));
-        for (String output : List.of("features", "depth", "failures", "dropped")) {
+        kafka.createTopic(
+                topics.name("failures"), partitions, Map.of("max.message.bytes", Integer.toString(maxFailureBytes)));
+        for (String output : List.of("features", "depth", "dropped")) {
             kafka.createTopic(topics.name(output), partitions, Map.of());
         }
         return topics;
@@ -100,11 +110,17 @@ public final class Topics {
     /** Sends a value and returns where it is. */
     public RecordMetadata send(int partition, @Nullable String key, byte @Nullable [] value)
             throws InterruptedException {
+        return send(partition, key, value, List.of());
+    }
+
+    /** Sends a value with headers and returns where it is. */
+    public RecordMetadata send(int partition, @Nullable String key, byte @Nullable [] value, List<Header> headers)
+            throws InterruptedException {
         try (KafkaProducer<String, byte[]> producer = new KafkaProducer<>(
                 Map.of("bootstrap.servers", kafka.bootstrapServers(), "max.request.size", 16 << 20),
                 new StringSerializer(),
                 new ByteArraySerializer())) {
-            return producer.send(new ProducerRecord<>(name("camera-frames"), partition, key, value))
+            return producer.send(new ProducerRecord<>(name("camera-frames"), partition, key, value, headers))
                     .get();
         } catch (ExecutionException e) {
             throw new AssertionError(e);

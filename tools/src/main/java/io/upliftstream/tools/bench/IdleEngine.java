@@ -44,7 +44,7 @@ final class IdleEngine implements FrameEngine {
             });
 
     @Override
-    public CompletableFuture<DenseResult> submit(byte[] image, BooleanSupplier expired) {
+    public CompletableFuture<DenseResult> submit(String cameraId, byte[] image, BooleanSupplier expired) {
         long submitted = System.nanoTime();
         CompletableFuture<DenseResult> answer = new CompletableFuture<>();
         pool.execute(() -> {

@@ -1,22 +1,22 @@
 package io.upliftstream.tools.camera;
 
+import io.upliftstream.model.FrameDecoder;
+import io.upliftstream.model.FrameException;
+import io.upliftstream.model.ImageHeader;
 import java.awt.Dimension;
 import java.awt.image.BufferedImage;
 import java.awt.image.DataBufferByte;
-import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.util.Iterator;
 import java.util.Objects;
 import javax.imageio.IIOImage;
 import javax.imageio.ImageIO;
-import javax.imageio.ImageReader;
 import javax.imageio.ImageWriteParam;
 import javax.imageio.ImageWriter;
-import javax.imageio.stream.ImageInputStream;
 import javax.imageio.stream.ImageOutputStream;
 import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.opencv.global.opencv_core;
 import org.bytedeco.opencv.global.opencv_imgcodecs;
 import org.bytedeco.opencv.opencv_core.Mat;
 
@@ -56,43 +56,62 @@ public final class Images {
     /**
      * The sizes of a JPEG or PNG by its header, before EXIF orientation.
      *
-     * @throws IOException if it has none
+     * @throws IOException if it has none, or {@link ImageHeader} refuses it
      */
     public static Dimension size(byte[] bytes) throws IOException {
-        try (ImageInputStream in =
-                Objects.requireNonNull(ImageIO.createImageInputStream(new ByteArrayInputStream(bytes)))) {
-            Iterator<ImageReader> readers = ImageIO.getImageReaders(in);
-            if (!readers.hasNext()) {
-                throw new IOException("%d bytes (expected: a JPEG or PNG picture)".formatted(bytes.length));
-            }
-            ImageReader reader = readers.next();
-            try {
-                reader.setInput(in, true, true);
-                return new Dimension(reader.getWidth(0), reader.getHeight(0));
-            } catch (RuntimeException e) { // damaged headers make the readers throw nearly anything
-                throw new IOException("%d bytes (expected: the header of a JPEG or PNG)".formatted(bytes.length), e);
-            } finally {
-                reader.dispose();
-            }
+        ImageHeader header = header(bytes);
+        return new Dimension(header.width(), header.height());
+    }
+
+    private static ImageHeader header(byte[] bytes) throws IOException {
+        try {
+            return ImageHeader.read(bytes, FrameDecoder.DEFAULT_MAX_PIXELS);
+        } catch (FrameException e) {
+            throw new IOException(e.getMessage(), e);
         }
     }
 
     /**
-     * Decodes a JPEG or PNG as people see it: EXIF orientation applied, three colours.
+     * Decodes a JPEG or PNG as people see it: EXIF orientation applied, three colours. Bytes of any other format do not reach
+     * the decoder, nor does an image that {@link ImageHeader} refuses.
      *
      * @return a picture of {@link BufferedImage#TYPE_3BYTE_BGR}
-     * @throws IOException if the bytes are not a whole picture
+     * @throws IOException if the bytes are not a whole picture, or one of more than 50 megapixels
      */
     public static BufferedImage decode(byte[] bytes) throws IOException {
-        try (BytePointer data = new BytePointer(bytes);
-                Mat encoded = new Mat(1, bytes.length, org.bytedeco.opencv.global.opencv_core.CV_8UC1, data);
-                Mat pixels = opencv_imgcodecs.imdecode(encoded, opencv_imgcodecs.IMREAD_COLOR)) {
-            if (pixels.empty()) {
+        ImageHeader header = header(bytes);
+        byte[] picture = header.decodable(bytes);
+        try (BytePointer data = new BytePointer(picture);
+                Mat encoded = new Mat(1, picture.length, opencv_core.CV_8UC1, data);
+                Mat stored = opencv_imgcodecs.imdecode(
+                        encoded, opencv_imgcodecs.IMREAD_COLOR | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION);
+                Mat pixels = new Mat()) {
+            if (stored.empty()) {
                 throw new IOException("%d bytes (expected: a JPEG or PNG picture)".formatted(bytes.length));
             }
+            turnUpright(stored, header.orientation(), pixels);
             BufferedImage image = new BufferedImage(pixels.cols(), pixels.rows(), BufferedImage.TYPE_3BYTE_BGR);
             pixels.data().get(((DataBufferByte) image.getRaster().getDataBuffer()).getData());
             return image;
+        } catch (RuntimeException e) { // OpenCV's own
+            throw new IOException(
+                    "the picture cannot be decoded: %s (expected: a whole JPEG or PNG)".formatted(e.getMessage()), e);
+        }
+    }
+
+    /** @param orientation of EXIF, 1 to 8 */
+    private static void turnUpright(Mat stored, int orientation, Mat upright) {
+        Mat turned = stored;
+        if (orientation >= 5) {
+            opencv_core.transpose(stored, upright);
+            turned = upright;
+        }
+        switch (orientation) {
+            case 2, 6 -> opencv_core.flip(turned, upright, 1); // left to right
+            case 4, 8 -> opencv_core.flip(turned, upright, 0); // top to bottom
+            case 3, 7 -> opencv_core.flip(turned, upright, -1); // both
+            case 5 -> {}
+            default -> stored.copyTo(upright);
         }
     }
 }

@@ -49,8 +49,6 @@ public final class ProcessCluster implements AutoCloseable {
             "avro-",
             "jackson-",
             "zstd-jni",
-            "metadata-extractor",
-            "xmpcore",
             "scala-",
             "picocli",
             "javacv",

@@ -16,10 +16,15 @@ import java.util.concurrent.TimeUnit;
  * @param output what it printed, errors included
  */
 record UpliftProcess(int exitCode, String output) {
-    /** Runs a command to its end; what it leaves behind, crash reports as well, goes to a directory. */
-    static UpliftProcess run(Path directory, List<String> arguments) throws IOException, InterruptedException {
+    /**
+     * Runs a command to its end; what it leaves behind, crash reports as well, goes to a directory.
+     *
+     * @param jvmOptions beside 512 MB of heap; the later ones win
+     */
+    static UpliftProcess run(Path directory, List<String> arguments, String... jvmOptions)
+            throws IOException, InterruptedException {
         Path output = Files.createTempFile(directory, "uplift-", ".log");
-        Process process = start(directory, output, List.of(), arguments);
+        Process process = start(directory, output, List.of(), arguments, jvmOptions);
         try {
             assertThat(process.waitFor(5, TimeUnit.MINUTES))
                     .as("the process ends")
@@ -35,8 +40,11 @@ record UpliftProcess(int exitCode, String output) {
      *
      * @param output where what it prints goes
      * @param wrapper a program that runs the one after it; empty for none
+     * @param jvmOptions beside 512 MB of heap; the later ones win
      */
-    static Process start(Path directory, Path output, List<String> wrapper, List<String> arguments) throws IOException {
+    static Process start(
+            Path directory, Path output, List<String> wrapper, List<String> arguments, String... jvmOptions)
+            throws IOException {
         // A crash is what some tests ask for: no core of gigabytes.
         List<String> command = new ArrayList<>(wrapper);
         command.addAll(List.of("sh", "-c", "ulimit -c 0; exec \"$0\" \"$@\""));
@@ -49,10 +57,9 @@ record UpliftProcess(int exitCode, String output) {
                 "-XX:TieredStopAtLevel=1",
                 "-XX:ErrorFile=" + directory.resolve("crash-%p.log"),
                 "-Dai.djl.offline=true",
-                "-Djava.io.tmpdir=" + directory,
-                "-cp",
-                System.getProperty("java.class.path"),
-                Uplift.class.getName()));
+                "-Djava.io.tmpdir=" + directory));
+        command.addAll(List.of(jvmOptions));
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), Uplift.class.getName()));
         command.addAll(arguments);
         ProcessBuilder builder =
                 new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
