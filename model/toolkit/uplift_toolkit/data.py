@@ -8,8 +8,8 @@ Three layouts are read, told apart by their folders:
 - Cityscapes: `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` and
   `gtFine/SPLIT/CITY/*_gtFine_labelTrainIds.png` or `…_labelIds.png`.
 
-Images and labels are turned upright by their EXIF orientation, as the job does. A label that is not the id of a
-class is void.
+Images and labels are turned upright by their EXIF orientation, as the job does. A label that is not the id of
+a class is void.
 """
 
 import hashlib
@@ -34,7 +34,8 @@ VOID = 255
 # Depth is kept at every second pixel: it varies slowly and would otherwise be a third of the memory.
 DEPTH_STRIDE = 2
 # What Pillow reads without further libraries, and the job or its command line, too.
-IMAGES = tuple(".jpg .jpeg .jpe .jfif .mpo .png .webp .avif .tif .tiff .bmp .gif .pgm .ppm .tga".split())
+IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
+IMAGES += (".pgm", ".ppm", ".tga")
 # What turns pixels upright that were stored with an EXIF orientation of 2 to 8.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -83,9 +84,9 @@ class Source:
 def sources(directory: Path, split: str, skip_bad: bool = False) -> list[Source]:
     """The frames of a data set in the order of their names; ValueError if there are none.
 
-    Labels and depth are for all frames or for none, and every frame has its own: ValueError names the frames of
-    which that is not so, unless `skip_bad` leaves them out. Files that are no images by their names are counted
-    and named on standard error, and so are labels and depth that belong to no image.
+    Labels and depth are for all frames or for none, and every frame has its own: ValueError names the frames
+    of which that is not so, unless `skip_bad` leaves them out. Files that are no images by their names are
+    counted and named on standard error, and so are labels and depth that belong to no image.
     """
     bad: dict[str, str] = {}
     if (directory / "leftImg8bit").is_dir():
@@ -171,7 +172,7 @@ def _judge(directory: Path, bad: dict[str, str], skip_bad: bool) -> None:
     listed = "".join(f"\n  {name}: {why}" for name, why in bad.items())
     if not skip_bad:
         raise ValueError(
-            f"{directory}: {len(bad)} files cannot be used (expected: none; --skip-bad leaves them out):{listed}"
+            f"{directory}: {len(bad)} files cannot be used (--skip-bad leaves them out):{listed}"
         )
     print(f"{directory}: {len(bad)} files that cannot be used are left out:{listed}", file=sys.stderr)
 
@@ -187,8 +188,8 @@ def _cityscapes_labels(image: Path) -> Path | None:
 
 
 class Frames:
-    """The frames of a data set in arrays. The first use decodes them into `arrays/`, later ones map that, as long
-    as no file of the data set has another size or time and the code that decodes is the same.
+    """The frames of a data set in arrays. The first use decodes them into `arrays/`, later ones map that, as
+    long as no file of the data set has another size or time and the code that decodes is the same.
 
     Frames of one size that is at most `size` (height, width) are kept as they are, others are brought to it.
     `classes` is the number of label ids that are not void. ValueError names every file that cannot be used,
@@ -376,7 +377,7 @@ def _check_size(pixels: np.ndarray, size: tuple[int, int]) -> None:
 
 
 def _read_depth(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Centimetres u16 [h,w] of an upright image of `size` (width, height), which may be a multiple of h, w."""
+    """Centimetres u16 [h,w] of an upright image of `size` (width, height), in any size of its proportions."""
     if path.suffix.lower() == ".npy":
         metres = np.nan_to_num(np.load(path).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
         depth = metres * 100 + 0.5
