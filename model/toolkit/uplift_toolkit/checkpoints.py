@@ -151,8 +151,9 @@ def in_dialect(dialect: Dialect, own: State) -> State:
     theirs: State = {}
     for name, value in own.items():
         sources = dialect.sources(name, _is_gated(own))
-        theirs |= {s: part for s, part in zip(sources, value.chunk(len(sources)), strict=True) if s}
-    if dialect.class_position and "reg_token" in own:
+        parts = value.chunk(len(sources)) if len(sources) > 1 else (value,)
+        theirs |= {s: part for s, part in zip(sources, parts, strict=True) if s}
+    if dialect.class_position and {"reg_token", "pos_embed"} <= set(own):
         position = dialect.sources("pos_embed", False)[0]
         theirs[position] = torch.cat([torch.zeros_like(own["cls_token"]), own["pos_embed"]], dim=1)
     return theirs

@@ -1,7 +1,7 @@
 """Files that are made from other files, and kept: they are as old as what they were made from says.
 
-A folder of them holds `complete.json`, written last: what its files were made from, and their sizes. Without it
-or with another one they are made anew, so that a run that was killed leaves nothing that is taken for whole.
+A folder of them holds `complete.json`, written last: what its files were made from, and their sizes. Without
+it, or with another one, they are made anew; so nothing that a killed run leaves is taken for whole.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def keep(folder: Path, sources: Facts, make: Callable[[Path], Facts]) -> Facts:
     """What `make` returned when it wrote the files of `folder`, by this call or by an earlier one.
 
     `make` gets an empty folder to write to. It runs if nothing whole is kept that was made from the same
-    `sources`, and a line says why. What it writes replaces the old files by renaming: who has mapped those keeps
-    them. `sources` and what `make` returns must be JSON.
+    `sources`, and a line says why. What it writes replaces the old files by renaming: who has mapped those
+    keeps them. `sources` and what `make` returns must be JSON.
     """
     sources = json.loads(json.dumps(sources))
     kept = _seal(folder)

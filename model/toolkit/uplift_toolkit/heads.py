@@ -74,7 +74,8 @@ class LinearHead(nn.Module):
         if len(linears) != 1 or len(norms) > 1:
             found = ", ".join(sorted(state)[:8])
             raise WeightsError(
-                f"{source}: {found} (expected: one linear layer's weight and bias, at most one batch norm)"
+                f"{source}: {found} (expected: one linear layer's weight and bias, at most one batch norm; "
+                "FILE#ENTRY takes a part of a file)"
             )
         linear = linears[0]
         weight = state.get(_join(linear, "weight"))

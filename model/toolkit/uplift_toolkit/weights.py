@@ -51,10 +51,10 @@ def locate(source: str, sha256: str | None = None) -> Path:
     """The file behind a source, downloaded unless it is in the cache.
 
     A source is a path, an https:// or http:// address, or `hub:OWNER/NAME/FILE` (Hugging Face, at
-    $HF_ENDPOINT if that is set, with $HF_TOKEN for what asks for one). It may end in `#ENTRY`, the part of the
-    file that is meant, and so does the path then. With `sha256` the file's content is checked before anything
-    reads it, wherever it comes from; plain http without it is warned about. With $UPLIFT_OFFLINE nothing is
-    downloaded. A download of more than $UPLIFT_MAX_DOWNLOAD_GIB (8 unless set) is given up.
+    $HF_ENDPOINT if that is set, with $HF_TOKEN for what asks for one). It may end in `#ENTRY`, the part of
+    the file that is meant, and so does the path then. With `sha256` the file's content is checked before
+    anything reads it, wherever it comes from; plain http without it is warned about. With $UPLIFT_OFFLINE
+    nothing is downloaded. A download of more than $UPLIFT_MAX_DOWNLOAD_GIB (8 unless set) is given up.
     """
     source, entry = split_entry(source)
     path = _located(source, sha256)
@@ -279,9 +279,9 @@ class Checkpoint(State):
 def read_state_dict(path: Path) -> Checkpoint:
     """Tensors by name, from .safetensors or a pickled checkpoint (.pth, .pt, .bin).
 
-    FILE#ENTRY takes the tensors beneath ENTRY, as `teacher` or `model.ema`. Of a pickled file only tensors and
-    plain values are read; nothing in it is run. It takes the memory that its own length says: a compressed
-    archive, which torch.save does not write, is refused.
+    FILE#ENTRY takes the tensors beneath ENTRY, as `teacher` or `model.ema`. Of a pickled file only tensors
+    and plain values are read; nothing in it is run. It takes the memory that its own length says: a
+    compressed archive, which torch.save does not write, is refused.
     """
     file, entry = split_entry(str(path))
     stored = _read(Path(file))
@@ -400,9 +400,9 @@ def beneath(
 ) -> tuple[State, str]:
     """The tensors that lie where one of the expected states fits best, and the source, in words for an error.
 
-    Trainers store a model within entries and modules (`teacher`, `module.`, `model.backbone.`, …), so the names
-    may have anything before them, as long as it is the same for all. WeightsError asks which is meant if more
-    than one place fits; where none does, the state is returned as it is. What was left out is said.
+    Trainers store a model within entries and modules (`teacher`, `module.`, `model.backbone.`, …), so the
+    names may have anything before them, as long as it is the same for all. WeightsError asks which is meant
+    if more than one place fits; where none does, the state is returned as it is. What was left out is said.
     `respelt` is applied to every name.
     """
     everything = state.everything if isinstance(state, Checkpoint) else state
