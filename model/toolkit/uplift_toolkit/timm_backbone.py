@@ -83,7 +83,7 @@ class TimmBackbone(nn.Module):
         if found != expected:
             raise ValueError(
                 f"timm: {self.config.name} gives {found} for an image of {width}x{height} (expected: "
-                f"{expected}, a plain patch grid; hierarchical models do not fit)"
+                f"{expected}: a model with a patch grid, and no token beside it that timm does not tell of)"
             )
         self.model.train(training)
 

@@ -296,8 +296,11 @@ def read_state_dict(path: Path) -> Checkpoint:
         return Checkpoint(everything, _wrapper(stored), entries)
     found = {name[: at + len(entry) + 1] for name in everything if (at := f".{name}".find(f".{entry}.")) >= 0}
     if len(found) != 1:
-        what = f"{entry} is at {' and '.join(sorted(found))}" if found else f"no {entry}"
-        raise WeightsError(f"weights: {path}: {what} (expected: one entry of {_described(stored)})")
+        places = " and ".join(sorted(place.rstrip(".") for place in found))
+        what = f"{entry} is at {places}" if found else f"no entry {entry}"
+        counts = Counter(name.partition(".")[0] for name in everything)
+        known = ", ".join(f"{name} ({count} tensors)" for name, count in counts.most_common(8))
+        raise WeightsError(f"weights: {path}: {what} (expected: one entry, as of {known})")
     within = found.pop()
     chosen = {name.removeprefix(within): v for name, v in everything.items() if name.startswith(within)}
     return Checkpoint(chosen, "", entries)
@@ -388,11 +391,15 @@ def _described(stored: Any) -> str:
             continue
         inner: State = {}
         _flatten(value, "", inner)
-        said.append(f"{name} ({len(inner)} tensors: {', '.join([*inner][:2])}, …)" if inner else str(name))
+        said.append(f"{name} ({_counted(list(inner))})" if inner else str(name))
     tensors = [str(name) for name, value in stored.items() if isinstance(value, Tensor)]
     if tensors:
-        said.insert(0, f"{len(tensors)} tensors: {', '.join(tensors[:3])}, …")
+        said.insert(0, _counted(tensors))
     return f"{', '.join(said[:8])}{' …' if len(said) > 8 else ''}" if said else "nothing"
+
+
+def _counted(tensors: list[str]) -> str:
+    return f"{len(tensors)} tensors: {', '.join(tensors[:3])}{', …' if len(tensors) > 3 else ''}"
 
 
 def beneath(
