@@ -1,6 +1,10 @@
 """Training data as cameras, annotators and file systems leave it: what is read, refused and kept."""
 
 import os
+import struct
+import unicodedata
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +51,7 @@ def stored(image: Image.Image, path: Path, orientation: int = 1, **options: obje
     (image if turn is None else image.transpose(turn)).save(path, exif=exif, **options)
 
 
-def data_set(directory: Path, names: str = "ab", labels: np.ndarray | None = None) -> Path:
+def data_set(directory: Path, names: Iterable[str] = "ab", labels: np.ndarray | None = None) -> Path:
     for folder in ("images", "labels"):
         (directory / folder).mkdir(parents=True)
     ids = np.ones(SIZE, np.uint8) if labels is None else labels
@@ -101,6 +105,29 @@ def test_label_ids_keep_their_values_or_are_void(tmp_path: Path, kind: type) -> 
     others = {np.uint8: [255], np.uint16: [256, 258, 65535], np.int32: [256, 26001, 65535]}[kind]
     ids.reshape(-1)[: len(others)] = others
     assert labels_of(data_set(tmp_path, "a", ids)) == [1, VOID]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("colours", [0, 3], ids=["grey", "palette"])
+def test_label_ids_of_few_bits_are_as_stored(tmp_path: Path, bits: int, colours: int) -> None:
+    """Such files come from tools that save space: 1 must not become 17."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    data = data_set(tmp_path, "a")
+    ones = sum(1 << shift for shift in range(0, 8, bits))
+    rows = (b"\0" + bytes([ones]) * (SIZE[1] * bits // 8)) * SIZE[0]
+    (data / "labels" / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", SIZE[1], SIZE[0], bits, colours, 0, 0, 0))
+        + (chunk(b"PLTE", bytes(range(6))) if colours else b"")
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    assert labels_of(data) == [1]
 
 
 def test_numbers_are_brought_to_8_bits_by_one_rule(tmp_path: Path) -> None:
@@ -267,14 +294,23 @@ def test_files_left_out_are_named_once(tmp_path: Path, capsys: pytest.CaptureFix
     data = data_set(tmp_path)
     (data / "images" / "._a.png").write_bytes(b"\0\5\26\7")
     (data / "images" / "c.heic").write_bytes(b"?")
+    (data / "images" / "d.png").symlink_to("nowhere.png")
     (data / "labels" / "z.png").write_bytes(b"?")
     picture().save(data / "images" / "A b#%d.JFIF", "JPEG")
     Image.fromarray(np.ones(SIZE, np.uint8)).save(data / "labels" / "A b#%d.PNG", "PNG")
     assert Frames(data, SIZE, 3).names == ["A b#%d", "a", "b"]
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"{data}/images: 1 left out (hidden): ._a.png"
-    assert said[1].startswith(f"{data}/images: 1 left out (read are .jpg ") and said[1].endswith("): c.heic")
-    assert said[2:] == [f"{data}/labels: 1 left out (of no image): z.png"]
+    assert said[1] == f"{data}/images: 1 left out (links to nothing): d.png"
+    assert said[2].startswith(f"{data}/images: 1 left out (read are .jpg ") and said[2].endswith("): c.heic")
+    assert said[3:] == [f"{data}/labels: 1 left out (of no image): z.png"]
+
+
+def test_both_spellings_of_accents_are_one_name(tmp_path: Path) -> None:
+    data = data_set(tmp_path, ["Caf\u00e9"])
+    decomposed = unicodedata.normalize("NFD", "Caf\u00e9.png")
+    (data / "labels" / "Caf\u00e9.png").rename(data / "labels" / decomposed)
+    assert labels_of(data) == [1]
 
 
 def test_labels_of_other_names_are_not_taken_for_none(tmp_path: Path) -> None:

@@ -455,12 +455,21 @@ def test_files_that_are_no_weights_say_what_they_are(tmp_path, suffix):
     for content, what in (
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "it is a pointer of Git LFS"),
         (b"<!DOCTYPE html><html>Sign in</html>", "it is a web page"),
+        (b'{"weight_map": {}}', "it is JSON"),
+        (b"not weights", ""),
         (whole[: len(whole) // 2], ""),
         (b"", ""),
     ):
         path.write_bytes(content)
-        with pytest.raises(WeightsError, match=rf"a.{suffix} cannot be read: {what}.*\w"):
+        with pytest.raises(WeightsError, match=rf"a.{suffix} cannot be read: {what}.*\(expected: "):
             load(path)
+
+
+def test_the_content_says_which_format_a_file_has(tmp_path):
+    save_file(body(), tmp_path / "a.pth")
+    torch.save({"state_dict": body()}, tmp_path / "b.safetensors")
+    assert_is_body(load(tmp_path / "a.pth"))
+    assert_is_body(load(tmp_path / "b.safetensors"))
 
 
 class Names(dict):

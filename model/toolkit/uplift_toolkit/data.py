@@ -14,6 +14,7 @@ a class is void.
 
 import hashlib
 import sys
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ DEPTH_STRIDE = 2
 # What Pillow reads without further libraries, and the job or its command line, too.
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
 IMAGES += (".pgm", ".ppm", ".tga")
+# Pillow stretches grey of 2 and 4 bits to 8; ids must be what the file says.
+GREY_SCALES = {"L;2": 85, "L;4": 17}
 # What turns pixels upright that were stored with an EXIF orientation of 2 to 8.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -101,7 +104,9 @@ def sources(directory: Path, split: str, skip_bad: bool = False) -> list[Source]
         kinds = {"labels": (".png",), "depth": (".png", ".npy")} if images != directory else {}
         truth = {kind: _by_stem(folder / kind, suffixes) for kind, suffixes in kinds.items()}
         found = [
-            Source(image.stem, image, *(truth.get(kind, {}).get(image.stem) for kind in ("labels", "depth")))
+            Source(
+                _name(image), image, *(truth.get(kind, {}).get(_name(image)) for kind in ("labels", "depth"))
+            )
             for image in _files(images, IMAGES)
         ]
         names = {source.name for source in found}
@@ -145,20 +150,30 @@ def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """The files of a folder with one of these extensions, by name; others are named on standard error."""
     if not folder.is_dir():
         return []
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    files = sorted(path for path in folder.iterdir() if not path.is_dir())
+    broken = [path.name for path in files if not path.exists()]
     hidden = [path.name for path in files if path.name.startswith(".")]
-    others = [p.name for p in files if p.name not in hidden and p.suffix.lower() not in suffixes]
-    if hidden:
-        _say_left_out(folder, hidden, "hidden")
-    if others:
-        _say_left_out(folder, others, f"read are {' '.join(suffixes)}")
-    return [path for path in files if not path.name.startswith(".") and path.suffix.lower() in suffixes]
+    known = [p for p in files if p.suffix.lower() in suffixes and p.name not in {*hidden, *broken}]
+    others = [p.name for p in files if p not in known and p.name not in {*hidden, *broken}]
+    for names, why in (
+        (hidden, "hidden"),
+        (broken, "links to nothing"),
+        (others, f"read are {' '.join(suffixes)}"),
+    ):
+        if names:
+            _say_left_out(folder, names, why)
+    return known
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """The files of a folder by their names without extension; of several extensions the first one's."""
     files = sorted(_files(folder, suffixes), key=lambda path: -suffixes.index(path.suffix.lower()))
-    return {path.stem: path for path in files}
+    return {_name(path): path for path in files}
+
+
+def _name(path: Path) -> str:
+    """A file's name without extension, in one spelling of its accents: file systems have two."""
+    return unicodedata.normalize("NFC", path.stem)
 
 
 def _say_left_out(folder: Path, names: list[str], why: str) -> None:
@@ -363,11 +378,12 @@ def _orientation(image: Image.Image) -> int:
 def _read_labels(path: Path, size: tuple[int, int]) -> np.ndarray:
     """Class ids u8 [H,W] of an upright image of `size` (width, height); what does not fit a byte is void."""
     with Image.open(path) as image:
+        scale = GREY_SCALES.get(image.tile[0].args if image.tile else None, 1)
         ids = np.asarray(_upright(image, image))
     if ids.ndim != 2 or ids.dtype.kind not in "uib":
         raise ValueError(f"{image.mode}, shape {list(ids.shape)} (expected: one channel of class ids)")
     _check_size(ids, size)
-    return np.where((ids < 0) | (ids > VOID), VOID, ids).astype(np.uint8)
+    return np.where((ids < 0) | (ids > VOID), VOID, ids // scale).astype(np.uint8)
 
 
 def _check_size(pixels: np.ndarray, size: tuple[int, int]) -> None:

@@ -307,22 +307,24 @@ def read_state_dict(path: Path) -> Checkpoint:
 
 
 def _read(path: Path) -> Any:
-    """What a file of weights holds. WeightsError says what the file looks like if it holds none."""
+    """What a file of weights holds, whatever it is called. WeightsError says what it looks like otherwise."""
     with path.open("rb") as file:
         head = file.read(64)
     for start, what in (
         (b"version https://git-lfs", "is a pointer of Git LFS (expected: the file itself, by git lfs pull)"),
         (b"<!doctype", "is a web page (expected: the file itself; the address may ask for a login)"),
         (b"<html", "is a web page (expected: the file itself; the address may ask for a login)"),
+        (b"{", "is JSON (expected: the tensors themselves, in one file)"),
     ):
         if head.lower().startswith(start):
             raise WeightsError(f"weights: {path} cannot be read: it {what}")
-    if path.suffix == ".safetensors":
+    zipped = zipfile.is_zipfile(path)
+    if head[8:9] == b"{" or (path.suffix == ".safetensors" and not zipped):
         try:
             return load_file(path)
         except SafetensorError as e:
             raise WeightsError(f"weights: {path} cannot be read: {e} (expected: a safetensors file)") from e
-    if zipfile.is_zipfile(path):
+    if zipped:
         with zipfile.ZipFile(path) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise WeightsError(
@@ -355,7 +357,10 @@ def _unpickled(path: Path) -> Any:
                 stand_in = _InertNames
             else:
                 what = (said[2] or said[0]).strip().partition("\n")[0] or "it ends too early"
-                raise WeightsError(f"weights: {path} cannot be read: {what}") from e
+                raise WeightsError(
+                    f"weights: {path} cannot be read: {what} (expected: a file as torch.save or safetensors "
+                    "writes it)"
+                ) from e
 
 
 def _flatten(stored: Any, prefix: str, into: State) -> None:
