@@ -465,11 +465,14 @@ def test_files_that_are_no_weights_say_what_they_are(tmp_path, suffix):
             load(path)
 
 
-def test_the_content_says_which_format_a_file_has(tmp_path):
+def test_a_file_of_the_other_format(tmp_path):
     save_file(body(), tmp_path / "a.pth")
-    torch.save({"state_dict": body()}, tmp_path / "b.safetensors")
     assert_is_body(load(tmp_path / "a.pth"))
-    assert_is_body(load(tmp_path / "b.safetensors"))
+    torch.save(body(), tmp_path / "b.safetensors")
+    with pytest.raises(
+        WeightsError, match=r"b.safetensors cannot be read: .*\(expected: a safetensors file\)"
+    ):
+        load(tmp_path / "b.safetensors")
 
 
 class Names(dict):

@@ -307,7 +307,7 @@ def read_state_dict(path: Path) -> Checkpoint:
 
 
 def _read(path: Path) -> Any:
-    """What a file of weights holds, whatever it is called. WeightsError says what it looks like otherwise."""
+    """What a file of weights holds. WeightsError says what the file looks like if it holds none."""
     with path.open("rb") as file:
         head = file.read(64)
     for start, what in (
@@ -318,13 +318,12 @@ def _read(path: Path) -> Any:
     ):
         if head.lower().startswith(start):
             raise WeightsError(f"weights: {path} cannot be read: it {what}")
-    zipped = zipfile.is_zipfile(path)
-    if head[8:9] == b"{" or (path.suffix == ".safetensors" and not zipped):
+    if head[8:9] == b"{" or path.suffix == ".safetensors":
         try:
             return load_file(path)
         except SafetensorError as e:
             raise WeightsError(f"weights: {path} cannot be read: {e} (expected: a safetensors file)") from e
-    if zipped:
+    if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise WeightsError(
