@@ -313,11 +313,13 @@ def test_both_spellings_of_accents_are_one_name(tmp_path: Path) -> None:
     assert labels_of(data) == [1]
 
 
-def test_labels_of_other_names_are_not_taken_for_none(tmp_path: Path) -> None:
+def test_labels_of_other_names_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = data_set(tmp_path, "a")
     (data / "labels" / "a.png").rename(data / "labels" / "a_mask.png")
-    with pytest.raises(ValueError, match=r"labels: no file has the name of an image, as a_mask.png"):
-        Frames(data, SIZE, 3)
+    frames = Frames(data, SIZE, 3)
+    assert capsys.readouterr().err == f"{data}/labels: 1 left out (of no image): a_mask.png\n"
+    with pytest.raises(ValueError, match="no labels/"):
+        frames.require("labels")
 
 
 def test_two_images_of_one_name_do_not_share_labels(tmp_path: Path) -> None:
@@ -325,7 +327,8 @@ def test_two_images_of_one_name_do_not_share_labels(tmp_path: Path) -> None:
     picture().save(data / "images" / "a.jpg")
     with pytest.raises(ValueError, match=r"images/a.jpg: one of 2 images of this name\n.*images/a.png: one"):
         Frames(data, SIZE, 3)
-    assert [source.name for source in sources(data, "train", skip_bad=True)] == ["b"]
+    assert Frames(data, SIZE, 3, skip_bad=True).names == ["b"]
+    assert len(sources(data, "train")) == 3  # who reads no labels has a use for all of them
 
 
 def test_frames_without_labels_are_left_out_on_demand(tmp_path: Path) -> None:

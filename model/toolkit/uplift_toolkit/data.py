@@ -15,7 +15,7 @@ a class is void.
 import hashlib
 import sys
 import unicodedata
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,14 +84,12 @@ class Source:
     depth: Path | None
 
 
-def sources(directory: Path, split: str, skip_bad: bool = False) -> list[Source]:
+def sources(directory: Path, split: str) -> list[Source]:
     """The frames of a data set in the order of their names; ValueError if there are none.
 
-    Labels and depth are for all frames or for none, and every frame has its own: ValueError names the frames
-    of which that is not so, unless `skip_bad` leaves them out. Files that are no images by their names are
-    counted and named on standard error, and so are labels and depth that belong to no image.
+    Files that are no images by their names are counted and named on standard error, and so are labels and
+    depth that belong to no image.
     """
-    bad: dict[str, str] = {}
     if (directory / "leftImg8bit").is_dir():
         found = [
             Source(image.name.removesuffix("_leftImg8bit.png"), image, _cityscapes_labels(image), None)
@@ -114,23 +112,26 @@ def sources(directory: Path, split: str, skip_bad: bool = False) -> list[Source]
             strangers = [path.name for stem, path in files.items() if stem not in names]
             if strangers:
                 _say_left_out(folder / kind, strangers, "of no image")
-            if found and files and len(strangers) == len(files):
-                raise ValueError(
-                    f"{folder / kind}: no file has the name of an image, as {strangers[0]} (expected: "
-                    f"{found[0].name}{'|'.join(kinds[kind])}, …)"
-                )
-        if any(truth.values()):
-            alike = defaultdict(list)
-            for source in found:
-                alike[source.name].append(source.image)
-            for paths in alike.values():
-                if len(paths) > 1:
-                    bad |= {str(p): f"one of {len(paths)} images of this name" for p in paths}
     if not found:
         raise ValueError(
             f"{directory}: no frames (expected: *.jpg or *.png in it, in images/ or in {split}/images/; or "
             f"leftImg8bit/{split}/)"
         )
+    return found
+
+
+def _with_truth(directory: Path, found: list[Source], skip_bad: bool) -> list[Source]:
+    """The frames that have labels and depth of their own, each for all frames or for none.
+
+    ValueError names the others, unless `skip_bad` leaves them out.
+    """
+    bad: dict[str, str] = {}
+    named = Counter(source.name for source in found if source.labels or source.depth)
+    bad |= {
+        str(source.image): f"one of {named[source.name]} images of this name"
+        for source in found
+        if named[source.name] > 1
+    }
     for kind in ("labels", "depth"):
         missing = [source for source in found if getattr(source, kind) is None]
         if not missing or len(missing) == len(found):
@@ -143,7 +144,10 @@ def sources(directory: Path, split: str, skip_bad: bool = False) -> list[Source]
             )
         bad |= {str(source.image): f"no {kind}" for source in missing}
     _judge(directory, bad, skip_bad)
-    return [source for source in found if str(source.image) not in bad]
+    left = [source for source in found if str(source.image) not in bad]
+    if not left:
+        raise ValueError(f"{directory}: none of {len(found)} frames can be used")
+    return left
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -153,8 +157,8 @@ def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     files = sorted(path for path in folder.iterdir() if not path.is_dir())
     broken = [path.name for path in files if not path.exists()]
     hidden = [path.name for path in files if path.name.startswith(".")]
-    known = [p for p in files if p.suffix.lower() in suffixes and p.name not in {*hidden, *broken}]
-    others = [p.name for p in files if p not in known and p.name not in {*hidden, *broken}]
+    whole = [path for path in files if path.exists() and not path.name.startswith(".")]
+    others = [path.name for path in whole if path.suffix.lower() not in suffixes]
     for names, why in (
         (hidden, "hidden"),
         (broken, "links to nothing"),
@@ -162,7 +166,7 @@ def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     ):
         if names:
             _say_left_out(folder, names, why)
-    return known
+    return [path for path in whole if path.suffix.lower() in suffixes]
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
@@ -219,7 +223,7 @@ class Frames:
         split: str = "train",
         skip_bad: bool = False,
     ) -> None:
-        found = sources(directory, split, skip_bad)
+        found = _with_truth(directory, sources(directory, split), skip_bad)
         self.directory, self.classes = directory, classes
         cache = _cache_folder(directory, split)
         files = [path for source in found for path in (source.image, source.labels, source.depth) if path]

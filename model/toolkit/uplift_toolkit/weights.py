@@ -433,10 +433,14 @@ def beneath(
         return dict(state), f"{source}{entries}"
     place = places[0]
     chosen = {n.removeprefix(place): v for n, v in everything.items() if n.startswith(place)}
-    rest = len(everything) - len(chosen)
-    left = f"; {rest} tensors beside them are left out" if rest else ""
-    print(f"{source}: {len(chosen)} tensors read from {place.rstrip('.')}{left}", file=sys.stderr)
+    say_where(source, place, len(chosen), len(everything))
     return chosen, f"{source}, {place.rstrip('.')}"
+
+
+def say_where(source: object, place: str, count: int, total: int) -> None:
+    """Says on standard error which tensors of a file are read."""
+    left = f"; {total - count} tensors beside them are left out" if total > count else ""
+    print(f"{source}: {count} tensors read from {place.rstrip('.')}{left}", file=sys.stderr)
 
 
 def _places(everything: State, expected: Sequence[State]) -> list[str]:
