@@ -415,18 +415,27 @@ def _read_depth(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def _working_size(found: list[Source], size: tuple[int, int]) -> tuple[int, int]:
+    """The height and width of the arrays: that of all upright images if they have one that is at most `size`."""
+    stored = _sizes(found, upright=False)
+    # Of a PNG the orientation may lie behind the pixels: it is looked for only where it can matter.
+    may_fit = any(a <= max(size) and b <= max(size) for a, b in stored)
+    if len({tuple(sorted(pair)) for pair in stored}) != 1 or not may_fit:
+        return size
+    sizes = _sizes(found, upright=True)
+    width, height = sizes.pop()
+    return (height, width) if not sizes and height <= size[0] and width <= size[1] else size
+
+
+def _sizes(found: list[Source], upright: bool) -> set[tuple[int, int]]:
+    """The widths and heights of the images that can be opened; the others are named when they are decoded."""
     sizes = set()
     for source in found:
         try:
             with Image.open(source.image) as image:
-                turned = _orientation(image) >= 5
-                sizes.add(image.size[::-1] if turned else image.size)
-        except Exception:  # the file is named when it is decoded
+                sizes.add(image.size[::-1] if upright and _orientation(image) >= 5 else image.size)
+        except Exception:
             continue
-    if len(sizes) != 1:
-        return size
-    width, height = sizes.pop()
-    return (height, width) if height <= size[0] and width <= size[1] else size
+    return sizes
 
 
 def _decode(

@@ -41,12 +41,12 @@ def keep(folder: Path, sources: Facts, make: Callable[[Path], Facts]) -> Facts:
             print(f"{folder}: made anew: {difference(kept['from'], sources)}", file=sys.stderr)
         elif any(path.name != "lock" for path in folder.iterdir()):
             print(f"{folder}: made anew: unfinished, or of an older version", file=sys.stderr)
-        (folder / SEAL).unlink(missing_ok=True)
         for left in folder.glob("new-*"):  # by a run that was killed
             shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix="new-", dir=folder) as new:
             facts = make(Path(new))
             sizes = {path.name: path.stat().st_size for path in sorted(Path(new).iterdir())}
+            (folder / SEAL).unlink(missing_ok=True)
             for name in sizes:
                 (Path(new) / name).replace(folder / name)
             seal = Path(new) / SEAL
