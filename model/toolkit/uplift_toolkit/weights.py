@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 MAX_GIB = 8.0  # of a download, unless $UPLIFT_MAX_DOWNLOAD_GIB says otherwise
+MAX_CLASSES = 100  # of a checkpoint in the format before zip archives, which is read again for each
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.5  # before the second attempt; twice that before the third, and so on
 
@@ -350,7 +351,7 @@ def _unpickled(path: Path) -> Any:
         except (pickle.UnpicklingError, EOFError, RuntimeError, OSError, LookupError, TypeError) as e:
             said = str(e).partition("WeightsUnpickler error: ")
             unknown = re.match(r"Unsupported global: GLOBAL (\S+)", said[2])
-            if unknown is not None and unknown[1] not in foreign:
+            if unknown is not None and unknown[1] not in foreign and len(foreign) < MAX_CLASSES:
                 foreign.add(unknown[1])
             elif stand_in is _Inert and "Can only SETITEM" in said[2]:
                 stand_in = _InertNames
