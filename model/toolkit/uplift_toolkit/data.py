@@ -415,7 +415,7 @@ def _read_depth(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def _working_size(found: list[Source], size: tuple[int, int]) -> tuple[int, int]:
-    """The arrays' height and width: that of the upright images if all have one, at most `size`; else `size`."""
+    """The arrays' height and width: the upright images' if all have one of at most `size`, else `size`."""
     stored = _sizes(found, upright=False)
     # Of a PNG the orientation may lie behind the pixels: it is looked for only where it can matter.
     may_fit = any(a <= max(size) and b <= max(size) for a, b in stored)
