@@ -145,6 +145,25 @@ def test_heads_of_other_scripts(tmp_path, norm_name, linear_name, wrapper):
     torch.testing.assert_close(head(x), conv(norm(x)) if norm_name else conv(x), rtol=1e-5, atol=1e-5)
 
 
+def test_a_part_of_a_file_as_head_and_backbone(tmp_path, capsys):
+    """A training run's whole model, with a teacher beside it."""
+    model = randomise(DenseModel(ModelConfig.load(write(tmp_path))))
+    save_weights(model, tmp_path)
+    _, conv = probe()
+    whole = named(model.backbone, "backbone.") | named(conv, "decode_head.conv_seg.")
+    torch.save({"student": whole, "teacher": whole}, tmp_path / "run.pth")
+    heads = [dict(head) for head in SMALL["heads"]]
+    heads[0]["weights"] = "run.pth#teacher.decode_head"
+    backbone = {**SMALL["backbone"], "weights": "run.pth#teacher"}
+    loaded = DenseModel.load(ModelConfig.load(write(tmp_path, heads=heads, backbone=backbone)), tmp_path)
+    assert torch.equal(loaded.heads["classes"].linear.weight, conv.weight)
+    assert torch.equal(loaded.backbone.pos_embed, model.backbone.pos_embed)
+    assert "run.pth#teacher: " in capsys.readouterr().err
+    heads[0]["weights"] = "run.pth"
+    with pytest.raises(WeightsError, match=r"run.pth: .*; FILE#ENTRY takes a part of a file\)"):
+        DenseModel.load(ModelConfig.load(write(tmp_path, heads=heads, backbone=backbone)), tmp_path)
+
+
 def test_a_linear_layer_as_head():
     linear, head = nn.Linear(16, 19), LinearHead(16, HeadConfig("a", "segmentation", 19))
     head.load(linear.state_dict(), "file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -295,7 +296,10 @@ def test_the_cells_of_a_moved_image_lie_where_they_came_from() -> None:
 
 
 def test_features_are_kept_and_used_again(
-    world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def train(seed: int) -> None:
         command(
@@ -308,8 +312,28 @@ def test_features_are_kept_and_used_again(
     with monkeypatch.context() as patch:
         patch.setattr("uplift_toolkit.pyramid._write", lambda *_: pytest.fail("features were computed again"))
         train(5)
+    capsys.readouterr()
     train(6)
     assert len(list(tmp_path.glob("features-*/complete.json"))) == 2
+    assert ": seed changed\n" in capsys.readouterr().err
+    for features in tmp_path.glob("features-*/plain-1.npy"):
+        os.truncate(features, 200)
+    train(6)
+    assert capsys.readouterr().err.count("made anew: unfinished") == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("uplift_toolkit.pyramid.code_of", lambda *_: "a later version")
+        train(6)
+    assert ": other code\n" in capsys.readouterr().err
+    label = next((world["data"] / "labels").iterdir())
+    content = label.read_bytes()
+    Image.fromarray(np.zeros((64, 128), np.uint8)).save(label)
+    train(6)
+    said = capsys.readouterr().err
+    assert f"arrays: made anew: labels/{label.name} changed\n" in said and "other code; other data\n" in said
+    label.write_bytes(content)
+    train(6)
+    said = capsys.readouterr().err
+    assert "arrays: made anew: " in said and "features-" not in said  # the data is what it was
 
 
 def test_another_neighbourhood_starts_with_a_fresh_attender(

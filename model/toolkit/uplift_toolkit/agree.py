@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from uplift_toolkit.data import read_image
 from uplift_toolkit.graph import Normalise
 from uplift_toolkit.model import DenseModel, ModelConfig
 
@@ -38,7 +39,7 @@ def compare(model: DenseModel, images: Path, outputs: Path) -> Iterator[Agreemen
     if not paths:
         raise ValueError(f"{images}: no *.png (expected: images of the model's size)")
     for path in paths:
-        image = Image.open(path).convert("RGB")
+        image = read_image(path)
         if image.size != size:
             raise ValueError(f"{path}: size {image.size} (expected: the model's, {size})")
         expected = model(normalise(torch.from_numpy(np.asarray(image).copy())[None]))

@@ -3,6 +3,7 @@
 Names as in the code of the DINOv2, DINOv3 and UPLiFT authors, of timm and of transformers.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,14 @@ import torch
 
 from uplift_toolkit.uplift import uplift_config
 from uplift_toolkit.vit import ViT, rotary_periods
-from uplift_toolkit.weights import State, WeightsError, check_names_and_shapes, load_strict
+from uplift_toolkit.weights import (
+    State,
+    WeightsError,
+    beneath,
+    check_names_and_shapes,
+    load_strict,
+    split_entry,
+)
 
 Names = Mapping[str, tuple[str, ...]]
 ZERO = ""
@@ -113,10 +121,13 @@ DIALECTS = (
 
 
 def load_vit(vit: ViT, state: State, source: object) -> None:
-    """Loads a checkpoint in our names (those of timm's ViT) or in any dialect.
+    """Loads a checkpoint in our names (those of timm's ViT) or in any dialect, wherever in the file they lie.
 
     WeightsError names, as the checkpoint does, what is missing, surplus or of another shape.
     """
+    own = vit.state_dict()
+    expected = [own, *(in_dialect(d, own) for d in DIALECTS)]
+    state, source = beneath(state, expected, source, _without_chunks)
     dialect = next((d for d in DIALECTS if d.marker in state), None)
     if dialect is None:
         # timm's checkpoints of classifiers carry the classifier, which a backbone has no use for
@@ -130,13 +141,19 @@ def load_vit(vit: ViT, state: State, source: object) -> None:
     vit.load_state_dict(_in_our_names(vit, dialect, state))
 
 
+def _without_chunks(name: str) -> str:
+    """DINOv2's training code stores blocks in chunks: the block's own number is behind the chunk's."""
+    return re.sub(r"(^|\.)blocks\.\d+\.(\d+)\.", r"\1blocks.\2.", name)
+
+
 def in_dialect(dialect: Dialect, own: State) -> State:
     """The tensors of a ViT as this publisher would store them, without what only pretraining reads."""
     theirs: State = {}
     for name, value in own.items():
         sources = dialect.sources(name, _is_gated(own))
-        theirs |= {s: part for s, part in zip(sources, value.chunk(len(sources)), strict=True) if s}
-    if dialect.class_position and "reg_token" in own:
+        parts = value.chunk(len(sources)) if len(sources) > 1 else (value,)
+        theirs |= {s: part for s, part in zip(sources, parts, strict=True) if s}
+    if dialect.class_position and {"reg_token", "pos_embed"} <= set(own):
         position = dialect.sources("pos_embed", False)[0]
         theirs[position] = torch.cat([torch.zeros_like(own["cls_token"]), own["pos_embed"]], dim=1)
     return theirs
@@ -190,7 +207,7 @@ def _check_periods(vit: ViT, state: State, source: object) -> None:
 
 def official_uplift_config(source: str) -> dict[str, Any]:
     """The configuration, in the authors' keys, of the UPLiFT checkpoint that they publish by this name."""
-    name = source.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    name = split_entry(source)[0].rsplit("/", 1)[-1].rsplit(".", 1)[0]
     if name == "uplift_dinov2-s14":
         return uplift_config(384, 14)
     if name == "uplift_dinov3-splus16":

@@ -2,30 +2,53 @@
 
 Three layouts are read, told apart by their folders:
 
-- plain: `images/*.jpg|png`, and where there are any `labels/*.png` (class ids) and `depth/*.png` (16 bit,
-  centimetres, 0 = none) or `depth/*.npy` (metres), one file name per frame;
+- plain: `images/*` (JPEG, PNG and the others of `IMAGES`), and where there are any `labels/*.png` (class ids)
+  and `depth/*.png` (16 bit, centimetres, 0 = none) or `depth/*.npy` (metres), one file name per frame;
 - CamVid: the plain layout in `train/` and `val/`;
 - Cityscapes: `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` and
   `gtFine/SPLIT/CITY/*_gtFine_labelTrainIds.png` or `…_labelIds.png`.
 
-A label that is not the id of a class is void.
+Images and labels are turned upright by their EXIF orientation, as the job does. A label that is not the id of
+a class is void.
 """
 
 import hashlib
+import sys
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from uplift_toolkit.derived import code_of, file_state, keep, some
+from uplift_toolkit.weights import digest
+
 VOID = 255
 # Depth is kept at every second pixel: it varies slowly and would otherwise be a third of the memory.
 DEPTH_STRIDE = 2
-IMAGES = (".jpg", ".jpeg", ".png")
+# What Pillow reads without further libraries, and the job or its command line, too.
+IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
+IMAGES += (".pgm", ".ppm", ".tga")
+# Pillow stretches grey of 2 and 4 bits to 8; ids must be what the file says.
+GREY_SCALES = {"L;2": 85, "L;4": 17}
+# What turns pixels upright that were stored with an EXIF orientation of 2 to 8.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # Cityscapes' label ids that have a train id, in the order of the train ids.
 CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 
@@ -62,38 +85,115 @@ class Source:
 
 
 def sources(directory: Path, split: str) -> list[Source]:
-    """The frames of a data set in the order of their names; ValueError if there are none."""
+    """The frames of a data set in the order of their names; ValueError if there are none.
+
+    Files that are no images by their names are counted and named on standard error, and so are labels and
+    depth that belong to no image.
+    """
     if (directory / "leftImg8bit").is_dir():
         found = [
             Source(image.name.removesuffix("_leftImg8bit.png"), image, _cityscapes_labels(image), None)
             for image in sorted((directory / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
+            if not image.name.startswith(".")
         ]
     else:
         folder = directory if (directory / "images").is_dir() else directory / split
         images = folder / "images" if (folder / "images").is_dir() else directory
-        files = sorted(images.iterdir()) if images.is_dir() else []
+        kinds = {"labels": (".png",), "depth": (".png", ".npy")} if images != directory else {}
+        truth = {kind: _by_stem(folder / kind, suffixes) for kind, suffixes in kinds.items()}
         found = [
             Source(
-                image.stem,
-                image,
-                _existing(folder / "labels" / f"{image.stem}.png"),
-                _existing(folder / "depth" / f"{image.stem}.png", folder / "depth" / f"{image.stem}.npy"),
+                _name(image), image, *(truth.get(kind, {}).get(_name(image)) for kind in ("labels", "depth"))
             )
-            for image in files
-            if image.suffix.lower() in IMAGES
+            for image in _files(images, IMAGES)
         ]
+        names = {source.name for source in found}
+        for kind, files in truth.items():
+            strangers = [path.name for stem, path in files.items() if stem not in names]
+            if strangers:
+                _say_left_out(folder / kind, strangers, "of no image")
     if not found:
         raise ValueError(
             f"{directory}: no frames (expected: *.jpg or *.png in it, in images/ or in {split}/images/; or "
             f"leftImg8bit/{split}/)"
         )
-    for kind in ("labels", "depth"):
-        missing = [source.name for source in found if getattr(source, kind) is None]
-        if missing and len(missing) < len(found):
-            raise ValueError(
-                f"{directory}: {len(missing)} frames without {kind}, as {missing[0]} (expected: all or none)"
-            )
     return found
+
+
+def _with_truth(directory: Path, found: list[Source], skip_bad: bool) -> list[Source]:
+    """The frames that have labels and depth of their own, each for all frames or for none.
+
+    ValueError names the others, unless `skip_bad` leaves them out.
+    """
+    bad: dict[str, str] = {}
+    named = Counter(source.name for source in found if source.labels or source.depth)
+    bad |= {
+        str(source.image): f"one of {named[source.name]} images of this name"
+        for source in found
+        if named[source.name] > 1
+    }
+    for kind in ("labels", "depth"):
+        missing = [source for source in found if getattr(source, kind) is None]
+        if not missing or len(missing) == len(found):
+            continue
+        if not skip_bad:
+            names = some((source.name for source in missing), 20)
+            raise ValueError(
+                f"{directory}: {len(missing)} frames without {kind}, as {names} (expected: all or none; "
+                "--skip-bad leaves them out)"
+            )
+        bad |= {str(source.image): f"no {kind}" for source in missing}
+    _judge(directory, bad, skip_bad)
+    left = [source for source in found if str(source.image) not in bad]
+    if not left:
+        raise ValueError(f"{directory}: none of {len(found)} frames can be used")
+    return left
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files of a folder with one of these extensions, by name; others are named on standard error."""
+    if not folder.is_dir():
+        return []
+    files = sorted(path for path in folder.iterdir() if not path.is_dir())
+    broken = [path.name for path in files if not path.exists()]
+    hidden = [path.name for path in files if path.name.startswith(".")]
+    whole = [path for path in files if path.exists() and not path.name.startswith(".")]
+    others = [path.name for path in whole if path.suffix.lower() not in suffixes]
+    for names, why in (
+        (hidden, "hidden"),
+        (broken, "links to nothing"),
+        (others, f"read are {' '.join(suffixes)}"),
+    ):
+        if names:
+            _say_left_out(folder, names, why)
+    return [path for path in whole if path.suffix.lower() in suffixes]
+
+
+def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """The files of a folder by their names without extension; of several extensions the first one's."""
+    files = sorted(_files(folder, suffixes), key=lambda path: -suffixes.index(path.suffix.lower()))
+    return {_name(path): path for path in files}
+
+
+def _name(path: Path) -> str:
+    """A file's name without extension, in one spelling of its accents: file systems have two."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def _say_left_out(folder: Path, names: list[str], why: str) -> None:
+    print(f"{folder}: {len(names)} left out ({why}): {some(names, 5)}", file=sys.stderr)
+
+
+def _judge(directory: Path, bad: dict[str, str], skip_bad: bool) -> None:
+    """Names the files that cannot be used, and why; ValueError unless they are to be left out."""
+    if not bad:
+        return
+    listed = "".join(f"\n  {name}: {why}" for name, why in bad.items())
+    if not skip_bad:
+        raise ValueError(
+            f"{directory}: {len(bad)} files cannot be used (--skip-bad leaves them out):{listed}"
+        )
+    print(f"{directory}: {len(bad)} files that cannot be used are left out:{listed}", file=sys.stderr)
 
 
 def _existing(*paths: Path) -> Path | None:
@@ -107,20 +207,34 @@ def _cityscapes_labels(image: Path) -> Path | None:
 
 
 class Frames:
-    """The frames of a data set in arrays. The first use decodes them into `arrays/`, later ones map that.
+    """The frames of a data set in arrays. The first use decodes them into `arrays/`, later ones map that, as
+    long as no file of the data set has another size or time and the code that decodes is the same.
 
     Frames of one size that is at most `size` (height, width) are kept as they are, others are brought to it.
-    `classes` is the number of label ids that are not void.
+    `classes` is the number of label ids that are not void. ValueError names every file that cannot be used,
+    unless `skip_bad` leaves them out.
     """
 
-    def __init__(self, directory: Path, size: tuple[int, int], classes: int, split: str = "train") -> None:
-        found = sources(directory, split)
+    def __init__(
+        self,
+        directory: Path,
+        size: tuple[int, int],
+        classes: int,
+        split: str = "train",
+        skip_bad: bool = False,
+    ) -> None:
+        found = _with_truth(directory, sources(directory, split), skip_bad)
         self.directory, self.classes = directory, classes
-        self.names = [source.name for source in found]
         cache = _cache_folder(directory, split)
-        wanted = _working_size(found, size)
-        if not _is_current(cache, found, wanted):
-            _decode(found, wanted, cache)
+        files = [path for source in found for path in (source.image, source.labels, source.depth) if path]
+        made_from = {
+            "files": {str(path.relative_to(directory)): file_state(path) for path in files},
+            "size": size,
+            "code": [code_of("data"), PIL.__version__],
+        }
+        facts = keep(cache, made_from, lambda folder: _decode(directory, found, size, folder, skip_bad))
+        _judge(directory, facts["bad"], skip_bad)
+        self.names, self._key = facts["names"], facts["sha256"]
         self.images = np.load(cache / "images.npy", mmap_mode="r")
         self.labels = np.load(cache / "labels.npy", mmap_mode="r") if found[0].labels else None
         self.depth = np.load(cache / "depth.npy", mmap_mode="r") if found[0].depth else None
@@ -134,14 +248,14 @@ class Frames:
         for kind in kinds:
             if getattr(self, kind) is None:
                 raise ValueError(f"{self.directory}: no {kind}/ (expected: one file for every image)")
+        if "labels" in kinds and not self.class_shares().any():
+            raise ValueError(
+                f"{self.directory}: no label is a class's id (expected: 0 to {self.classes - 1})"
+            )
 
     def key(self) -> str:
-        """Tells these frames from other ones: a hash of their names, sizes and some of their pixels."""
-        digest = hashlib.sha256("\n".join(self.names).encode())
-        digest.update(str(self.images.shape).encode())
-        for i in np.linspace(0, len(self) - 1, 16).astype(int):
-            digest.update(self.images[i].tobytes())
-        return digest.hexdigest()
+        """Tells these frames from other ones: a hash of all their pixels and labels."""
+        return hashlib.sha256("".join(self._key).encode()).hexdigest()[:16]
 
     def whole(self) -> Window:
         return Window(0, 0, self.width, self.height)
@@ -225,73 +339,157 @@ def _cache_folder(directory: Path, split: str) -> Path:
     return directory / split / "arrays" if (directory / split).is_dir() else directory / f"arrays-{split}"
 
 
+def read_image(path: Path) -> Image.Image:
+    """An image in 8-bit RGB, upright: what the job sees of this file.
+
+    16 bits are brought to 8 by leaving out the lower ones, as the job's decoder does, and floats count from 0
+    (black) to 1 (white). Transparency is dropped. ValueError if the values have another range.
+    """
+    with Image.open(path) as image:
+        return _upright(_rgb(image), image)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        values = np.asarray(image)
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise ValueError(f"floats from {values.min():g} to {values.max():g} (expected: 0 to 1)")
+        return Image.fromarray((values * 255 + 0.5).astype(np.uint8)).convert("RGB")
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"numbers from {values.min()} to {values.max()} (expected: 0 to 65535)")
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
+
+
+def _upright(pixels: Image.Image, stored: Image.Image) -> Image.Image:
+    """The pixels as the EXIF orientation of the file says; what is no orientation turns nothing."""
+    turn = UPRIGHT.get(_orientation(stored))
+    return pixels if turn is None else pixels.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    for name in ("xmp", "XML:com.adobe.xmp"):  # where Pillow looks too, and the job does not
+        image.info.pop(name, None)
+    try:
+        found = image.getexif().get(0x0112, 1)
+    except Exception:  # the pixels may be whole where the EXIF block is not
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def _read_labels(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Class ids u8 [H,W] of an upright image of `size` (width, height); what does not fit a byte is void."""
+    with Image.open(path) as image:
+        scale = GREY_SCALES.get(image.tile[0].args if image.tile else None, 1)
+        ids = np.asarray(_upright(image, image))
+    if ids.ndim != 2 or ids.dtype.kind not in "uib":
+        raise ValueError(f"{image.mode}, shape {list(ids.shape)} (expected: one channel of class ids)")
+    _check_size(ids, size)
+    return np.where((ids < 0) | (ids > VOID), VOID, ids // scale).astype(np.uint8)
+
+
+def _check_size(pixels: np.ndarray, size: tuple[int, int]) -> None:
+    height, width = pixels.shape
+    if (width, height) != size:
+        raise ValueError(f"{width}x{height} (expected: {size[0]}x{size[1]}, the size of the upright image)")
+
+
+def _read_depth(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Centimetres u16 [h,w] of an upright image of `size` (width, height), in any size of its proportions."""
+    if path.suffix.lower() == ".npy":
+        metres = np.nan_to_num(np.load(path).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        depth = metres * 100 + 0.5
+    else:
+        with Image.open(path) as image:
+            depth = np.asarray(_upright(image, image))
+    if depth.ndim != 2 or depth.dtype.kind not in "uif":
+        raise ValueError(f"shape {list(depth.shape)} (expected: one channel of distances)")
+    height, width = depth.shape
+    if abs(width * size[1] - height * size[0]) > max(size):
+        raise ValueError(
+            f"{width}x{height} (expected: the proportions of the upright image, {size[0]}x{size[1]})"
+        )
+    return np.clip(depth, 0, 65535).astype(np.uint16)
+
+
 def _working_size(found: list[Source], size: tuple[int, int]) -> tuple[int, int]:
-    widths = set()
+    """The arrays' height and width: the upright images' if all have one of at most `size`, else `size`."""
+    stored = _sizes(found, upright=False)
+    # Of a PNG the orientation may lie behind the pixels: it is looked for only where it can matter.
+    may_fit = any(a <= max(size) and b <= max(size) for a, b in stored)
+    if len({tuple(sorted(pair)) for pair in stored}) != 1 or not may_fit:
+        return size
+    sizes = _sizes(found, upright=True)
+    width, height = sizes.pop()
+    return (height, width) if not sizes and height <= size[0] and width <= size[1] else size
+
+
+def _sizes(found: list[Source], upright: bool) -> set[tuple[int, int]]:
+    """The widths and heights of the images that can be opened; the others are named when they are decoded."""
+    sizes = set()
     for source in found:
-        with Image.open(source.image) as image:
-            widths.add(image.size)
-    width, height = min(widths)
-    return (height, width) if len(widths) == 1 and height <= size[0] and width <= size[1] else size
+        try:
+            with Image.open(source.image) as image:
+                sizes.add(image.size[::-1] if upright and _orientation(image) >= 5 else image.size)
+        except Exception:
+            continue
+    return sizes
 
 
-def _is_current(cache: Path, found: list[Source], size: tuple[int, int]) -> bool:
-    kinds = ["names.txt", "images.npy"]
-    kinds += [f"{kind}.npy" for kind in ("labels", "depth") if getattr(found[0], kind) is not None]
-    if not all((cache / kind).is_file() for kind in kinds):
-        return False
-    names = [source.name for source in found]
-    shape = np.load(cache / "images.npy", mmap_mode="r").shape
-    return (cache / "names.txt").read_text().split("\n") == names and shape[1:3] == size
-
-
-def _decode(found: list[Source], size: tuple[int, int], cache: Path) -> None:
-    """Writes the arrays beside the old ones, if any, and then in their place: who maps those keeps them."""
-    height, width = size
-    cache.mkdir(parents=True, exist_ok=True)
-    (cache / "names.txt").unlink(missing_ok=True)
-    shapes: dict[str, tuple[type, tuple[int, ...]]] = {"images": (np.uint8, (len(found), height, width, 3))}
+def _decode(
+    directory: Path, found: list[Source], size: tuple[int, int], folder: Path, skip_bad: bool
+) -> dict[str, Any]:
+    """Writes the arrays of the frames; returns their names and hashes, and the files that cannot be used."""
+    height, width = _working_size(found, size)
+    shapes: dict[str, tuple[type, tuple[int, ...]]] = {"images": (np.uint8, (height, width, 3))}
     if found[0].labels is not None:
-        shapes["labels"] = (np.uint8, (len(found), height, width))
+        shapes["labels"] = (np.uint8, (height, width))
     if found[0].depth is not None:
-        small = (len(found), height // DEPTH_STRIDE, width // DEPTH_STRIDE)
-        shapes["depth"] = (np.uint16, small)
-    out = {
-        name: np.lib.format.open_memmap(cache / f"{name}.npy.new", "w+", dtype, shape)
-        for name, (dtype, shape) in shapes.items()
-    }
-    for i, source in enumerate(tqdm(found, "decode", disable=None)):
-        with Image.open(source.image) as image:
-            out["images"][i] = np.asarray(
-                image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
-            )
-        if source.labels is not None:
-            with Image.open(source.labels) as image:
-                labels = _at_centres(np.asarray(image), height, width)
-            out["labels"][i] = train_ids(labels) if source.labels.stem.endswith("_labelIds") else labels
-        if source.depth is not None:
-            centimetres = _centimetres(source.depth)
-            out["depth"][i] = _at_centres(centimetres, height // DEPTH_STRIDE, width // DEPTH_STRIDE)
-    for name, array in out.items():
-        array.flush()
-        (cache / f"{name}.npy.new").replace(cache / f"{name}.npy")
-    (cache / "names.txt").write_text("\n".join(source.name for source in found))
+        shapes["depth"] = (np.uint16, (height // DEPTH_STRIDE, width // DEPTH_STRIDE))
+
+    def array(name: str, count: int) -> np.memmap:
+        dtype, shape = shapes[name]
+        return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (count, *shape))
+
+    arrays = {name: array(name, len(found)) for name in shapes}
+    names: list[str] = []
+    bad: dict[str, str] = {}
+    for source in tqdm(found, "decode", disable=None):
+        path = source.image
+        try:
+            image = read_image(path)
+            arrays["images"][len(names)] = image.resize((width, height), Image.Resampling.BILINEAR)
+            if source.labels is not None:
+                path = source.labels
+                labels = _at_centres(_read_labels(path, image.size), height, width)
+                arrays["labels"][len(names)] = (
+                    train_ids(labels) if path.stem.endswith("_labelIds") else labels
+                )
+            if source.depth is not None:
+                path = source.depth
+                depth = _read_depth(path, image.size)
+                arrays["depth"][len(names)] = _at_centres(depth, *shapes["depth"][1])
+        except Exception as e:  # decoders fail with anything
+            bad[str(path)] = str(e).strip().partition("\n")[0].removesuffix(f" '{path}'") or type(e).__name__
+            continue
+        names.append(source.name)
+    if not (skip_bad and names):
+        _judge(directory, bad, skip_bad=False)
+    for name, whole in arrays.items():
+        whole.flush()
+        if bad:
+            kept = np.array(whole[: len(names)])
+            array(name, len(names))[:] = kept
+    return {"names": names, "bad": bad, "sha256": [digest(folder / f"{name}.npy") for name in shapes]}
 
 
 def _at_centres(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """[H,W] at the centres of the pixels of another size: ids and distances must not be mixed."""
-    if pixels.ndim != 2:
-        raise ValueError(f"labels or depth: shape {list(pixels.shape)} (expected: one channel, [H,W])")
     y = ((np.arange(height) + 0.5) * pixels.shape[0] / height).astype(int)
     x = ((np.arange(width) + 0.5) * pixels.shape[1] / width).astype(int)
     return pixels[y[:, None], x]
-
-
-def _centimetres(path: Path) -> np.ndarray:
-    if path.suffix == ".npy":
-        metres = np.nan_to_num(np.load(path).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        return np.clip(metres * 100 + 0.5, 0, 65535).astype(np.uint16)
-    with Image.open(path) as image:
-        return np.asarray(image).astype(np.uint16)
 
 
 def train_ids(labels: np.ndarray) -> np.ndarray:

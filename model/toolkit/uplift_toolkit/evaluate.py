@@ -12,7 +12,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -27,6 +26,7 @@ from uplift_toolkit.scores import BoundaryF, Confusion, DepthError, Several, cei
 from uplift_toolkit.train import patch_histograms
 from uplift_toolkit.training import add_common, open_frames, prepare
 from uplift_toolkit.uplift import NEIGHBOURHOODS
+from uplift_toolkit.weights import load_strict, read_state_dict
 
 
 def score_of(head: HeadConfig, config: ModelConfig, tolerance: int) -> Several:
@@ -250,7 +250,7 @@ def load_probes(config: ModelConfig, directory: Path, seeds: Sequence[int]) -> d
         if not path.is_file():
             raise ValueError(f"{path}: no such file (expected: what train-heads wrote for --seeds)")
         probes[seed] = fresh_heads(config)
-        probes[seed].load_state_dict(load_file(path))
+        load_strict(probes[seed], read_state_dict(path), path)
     return probes
 
 

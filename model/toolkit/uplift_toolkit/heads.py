@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from uplift_toolkit.weights import State, WeightsError, check_names_and_shapes
+from uplift_toolkit.weights import Checkpoint, State, WeightsError, check_names_and_shapes, say_where
 
 KINDS = ("segmentation", "features", "regression")
 
@@ -68,13 +68,16 @@ class LinearHead(nn.Module):
         decode_head.conv_seg), for DINOv3's, and for probes as JAFAR's evaluation trains them (weight, bias).
         WeightsError names what is missing, surplus or of another shape.
         """
+        if isinstance(state, Checkpoint) and state.within:
+            say_where(source, state.within, len(state), len(state.everything))
         groups = {name.rpartition(".")[0]: "" for name in state}
         norms = [g for g in groups if any(_join(g, n) in state for n in ("running_mean", "running_var"))]
         linears = [g for g in groups if g not in norms]
         if len(linears) != 1 or len(norms) > 1:
             found = ", ".join(sorted(state)[:8])
             raise WeightsError(
-                f"{source}: {found} (expected: one linear layer's weight and bias, at most one batch norm)"
+                f"{source}: {found} (expected: one linear layer's weight and bias, at most one batch norm; "
+                "FILE#ENTRY takes a part of a file)"
             )
         linear = linears[0]
         weight = state.get(_join(linear, "weight"))

@@ -5,8 +5,8 @@ features of a level, and must give the features of the levels above it.
 """
 
 import hashlib
-import json
-from dataclasses import dataclass
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from uplift_toolkit.data import Frames
+from uplift_toolkit.derived import SEAL, Facts, code_of, difference, keep, made_from
 from uplift_toolkit.graph import Normalise
 from uplift_toolkit.model import DenseModel
 from uplift_toolkit.uplift import resize
@@ -68,16 +69,37 @@ def feature_pyramids(
 ) -> Pyramids:
     """Runs the frozen backbone over `recipe.images` windows, or takes what an earlier run left in `cache`.
 
-    What is kept there is told apart by the backbone's weights, the data and the recipe.
+    What is kept there is told apart by the backbone's weights, the data, the recipe and the code.
     """
     normalise = Normalise(torch.float32, model.config).to(device)
-    digest = hashlib.sha256(f"1 {frames.key()} {recipe} {model.config.normalise}".encode())
+    weights = hashlib.sha256()
     for name, value in sorted(model.backbone.state_dict().items()):
-        digest.update(name.encode() + value.cpu().numpy().tobytes())
-    directory = cache / f"features-{digest.hexdigest()[:16]}"
-    if not (directory / "complete.json").is_file():
-        _write(model.backbone.eval(), normalise, frames, recipe, directory, device)
+        weights.update(name.encode() + value.cpu().numpy().tobytes())
+    facts = {
+        "backbone": [weights.hexdigest()[:16], repr(model.config.backbone), repr(model.config.normalise)],
+        "data": frames.key(),
+        "options": {**asdict(recipe), "size": list(recipe.size)},
+        "code": code_of("data", "pyramid", "graph", "vit", "timm_backbone", "uplift"),
+    }
+    directory = cache / f"features-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+    if not (directory / SEAL).is_file():
+        _say_what_differs(cache, directory, facts)
+
+    def make(folder: Path) -> Facts:
+        _write(model.backbone.eval(), normalise, frames, recipe, folder, device)
+        return {}
+
+    keep(directory, facts, make)
     return Pyramids(directory, recipe, normalise)
+
+
+def _say_what_differs(cache: Path, directory: Path, facts: Facts) -> None:
+    """Why the features of the last run are not used; they stay where they are."""
+    last = max(cache.glob(f"features-*/{SEAL}"), key=lambda seal: seal.stat().st_mtime, default=None)
+    other = None if last is None else made_from(last.parent)
+    if other is not None:
+        why = difference(other, facts)
+        print(f"{directory}: made anew, not as {last.parent.name}: {why}", file=sys.stderr)
 
 
 @torch.no_grad()
@@ -89,7 +111,6 @@ def _write(
     directory: Path,
     device: torch.device,
 ) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(recipe.seed)
     chosen = rng.permutation(len(frames))[: recipe.images].tolist()
     height, width = recipe.size
@@ -122,7 +143,6 @@ def _write(
                 put(f"shifted-{k}", i, backbone(torch.stack(moved)).half())
     for array in arrays.values():
         array.flush()
-    (directory / "complete.json").write_text(json.dumps(vars(recipe), default=str) + "\n")
 
 
 def move(image: Tensor, dy: int, dx: int) -> Tensor:

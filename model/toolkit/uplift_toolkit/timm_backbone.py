@@ -1,5 +1,6 @@
 """Any timm model that keeps a patch grid, as a backbone (the extra `timm`)."""
 
+import difflib
 import importlib
 import sys
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from uplift_toolkit.weights import State, load_strict
+from uplift_toolkit.weights import State, beneath, load_strict
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,17 @@ class TimmBackbone(nn.Module):
         self.channels, self.patch = config.dim, config.patch
         try:
             self.model = timm.create_model(config.name, num_classes=0, img_size=config.size)
-        except TypeError as e:
-            raise ValueError(f"{config.name}: {e} (expected: a model with a patch grid)") from e
+        except (
+            Exception
+        ) as e:  # unknown names and models without img_size fail with RuntimeError, TypeError, …
+            what = " ".join(str(e).split())[:200]
+            near = difflib.get_close_matches(config.name, timm.list_models(), 3)
+            known = f"; timm has {', '.join(near)}" if near and config.name not in near else ""
+            raise ValueError(
+                f"timm: {config.name}: {what} (expected: a model with a patch grid{known})"
+            ) from e
         patch = getattr(getattr(self.model, "patch_embed", None), "patch_size", None)
+        patch = (patch, patch) if isinstance(patch, int) else patch
         if patch is None or tuple(patch) != (config.patch, config.patch):
             raise ValueError(f"{config.name}: patch {patch} (expected: {(config.patch, config.patch)})")
         if self.model.num_features != config.dim:
@@ -58,6 +67,25 @@ class TimmBackbone(nn.Module):
         trained = self.model.pretrained_cfg
         self.normalise = (tuple(trained["mean"]), tuple(trained["std"]))
         self.prefix = int(getattr(self.model, "num_prefix_tokens", 0))
+        self._check_grid()
+
+    @torch.inference_mode()
+    def _check_grid(self) -> None:
+        """ValueError unless an image gives a token for every patch: hierarchical models give other maps."""
+        height, width = self.config.size
+        expected = [1, self.prefix + height // self.patch * (width // self.patch), self.channels]
+        training = self.model.training
+        try:
+            found = list(self.model.eval().forward_features(torch.zeros(1, 3, height, width)).shape)
+        except Exception as e:  # a model that does not take the size fails with anything
+            what = " ".join(str(e).split())[:200]
+            raise ValueError(f"timm: {self.config.name}: {what} (expected: a model with a patch grid)") from e
+        if found != expected:
+            raise ValueError(
+                f"timm: {self.config.name} gives {found} for an image of {width}x{height} (expected: "
+                f"{expected}: a model with a patch grid, and no token beside it that timm does not tell of)"
+            )
+        self.model.train(training)
 
     def forward(self, images: Tensor) -> Tensor:
         h, w = int(images.shape[2]) // self.patch, int(images.shape[3]) // self.patch
@@ -70,6 +98,7 @@ class TimmBackbone(nn.Module):
         Position embeddings are resampled, the names of other publishers translated and the classifier left
         out where timm does so. WeightsError names what is missing, surplus or of another shape.
         """
+        state, source = beneath(state, [self.model.state_dict()], source)
         filtered = getattr(sys.modules[type(self.model).__module__], "checkpoint_filter_fn", None)
         if filtered is not None:
             state = filtered(state, self.model)

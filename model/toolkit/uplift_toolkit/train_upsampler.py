@@ -19,7 +19,7 @@ from uplift_toolkit.probe import attend_at, bilinear_at, step_inputs
 from uplift_toolkit.pyramid import Pyramids, Recipe, centres, feature_pyramids
 from uplift_toolkit.training import Training, mixed_precision, open_frames, prepare
 from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, resize
-from uplift_toolkit.weights import load_strict, read_state_dict
+from uplift_toolkit.weights import beneath, load_strict, read_state_dict
 
 
 def train_upsampler(arguments: argparse.Namespace) -> int:
@@ -87,7 +87,8 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
 
 def start_from(upsampler: Uplift, path: Path) -> None:
     """Loads weights; an attender over other neighbours than the file's starts anew."""
-    state, own = read_state_dict(path), upsampler.state_dict()
+    own = upsampler.state_dict()
+    state = dict(beneath(read_state_dict(path), [own], path)[0])
     names = [name for name in own if name.startswith("attender.")]
     if any(name not in state or state[name].shape != own[name].shape for name in names):
         print(f"{path}: no attender over {len(upsampler.attender.offsets)} neighbours, it starts anew")

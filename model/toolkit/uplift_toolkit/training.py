@@ -7,6 +7,7 @@ Everything of one model goes to one directory: `<part>.safetensors` (what `expor
 import argparse
 import json
 import math
+import pickle
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -34,6 +35,11 @@ def add_common(parser: argparse.ArgumentParser, split: str = "train") -> None:
         help="images/ with labels/ and depth/ where needed; the same in train/ and val/; or Cityscapes",
     )
     parser.add_argument("--split", default=split, help=f"of data that has several (default {split})")
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out files of --data that cannot be used, instead of ending with their names",
+    )
     parser.add_argument("--threads", type=int, default=0, help="default: torch's choice")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
 
@@ -86,7 +92,7 @@ def prepare(arguments: argparse.Namespace) -> torch.device:
 def open_frames(arguments: argparse.Namespace, config: ModelConfig) -> Frames:
     """The frames of `--data`, in at most twice the size of the model's input."""
     size = (2 * config.input.height, 2 * config.input.width)
-    return Frames(arguments.data, size, len(config.labels), arguments.split)
+    return Frames(arguments.data, size, len(config.labels), arguments.split, arguments.skip_bad)
 
 
 def mixed_precision(wanted: str, device: torch.device) -> AbstractContextManager[object]:
@@ -202,13 +208,17 @@ class Training:
             raise ValueError(
                 f"{path}: no such file (expected with --resume: the checkpoint of a stopped run)"
             )
-        checkpoint = torch.load(path, map_location="cpu", weights_only=False)
-        for name, module in self.modules.items():
-            module.load_state_dict(checkpoint["modules"][name])
-        self.optimiser.load_state_dict(checkpoint["optimiser"])
-        self.step, self.elapsed, self.images, self.history = checkpoint["state"]
-        self.rng.bit_generator.state = checkpoint["rng"]
-        torch.set_rng_state(checkpoint["torch_rng"])
+        try:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+            for name, module in self.modules.items():
+                module.load_state_dict(checkpoint["modules"][name])
+            self.optimiser.load_state_dict(checkpoint["optimiser"])
+            self.step, self.elapsed, self.images, self.history = checkpoint["state"]
+            self.rng.bit_generator.state = checkpoint["rng"]
+            torch.set_rng_state(checkpoint["torch_rng"])
+        except (RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as e:
+            what = " ".join(str(e).split())
+            raise ValueError(f"{path}: {what} (expected: the checkpoint of a run of the same model)") from e
 
 
 def plot_history(history: list[dict[str, float]], path: Path, title: str) -> None:

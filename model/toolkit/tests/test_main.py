@@ -1,0 +1,172 @@
+"""What a user gets who made a mistake: one sentence and exit code 2, never a traceback."""
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import SMALL, write
+from PIL import Image
+from torch import nn
+
+from uplift_toolkit.__main__ import main
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The sentence on standard error."""
+    assert main([*map(str, arguments)]) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"name: street\ninput: {width: 3\nbackbone: x\n", "line 3, column 9: "),
+        (b"name: street\n\tversion: 1\n", "line 2, column 1: "),
+        (b"name: [a\n", "line 2, column 1: "),
+        ("name: Straße\n".encode("latin-1"), "expected: text in UTF-8"),
+        ("name: street\n".encode("utf-16"), "expected: text in UTF-8"),
+        (b"name: a\x00b\n", "expected: text in UTF-8"),
+        (b"", "model.yaml: "),
+        (b"- a\n- b\n", "model.yaml: "),
+        (b"name: street\n", "'backbone' is missing"),
+    ],
+)
+def test_a_description_that_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, message: str
+) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_bytes(content)
+    said = refused(capsys, "export", "--config", path, "--random", 0, "--output", tmp_path / "b")
+    assert said.startswith(f"export: {path}") and message in said and said.count("\n") == 1
+
+
+def test_a_data_set_with_bad_files_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+        for name in "abc":
+            pixels = np.zeros((24, 40, 3) if folder == "images" else (24, 40), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "images" / "a.png").write_bytes(b"")
+    (tmp_path / "labels" / "b.png").write_bytes(b"PNG")
+    arguments = [
+        "train-backbone",
+        "--config",
+        write(tmp_path),
+        "--data",
+        tmp_path,
+        "--output",
+        tmp_path / "out",
+    ]
+    said = refused(capsys, *arguments, "--steps", 1, "--batch", 1)
+    assert "2 files cannot be used" in said and "images/a.png: " in said and "labels/b.png: " in said
+    assert main([*map(str, arguments), "--steps", "1", "--batch", "1", "--skip-bad"]) == 0
+    assert "2 files that cannot be used are left out:" in capsys.readouterr().err
+    (tmp_path / "out" / "backbone.checkpoint.pt").write_bytes(b"PK")
+    said = refused(capsys, *arguments, "--steps", 2, "--skip-bad", "--resume")
+    assert "backbone.checkpoint.pt: " in said and "expected: the checkpoint of a run" in said
+
+
+class Plain(nn.Module):
+    """A model of timm's as far as the toolkit looks at it: tokens of a patch grid, or what a case gives."""
+
+    num_features = 16
+    pretrained_cfg = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # noqa: RUF012
+
+    def __init__(self, name: str, height: int, width: int) -> None:
+        super().__init__()
+        self.patch_embed = types.SimpleNamespace(patch_size=8 if name == "xcit" else (8, 8))
+        self.tokens = height // 8 * (width // 8)
+        self.kind, self.grid = name, (height // 8, width // 8)
+
+    def forward_features(self, images: torch.Tensor) -> torch.Tensor:
+        if self.kind == "swin":
+            return torch.zeros(len(images), 2, 2, 16)
+        if self.kind == "sized":
+            raise AssertionError("Input height (24) doesn't match model (32).")
+        return torch.zeros(len(images), self.tokens + (self.kind in ("cait", "xcit")), 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("swin", r"timm: swin gives [1, 2, 2, 16] for an image of 40x24 (expected: [1, 15, 16]"),
+        ("cait", r"timm: cait gives [1, 16, 16] for an image of 40x24 (expected: [1, 15, 16]"),
+        ("xcit", r"timm: xcit gives [1, 16, 16] for an image of 40x24 (expected: [1, 15, 16]"),
+        ("sized", r"timm: sized: Input height (24) doesn't match model (32)."),
+        (
+            "plane",
+            r"timm: plane: Unknown model (plane) (expected: a model with a patch grid; timm has plain)",
+        ),
+        (
+            "resnet",
+            r"timm: resnet: unexpected keyword argument 'img_size' (expected: a model with a patch grid",
+        ),
+    ],
+)
+def test_models_of_timm_that_do_not_fit(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    message: str,
+) -> None:
+    def create_model(name: str, num_classes: int, img_size: tuple[int, int]) -> nn.Module:
+        if name == "plane":
+            raise RuntimeError("Unknown model (plane)")
+        if name == "resnet":
+            raise TypeError("unexpected keyword argument 'img_size'")
+        return Plain(name, *img_size)
+
+    fake = types.ModuleType("timm")
+    fake.create_model, fake.list_models = create_model, lambda: ["plain", "resnet", "swin"]
+    monkeypatch.setitem(sys.modules, "timm", fake)
+
+    def export(name: str) -> list[object]:
+        backbone = {"timm": {"name": name, "dim": 16, "patch": 8, "size": [24, 40]}}
+        config = write(tmp_path, backbone=backbone)
+        return ["export", "--config", config, "--random", 0, "--output", tmp_path / "b", "--readable"]
+
+    said = refused(capsys, *export(name))
+    assert said.splitlines()[-1].startswith(f"export: {message}")
+    assert main([*map(str, export("plain"))]) == 0
+
+
+def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", f"import sys; from uplift_toolkit.__main__ import main; {program}"]
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("package", ["torch", "yaml"])
+def test_a_package_that_is_missing(package: str) -> None:
+    done = run(f"sys.modules['{package}'] = None; sys.exit(main(['export', '--help']))")
+    assert done.returncode == 2
+    assert done.stderr.startswith("uplift_toolkit: ") and package in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_who_reads_the_output_may_end() -> None:
+    closed = "import os; read, write = os.pipe(); os.close(read); os.dup2(write, 1); "
+    printing = "from uplift_toolkit import agree; agree.run = lambda parsed: print('line') or 0; "
+    arguments = ["agree", "--config", "a", "--images", "b", "--outputs", "c"]
+    done = run(f"{closed}{printing}sys.exit(main({arguments}))")
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_an_interruption(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uplift_toolkit.export.DenseModel", interrupted)
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(SMALL))
+    arguments = ["export", "--config", tmp_path / "model.yaml", "--random", 0, "--output", tmp_path / "b"]
+    assert main([*map(str, arguments)]) == 130
+    assert capsys.readouterr().err.endswith("export: interrupted\n")
