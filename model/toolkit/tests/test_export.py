@@ -291,3 +291,16 @@ def test_help_teaches(capsys):
     out = capsys.readouterr().out
     for word in ("backbone.safetensors", "heads.safetensors", "cpu-bf16", "examples:", "--golden"):
         assert word in out
+
+
+def test_without_the_library_of_operators_a_bundle_is_portable(model, tmp_path, capsys):
+    bundle = export_bundle(model, tmp_path / "bundle")
+    assert not any("operators" in entry for entry in bundle.manifest["variants"])
+    assert "cuda-fp16: the portable graph alone: no library of operators" in capsys.readouterr().err
+
+
+def test_what_is_no_library_of_operators_is_refused(tmp_path, capsys):
+    (tmp_path / "text.so").write_text("no library")
+    arguments = ["--config", "none.yaml", "--random", "0", "--output", str(tmp_path / "bundle")]
+    assert main(["export", *arguments, "--operators", str(tmp_path / "text.so")]) == 2
+    assert "(expected: what model/cuda/build makes)" in capsys.readouterr().err
