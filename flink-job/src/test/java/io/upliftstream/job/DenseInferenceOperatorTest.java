@@ -495,8 +495,9 @@ class DenseInferenceOperatorTest {
     }
 
     private OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> open(String... settings) throws Exception {
-        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = new OneInputStreamOperatorTestHarness<>(
-                new DenseInferenceOperator.Factory(TestFrames.settings(settings), Map.of(), unused -> engine, clock));
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
+                        TestFrames.settings(settings), Map.of(), (unused, subtask) -> engine, clock));
         opened.add(harness);
         harness.open();
         return harness;

@@ -27,6 +27,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /** Reads a bundle's manifest, checks every field of it, and checks every file that it lists. */
 final class BundleReader {
@@ -141,6 +142,7 @@ final class BundleReader {
                     precision,
                     variant.file("backbone", files),
                     variant.file("upsampler", files),
+                    operators(variant, files),
                     new Tolerance(tolerance.fraction("labelAgreement"), tolerance.fraction("cosine")));
             if (!names.add(spec.name())) {
                 throw variant.at("name").wrong("a name no other variant has");
@@ -148,6 +150,15 @@ final class BundleReader {
             result.add(spec);
         }
         return List.copyOf(result);
+    }
+
+    private static @Nullable Path operators(JsonField variant, Map<String, Path> files) throws BundleException {
+        if (!variant.has("operators")) {
+            return null;
+        }
+        JsonField operators = variant.object("operators");
+        operators.choice("library", OperatorLibrary.NAME);
+        return operators.file("upsampler", files);
     }
 
     private List<Label> labels(JsonField root, Map<String, Path> files, List<HeadSpec> heads) throws BundleException {
