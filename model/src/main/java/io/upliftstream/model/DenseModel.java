@@ -7,6 +7,7 @@ import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import ai.djl.util.Utils;
 import io.upliftstream.model.ModelBundle.Variant;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -89,7 +90,7 @@ public final class DenseModel implements AutoCloseable {
 
     /** Starts PyTorch, and says which library of operators it has loaded. */
     private static Optional<Path> start(ModelOptions options) throws BundleException {
-        Optional<Path> library = OperatorLibrary.find();
+        Optional<Path> library = OperatorLibrary.find(Utils.getEnvOrSystemProperty(OperatorLibrary.VARIABLE));
         try {
             PyTorch.start(options.threads());
             return library;

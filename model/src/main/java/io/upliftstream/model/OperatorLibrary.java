@@ -1,6 +1,5 @@
 package io.upliftstream.model;
 
-import ai.djl.util.Utils;
 import com.sun.jna.Platform;
 import io.upliftstream.model.ModelBundle.Variant;
 import java.io.IOException;
@@ -29,12 +28,9 @@ final class OperatorLibrary {
     /**
      * The library's file, if the variable names one.
      *
+     * @param libraries the variable's value; null if it is not set
      * @throws BundleException if it is not there, or not whole: the system's loader would end the process
      */
-    static Optional<Path> find() throws BundleException {
-        return find(Utils.getEnvOrSystemProperty(VARIABLE));
-    }
-
     static Optional<Path> find(@Nullable String libraries) throws BundleException {
         Optional<Path> named = Stream.of(libraries == null ? new String[0] : libraries.split(","))
                 .map(Path::of)

@@ -84,7 +84,7 @@ class DeployFilesTest {
 
     @Test
     void theCudaImageBuildsTheOperatorsAndNamesThem() throws IOException {
-        String stage = dockerfile().split("FROM job AS cuda\n")[1].split("\nFROM ")[0];
+        String stage = dockerfile().split("FROM job AS cuda\n", 2)[1].split("\nFROM ", 2)[0];
         String copied = "/build/libuplift_operators.so /opt/uplift/lib/\n";
         assertThat(stage)
                 .contains("COPY --from=operators " + copied)
