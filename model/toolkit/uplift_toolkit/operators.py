@@ -16,7 +16,7 @@ from uplift_toolkit.fast.blocks import BlockConvs, FastBlock, convolution
 from uplift_toolkit.fast.upsample import FastUplift, _precisely
 from uplift_toolkit.graph import Normalise, _readout, finish
 from uplift_toolkit.model import DenseModel
-from uplift_toolkit.uplift import Up, encoder_image, resize
+from uplift_toolkit.uplift import Up, Uplift, encoder_image, resize
 
 LIBRARY = "uplift_operators"
 
@@ -38,6 +38,8 @@ class OperatorUpsampler(nn.Module):
 
     def __init__(self, model: DenseModel, dtype: torch.dtype) -> None:
         super().__init__()
+        if not isinstance(model.upsampler, Uplift):
+            raise ValueError(f"upsampler: {type(model.upsampler).__name__} (expected: Uplift)")
         config = model.config
         grid = tuple(side // config.backbone.patch for side in config.input.size)
         readouts = [_readout(config.step_of(head), model.heads[head.name]) for head in config.heads]

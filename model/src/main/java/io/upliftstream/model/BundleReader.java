@@ -130,6 +130,15 @@ final class BundleReader {
         return List.copyOf(result);
     }
 
+    private static @Nullable Path operators(JsonField variant, Map<String, Path> files) throws BundleException {
+        if (!variant.has("operators")) {
+            return null;
+        }
+        JsonField operators = variant.object("operators");
+        operators.choice("library", OperatorLibrary.NAME);
+        return operators.file("upsampler", files);
+    }
+
     private static List<Variant> variants(JsonField root, Map<String, Path> files) throws BundleException {
         List<Variant> result = new ArrayList<>();
         Set<String> names = new HashSet<>();
@@ -150,15 +159,6 @@ final class BundleReader {
             result.add(spec);
         }
         return List.copyOf(result);
-    }
-
-    private static @Nullable Path operators(JsonField variant, Map<String, Path> files) throws BundleException {
-        if (!variant.has("operators")) {
-            return null;
-        }
-        JsonField operators = variant.object("operators");
-        operators.choice("library", OperatorLibrary.NAME);
-        return operators.file("upsampler", files);
     }
 
     private List<Label> labels(JsonField root, Map<String, Path> files, List<HeadSpec> heads) throws BundleException {
