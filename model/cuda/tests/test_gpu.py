@@ -4,11 +4,12 @@ from functools import partial
 
 import pytest
 import torch
-from graph_sketch import OperatorUpsampler
 from test_graph import assert_agree, model
 from test_operators import DTYPES, OPERATORS, ROUNDING, case
 from torch import Tensor
+from uplift_toolkit.bundle import Variant
 from uplift_toolkit.graph import UpsamplerGraph
+from uplift_toolkit.operators import OperatorUpsampler
 from uplift_toolkit.uplift import NEIGHBOURHOODS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -95,7 +96,7 @@ def test_graph(patch):
     frames = torch.randint(0, 256, (2, 3 * patch, 5 * patch, 3), dtype=torch.uint8)
     features = torch.randn(2, 24, 3, 5)
     with torch.inference_mode():
-        expected = list(UpsamplerGraph(made, torch.float32)(frames, features))
+        expected = list(UpsamplerGraph(made, Variant("cpu", "fp32"))(frames, features))
         graph = OperatorUpsampler(made, torch.float16).eval().cuda()
         traced = torch.jit.freeze(torch.jit.trace(graph, (frames.cuda(), features.cuda()), check_trace=False))
         for _ in range(3):  # the first calls are those of graphs that are not optimised yet

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from graph_sketch import OperatorUpsampler
 from torch import Tensor, nn
-from uplift_toolkit.export import save, trace
+from uplift_toolkit.bundle import Bundle, Variant, write_manifest
+from uplift_toolkit.export import check_operators, export_bundle, save, trace
 from uplift_toolkit.graph import UpsamplerGraph
 from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
+from uplift_toolkit.operators import OperatorUpsampler
 from uplift_toolkit.uplift import uplift_config
 from uplift_toolkit.vit import ViTConfig
 
@@ -32,7 +34,7 @@ def model(patch: int, neighbours: int, width: int, height: int) -> DenseModel:
             description="",
             license="",
             input=InputConfig(width, height),
-            vit=vit,
+            backbone=vit,
             steps=3 if patch == 8 else 4,
             uplift=uplift_config(vit.dim, patch, neighbours, encoder=(8, 8, 16, 16), decoder=16),
             heads=HEADS,
@@ -49,7 +51,7 @@ def model(patch: int, neighbours: int, width: int, height: int) -> DenseModel:
 
 
 def run(graph: nn.Module, made: DenseModel) -> list[Tensor]:
-    size, patch = made.config.input, made.config.vit.patch
+    size, patch = made.config.input, made.config.backbone.patch
     generator = torch.Generator().manual_seed(1)
     frames = torch.randint(0, 256, (2, size.height, size.width, 3), dtype=torch.uint8, generator=generator)
     features = torch.randn(2, 24, size.height // patch, size.width // patch, generator=generator)
@@ -72,14 +74,14 @@ def assert_agree(outputs: list[Tensor], expected: list[Tensor], labels: float, l
 @pytest.mark.parametrize("neighbours", [5, 9, 13, 17, 25])
 def test_agrees_with_the_portable_graph(patch, neighbours):
     made = model(patch, neighbours, 5 * patch, 3 * patch)
-    expected = run(UpsamplerGraph(made, torch.float32), made)
+    expected = run(UpsamplerGraph(made, Variant("cpu", "fp32")), made)
     assert_agree(run(OperatorUpsampler(made, torch.float32).eval(), made), expected, 0.999, 1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_agrees_in_less(dtype):
     made = model(14, 17, 70, 42)
-    expected = run(UpsamplerGraph(made, torch.float32), made)
+    expected = run(UpsamplerGraph(made, Variant("cpu", "fp32")), made)
     outputs = run(OperatorUpsampler(made, dtype).eval(), made)
     assert_agree(outputs, expected, 0.97, 0.01 if dtype == torch.float16 else 0.1)
 
@@ -90,4 +92,36 @@ def test_a_traced_graph_calls_the_operators(tmp_path: Path):
     save(trace(OperatorUpsampler(made, torch.float32), frames, features), tmp_path / "upsampler.pt")
     loaded = torch.jit.load(str(tmp_path / "upsampler.pt"))
     assert "uplift::classify_confidence" in str(loaded.inlined_graph)
-    assert_agree(run(loaded, made), run(UpsamplerGraph(made, torch.float32), made), 0.999, 1e-4)
+    assert_agree(run(loaded, made), run(UpsamplerGraph(made, Variant("cpu", "fp32")), made), 0.999, 1e-4)
+
+
+def test_a_traced_graph_keeps_the_calls_of_a_gpu():
+    made = model(14, 17, 70, 42)
+    frames, features = torch.zeros(2, 42, 70, 3, dtype=torch.uint8), torch.zeros(2, 24, 3, 5)
+    graph = str(trace(OperatorUpsampler(made, torch.float32), frames, features).inlined_graph)
+    assert "aten::cudnn_convolution_relu" in graph and "aten::cudnn_convolution_add_relu" in graph
+
+
+def test_export_writes_and_checks_the_graphs_of_the_asked_devices(tmp_path: Path):
+    made = model(14, 17, 70, 42)
+    bundle, lines = check_operators(export_bundle(made, tmp_path, operators=("cuda",)))
+    entries = {entry["name"]: entry.get("operators") for entry in bundle.manifest["variants"]}
+    file = "cuda-fp16/upsampler-operators.pt"
+    assert entries == {
+        "cpu-fp32": None,
+        "cpu-bf16": None,
+        "cuda-fp16": {"upsampler": file, "library": "uplift_operators"},
+    }
+    assert file in bundle.manifest["files"]
+    assert len(lines) == 1 and "cuda-fp16  with operators, on the CPU: " in lines[0]
+
+
+def test_a_graph_that_is_not_exact_enough_is_left_out(tmp_path: Path):
+    bundle = export_bundle(model(14, 17, 70, 42), tmp_path)
+    golden = tmp_path / "golden" / "depth.bin"
+    (-np.fromfile(golden, np.float32)).tofile(golden)
+    write_manifest(tmp_path, bundle.manifest)
+    left, lines = check_operators(Bundle.load(tmp_path))
+    assert "left out: cuda-fp16, head " in lines[0]
+    assert not any("operators" in entry for entry in left.manifest["variants"])
+    assert not (tmp_path / "cuda-fp16" / "upsampler-operators.pt").exists()

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from graph_sketch import OperatorUpsampler
 from torch import nn
 from uplift_toolkit import bench
+from uplift_toolkit.bundle import Variant
 from uplift_toolkit.export import trace
 from uplift_toolkit.graph import BackboneGraph, UpsamplerGraph
 from uplift_toolkit.heads import HeadConfig, LinearHead
+from uplift_toolkit.operators import OperatorUpsampler
 
 SIZE, CALLS, WARMUP = 448, 30, 8
 LOGITS = (1, 512, 512, 17)
@@ -64,7 +65,7 @@ def captured(call: Callable[[], Any]) -> Callable[[], Any]:
 def classes(count: int) -> Any:
     made = bench.model(SIZE, SIZE, "segmentation")
     made.config.heads[0] = HeadConfig("classes", "segmentation", count)
-    made.heads["classes"] = LinearHead(made.config.vit.dim, made.config.heads[0]).eval()
+    made.heads["classes"] = LinearHead(made.config.backbone.dim, made.config.heads[0]).eval()
     return made
 
 
@@ -88,14 +89,15 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
         return traced
 
-    backbone = row("backbone", BackboneGraph(classes(19), torch.float16))
+    variant = Variant("cuda", "fp16")
+    backbone = row("backbone", BackboneGraph(classes(19), variant))
     features = {n: backbone(frames[n]) for n in frames}
     for name, made in (
         ("19 classes", classes(19)),
         ("150 classes", classes(150)),
         ("384 channels", bench.model(SIZE, SIZE, "features")),
     ):
-        portable = row(f"{name}, portable", UpsamplerGraph(made, torch.float16), features)
+        portable = row(f"{name}, portable", UpsamplerGraph(made, variant), features)
         own = row(f"{name}, operators", OperatorUpsampler(made, torch.float16), features)
         x, right = (graph(frames[1], features[1])[0] for graph in (own, portable))
         if x.dtype == torch.uint8:

@@ -1,5 +1,6 @@
 """A bundle as the JVM meets it: any batch size, any device, the readable model's numbers."""
 
+import os
 import re
 import subprocess
 import sys
@@ -230,10 +231,12 @@ def test_command(model, tmp_path):
     golden = [str(tmp_path / f"{name}.png") for name in "abc"]
     command = [sys.executable, "-m", "uplift_toolkit", "export", "--config", str(write(tmp_path))]
     command += ["--weights", str(tmp_path), "--output", str(tmp_path / "out"), "--golden", *golden]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    environment = {key: value for key, value in os.environ.items() if key != "UPLIFT_OPERATORS"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     first, *steps = done.stderr.splitlines()
     assert first == "loading the weights …"
-    assert [step for step in steps if not re.fullmatch(r".* … \d+\.\d s", step)] == []
+    [other] = [step for step in steps if not re.fullmatch(r".* … \d+\.\d s", step)]
+    assert other.startswith("cuda-fp16: the portable graph alone: no library of operators (")
     said = [step.partition(" …")[0] for step in steps]
     for variant in VARIANTS:
         assert f"{variant.name}: tracing the upsampler" in said
@@ -291,3 +294,16 @@ def test_help_teaches(capsys):
     out = capsys.readouterr().out
     for word in ("backbone.safetensors", "heads.safetensors", "cpu-bf16", "examples:", "--golden"):
         assert word in out
+
+
+def test_without_the_library_of_operators_a_bundle_is_portable(model, tmp_path, capsys):
+    bundle = export_bundle(model, tmp_path / "bundle")
+    assert not any("operators" in entry for entry in bundle.manifest["variants"])
+    assert "cuda-fp16: the portable graph alone: no library of operators" in capsys.readouterr().err
+
+
+def test_what_is_no_library_of_operators_is_refused(tmp_path, capsys):
+    (tmp_path / "text.so").write_text("no library")
+    arguments = ["--config", "none.yaml", "--random", "0", "--output", str(tmp_path / "bundle")]
+    assert main(["export", *arguments, "--operators", str(tmp_path / "text.so")]) == 2
+    assert "(expected: what model/cuda/build makes)" in capsys.readouterr().err

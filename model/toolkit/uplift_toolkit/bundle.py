@@ -171,20 +171,23 @@ class Bundle:
         return np.frombuffer(self.read(self.manifest["golden"]["frames"]), np.uint8).reshape(shape).copy()
 
     def load_variant(
-        self, variant: str, backbone_of: str | None = None
+        self, variant: str, backbone_of: str | None = None, operators: bool = False
     ) -> Callable[[np.ndarray], list[np.ndarray]]:
         """The variant's TorchScript as a function of u8 frames [N,H,W,3], as the JVM would see it.
 
-        The backbone is another variant's if `backbone_of` names that.
+        The backbone is another variant's if `backbone_of` names that. With `operators` the upsampler is the
+        one that calls them, on the CPU, whatever the variant's device.
         """
         entry = self._entry(variant)
-        files = self._entry(backbone_of or variant)["backbone"], entry["upsampler"]
+        device = "cpu" if operators else entry["device"]
+        upsampler_file = (entry["operators"] if operators else entry)["upsampler"]
+        files = self._entry(backbone_of or variant)["backbone"], upsampler_file
         backbone, upsampler = (
-            torch.jit.load(io.BytesIO(self.read(file)), map_location=entry["device"]) for file in files
+            torch.jit.load(io.BytesIO(self.read(file)), map_location=device) for file in files
         )
 
         def infer(frames: np.ndarray) -> list[np.ndarray]:
-            pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(entry["device"])
+            pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
             with torch.inference_mode():
                 return [output.cpu().numpy() for output in upsampler(pixels, backbone(pixels))]
 
@@ -211,9 +214,12 @@ class Bundle:
                 next(remaining)
         return named
 
-    def verify(self, variant: str, backbone_of: str | None = None) -> dict[str, float]:
+    def verify(
+        self, variant: str, backbone_of: str | None = None, operators: bool = False
+    ) -> dict[str, float]:
         """Runs the golden case: label agreement or cosine per head. BundleError below the tolerance."""
-        outputs = self.outputs_by_head(self.run(variant, self.frames(), backbone_of))
+        infer = self.load_variant(variant, backbone_of, operators)
+        outputs = self.outputs_by_head(infer(self.frames()))
         tolerance = self.manifest["golden"]["tolerance"][self._entry(variant)["precision"]]
         report = {}
         for head in self.manifest["heads"]:
@@ -229,6 +235,15 @@ class Bundle:
                     f"{variant}, head {name}: agreement {report[name]:.6f} (expected: >= {least})"
                 )
         return report
+
+    def without_operators(self, variant: str) -> Bundle:
+        """The bundle less one variant's graph that calls operators, on disk too."""
+        entry = self._entry(variant)
+        self._inside(entry["operators"]["upsampler"]).unlink()
+        plain = {key: value for key, value in entry.items() if key != "operators"}
+        entries = [plain if e["name"] == variant else e for e in self.manifest["variants"]]
+        write_manifest(self.directory, {**self.manifest, "variants": entries})
+        return Bundle.load(self.directory)
 
     def without(self, variant: str) -> Bundle:
         """The bundle less one variant, on disk too."""

@@ -3,6 +3,7 @@
 import argparse
 import copy
 import json
+import os
 import shutil
 import sys
 import time
@@ -23,6 +24,7 @@ from uplift_toolkit.fast.quantise import quantise
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
 from uplift_toolkit.onednn import avoid_wide_convolutions
+from uplift_toolkit.operators import LIBRARY, OperatorUpsampler, load_operators, operators_loaded
 
 CALIBRATION = 32  # images; with 12, 0.9987 of the shipped model's labels were those of fp32
 
@@ -142,6 +144,28 @@ def export_variant(
             save(traced, directory / files[part])
 
 
+def export_operators(model: DenseModel, variant: Variant, directory: Path) -> dict[str, str] | None:
+    """Writes `<variant>/upsampler-operators.pt` and returns the manifest's entry for it; None, and a line of
+    why, where there is no library of operators or the model has no such graph."""
+    file = f"{variant.name}/upsampler-operators.pt"
+    (directory / file).unlink(missing_ok=True)  # an earlier export's
+    if not operators_loaded():
+        why = "no library of operators (expected for another: --operators FILE or UPLIFT_OPERATORS)"
+        print(f"{variant.name}: the portable graph alone: {why}", file=sys.stderr)
+        return None
+    try:
+        graph = OperatorUpsampler(copy.deepcopy(model).eval(), variant.dtype)
+    except ValueError as error:
+        print(f"{variant.name}: the portable graph alone: {error}", file=sys.stderr)
+        return None
+    size, backbone = model.config.input, model.config.backbone
+    frames = torch.zeros(2, *size.size, 3, dtype=torch.uint8)
+    features = torch.zeros(2, backbone.dim, *(side // backbone.patch for side in size.size))
+    with announced(f"{variant.name}: tracing and writing {file}"), quiet_tracing():
+        save(trace(graph, frames, features), directory / file)
+    return {"upsampler": file, "library": LIBRARY}
+
+
 def golden_frames(size: InputConfig, images: Sequence[Path]) -> np.ndarray:
     """u8 [N,H,W,3]: the images, resized; without images two of smooth random colours, always the same."""
     if images:
@@ -174,8 +198,11 @@ def export_bundle(
     note: str = "",
     readable: bool = False,
     calibration: Sequence[Path] = (),
+    operators: Sequence[str] = ("cuda",),
 ) -> Bundle:
     """Writes the whole bundle; with cpu-int8 if there are images for its calibration.
+
+    Variants for the devices in `operators` get a second upsampler, which calls the operators of `model/cuda`.
 
     A `readable` one says so in its name and has cpu-fp32 alone, of the graphs that are written to be read.
     """
@@ -192,6 +219,10 @@ def export_bundle(
     frames = golden_frames(config.input, images)
     frames.tofile(golden / "frames.bin")
     manifest = manifest_of(config, len(frames), variants)
+    for variant, entry in zip(variants, manifest["variants"], strict=True):
+        wanted = variant.device in operators and variant != INT8 and not readable
+        if wanted and (found := export_operators(model, variant, directory)):
+            entry["operators"] = found
     draft = Bundle(directory, manifest, "")
     with announced("computing the golden case with cpu-fp32"):
         for name, output in draft.outputs_by_head(draft.run("cpu-fp32", frames)).items():
@@ -257,6 +288,14 @@ def register(subparsers: argparse._SubParsersAction) -> None:
         action="store_true",
         help="the plain graphs of uplift.py, cpu-fp32 only: slow, to compare the fast ones with",
     )
+    parser.add_argument(
+        "--operators",
+        type=Path,
+        default=os.environ.get("UPLIFT_OPERATORS"),
+        metavar="FILE",
+        help="the library that model/cuda/build makes: cuda-fp16 gets a second upsampler, which calls it"
+        " (default: $UPLIFT_OPERATORS)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -268,7 +307,27 @@ def image_size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def check_operators(bundle: Bundle) -> tuple[Bundle, list[str]]:
+    """Runs the golden case on the CPU with every graph that calls operators, behind cpu-fp32's backbone; the
+    bundle less those that are not exact enough, and a line for each."""
+    lines = []
+    for entry in bundle.manifest["variants"]:
+        if "operators" not in entry:
+            continue
+        name = entry["name"]
+        try:
+            with announced(f"{name}: checking the golden case with operators"):
+                report = bundle.verify(name, "cpu-fp32", operators=True)
+            numbers = "  ".join(f"{head} {value:.6f}" for head, value in report.items())
+        except BundleError as error:
+            bundle, numbers = bundle.without_operators(name), f"left out: {error}"
+        lines.append(f"  {name:10} with operators, on the CPU: {numbers}")
+    return bundle, lines
+
+
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.operators is not None:
+        load_operators(arguments.operators)
     config = ModelConfig.load(arguments.config)
     calibration = [] if arguments.int8 is None else calibration_images(arguments.int8)
     if arguments.size is not None:
@@ -286,7 +345,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.note is not None:
         note = arguments.note.read_text()
     bundle = export_bundle(model, arguments.output, arguments.golden, note, arguments.readable, calibration)
-    checks = []
+    bundle, checks = check_operators(bundle)
     for variant in [Variant(entry["device"], entry["precision"]) for entry in bundle.manifest["variants"]]:
         if variant.device == "cuda" and not torch.cuda.is_available():
             checks.append(f"  {variant.name:10} not checked: no CUDA device here")

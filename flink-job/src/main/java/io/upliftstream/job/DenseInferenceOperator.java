@@ -159,7 +159,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     @Override
     public void open() throws Exception {
         super.open();
-        engine = factory.engines.open(factory.settings);
+        engine = factory.engines.open(factory.settings, getRuntimeContext());
         openEngine = engine;
         encoder = new RecordEncoder(factory.settings, factory.topicLimits, engine.model(), engine.classNames());
         int asked = factory.settings.get(ServingOptions.QUEUE_CAPACITY);

@@ -1,11 +1,13 @@
 package io.upliftstream.job;
 
 import io.upliftstream.model.BundleException;
+import io.upliftstream.model.DenseModel;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.DenseService;
 import io.upliftstream.model.FrameException.Reason;
 import io.upliftstream.model.Label;
 import io.upliftstream.model.ModelHealth;
+import io.upliftstream.model.ModelOptions;
 import io.upliftstream.model.ServiceOptions;
 import io.upliftstream.schemas.ModelIdentity;
 import java.io.Serializable;
@@ -13,6 +15,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.function.BooleanSupplier;
+import org.apache.flink.api.common.functions.RuntimeContext;
 import org.slf4j.LoggerFactory;
 
 /** What the inference operator needs of a model: in production a {@link DenseService}. */
@@ -52,20 +55,45 @@ public interface FrameEngine extends AutoCloseable {
     /** Makes a subtask's engine when the subtask opens; a {@link StartupException} ends the job, others restart it. */
     @FunctionalInterface
     interface Factory extends Serializable {
-        FrameEngine open(JobSettings settings) throws Exception;
+        FrameEngine open(JobSettings settings, RuntimeContext subtask) throws Exception;
     }
 
     /**
-     * The model of the settings' bundle, shared by all subtasks of the process that run on its device.
+     * The model of the settings' bundle, shared by all subtasks of the process that run on its device: of several GPUs each
+     * subtask takes its own, as far as they last.
      *
      * @throws StartupException if the bundle cannot be served here
      */
+    static FrameEngine ofBundle(JobSettings settings, RuntimeContext subtask) {
+        GpuShare gpu;
+        try {
+            gpu = GpuShare.take(
+                    settings.model(),
+                    subtask.getTaskInfo().getIndexOfThisSubtask(),
+                    subtask.getExternalResourceInfos(GpuShare.RESOURCE),
+                    () -> DenseModel.usableGpus(settings.model()));
+        } catch (BundleException e) {
+            throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
+        }
+        try {
+            return ofBundle(settings, gpu.model(), gpu::close);
+        } catch (StartupException e) {
+            gpu.close();
+            throw e;
+        }
+    }
+
+    /** The same outside a job. */
     static FrameEngine ofBundle(JobSettings settings) {
+        return ofBundle(settings, settings.model(), () -> {});
+    }
+
+    private static FrameEngine ofBundle(JobSettings settings, ModelOptions placed, Runnable closed) {
         int queue = settings.get(ServingOptions.QUEUE_CAPACITY);
         int subtasks = settings.get(ServingOptions.PARALLELISM);
         ServiceOptions options = new ServiceOptions(
                 settings.bundle(),
-                settings.model(),
+                placed,
                 settings.get(InputOptions.FRAME_MAX_PIXELS),
                 subtasks * (queue > 0 ? queue : AUTO_QUEUE),
                 settings.get(ServingOptions.MODEL_TIMEOUT),
@@ -124,6 +152,7 @@ public interface FrameEngine extends AutoCloseable {
             @Override
             public void close() {
                 service.close();
+                closed.run();
             }
         };
     }

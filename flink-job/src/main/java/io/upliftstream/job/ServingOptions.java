@@ -99,7 +99,8 @@ public final class ServingOptions {
     public static final ConfigOption<String> MODEL_DEVICE = OPTIONS.add(option("model.device")
             .stringType()
             .defaultValue(ModelOptions.AUTO.device())
-            .withDescription("auto, cpu, cuda or cuda:n."));
+            .withDescription(
+                    "auto, cpu, cuda or cuda:n. With auto and cuda the subtasks share several GPUs among them."));
 
     public static final ConfigOption<String> MODEL_PRECISION = OPTIONS.add(option("model.precision")
             .stringType()

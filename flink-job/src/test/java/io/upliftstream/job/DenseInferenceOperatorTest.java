@@ -406,7 +406,7 @@ class DenseInferenceOperatorTest {
     void anOutcomeThatNoRecordCanTellOfRestartsNothing() throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
-                        TestFrames.settings(), Map.of("failures", 100), unused -> engine, clock));
+                        TestFrames.settings(), Map.of("failures", 100), (unused, subtask) -> engine, clock));
         opened.add(harness);
         harness.open();
         process(harness, TestFrames.raw(1000, "north", null));
@@ -575,8 +575,9 @@ class DenseInferenceOperatorTest {
     }
 
     private OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> open(String... settings) throws Exception {
-        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = new OneInputStreamOperatorTestHarness<>(
-                new DenseInferenceOperator.Factory(TestFrames.settings(settings), Map.of(), unused -> engine, clock));
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
+                        TestFrames.settings(settings), Map.of(), (unused, subtask) -> engine, clock));
         opened.add(harness);
         harness.open();
         return harness;

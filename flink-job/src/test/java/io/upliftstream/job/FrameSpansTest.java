@@ -60,7 +60,7 @@ class FrameSpansTest {
                 "http://localhost:%d/v1/traces".formatted(collector.getAddress().getPort());
         JobSettings settings = TestFrames.settings("uplift.tracing.endpoint", endpoint);
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = new OneInputStreamOperatorTestHarness<>(
-                new DenseInferenceOperator.Factory(settings, Map.of(), unused -> engine, Clock.systemUTC()));
+                new DenseInferenceOperator.Factory(settings, Map.of(), (unused, subtask) -> engine, Clock.systemUTC()));
         harness.open();
         for (RawFrame frame : frames) {
             harness.processElement(new StreamRecord<>(frame));

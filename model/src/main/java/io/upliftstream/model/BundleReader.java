@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /** Reads a bundle's manifest, checks every field of it, and checks every file that it lists. */
 final class BundleReader {
@@ -129,6 +130,16 @@ final class BundleReader {
         return List.copyOf(result);
     }
 
+    private static @Nullable BundleFile operators(JsonField variant, Map<String, BundleFile> files)
+            throws BundleException {
+        if (!variant.has("operators")) {
+            return null;
+        }
+        JsonField operators = variant.object("operators");
+        operators.choice("library", OperatorLibrary.NAME);
+        return operators.file("upsampler", files);
+    }
+
     private static List<Variant> variants(JsonField root, Map<String, BundleFile> files) throws BundleException {
         List<Variant> result = new ArrayList<>();
         Set<String> names = new HashSet<>();
@@ -141,6 +152,7 @@ final class BundleReader {
                     precision,
                     variant.file("backbone", files),
                     variant.file("upsampler", files),
+                    operators(variant, files),
                     new Tolerance(tolerance.fraction("labelAgreement"), tolerance.fraction("cosine")));
             if (!names.add(spec.name())) {
                 throw variant.at("name").wrong("a name no other variant has");

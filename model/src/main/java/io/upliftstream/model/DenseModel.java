@@ -7,12 +7,15 @@ import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import ai.djl.util.Utils;
 import io.upliftstream.model.ModelBundle.Variant;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -37,6 +40,7 @@ public final class DenseModel implements AutoCloseable {
     private final ModelBundle bundle;
     private final Placement placement;
     private final int maxBatch;
+    private final boolean withOperators;
     private final TorchGraph backbone;
     private final TorchGraph upsampler;
 
@@ -49,7 +53,7 @@ public final class DenseModel implements AutoCloseable {
      * @param inputNanos making arrays of the frames
      * @param backboneNanos of the backbone's graph
      * @param upsamplerNanos of the graph of upsampler and heads
-     * @param outputNanos checking the outputs and copying them to the heap; on a GPU also what the upsampler still computes
+     * @param outputNanos checking the outputs and copying them to the heap
      */
     public record CallTimings(long inputNanos, long backboneNanos, long upsamplerNanos, long outputNanos) {}
 
@@ -59,15 +63,13 @@ public final class DenseModel implements AutoCloseable {
      * @throws BundleException if no variant fits, the device is not there, or the golden outputs do not agree
      */
     public static DenseModel load(ModelBundle bundle, ModelOptions options) throws BundleException {
-        Placement placement;
-        try {
-            PyTorch.start(options.threads());
-            placement = Placement.choose(bundle, options);
-        } catch (EngineException | UnsatisfiedLinkError e) {
-            throw new BundleException("PyTorch does not start: " + rootMessage(e), e);
+        Optional<Path> library = start(options);
+        Placement placement = Placement.choose(bundle, options);
+        if (placement.device().isGpu()) {
+            OperatorLibrary.lossOnGpu(placement.variant(), library).ifPresent(LOG::warn);
         }
         try {
-            return checked(new DenseModel(bundle, placement, options.maxBatch()));
+            return checked(new DenseModel(bundle, placement, library.isPresent(), options.maxBatch()));
         } catch (IOException | RuntimeException e) {
             throw new BundleException(
                     "bundle %s: variant %s does not run: %s"
@@ -76,15 +78,39 @@ public final class DenseModel implements AutoCloseable {
         }
     }
 
-    private DenseModel(ModelBundle bundle, Placement placement, int maxBatch) throws IOException {
+    /**
+     * The GPUs that PyTorch can use here; starts it.
+     *
+     * @throws BundleException if it does not start
+     */
+    public static int usableGpus(ModelOptions options) throws BundleException {
+        Optional<Path> unused = start(options);
+        return PyTorch.gpus();
+    }
+
+    /** Starts PyTorch, and says which library of operators it has loaded. */
+    private static Optional<Path> start(ModelOptions options) throws BundleException {
+        Optional<Path> library = OperatorLibrary.find(Utils.getEnvOrSystemProperty(OperatorLibrary.VARIABLE));
+        try {
+            PyTorch.start(options.threads());
+            return library;
+        } catch (EngineException | UnsatisfiedLinkError e) {
+            throw new BundleException("PyTorch does not start: " + rootMessage(e), e);
+        }
+    }
+
+    private DenseModel(ModelBundle bundle, Placement placement, boolean hasOperators, int maxBatch) throws IOException {
         this.bundle = bundle;
         this.placement = placement;
         int most = bundle.input().maxBatch();
         this.maxBatch =
                 maxBatch > 0 ? Math.min(maxBatch, most) : placement.device().isGpu() ? most : 1;
-        backbone = TorchGraph.load(placement.variant().backbone(), placement.device());
+        Variant variant = placement.variant();
+        BundleFile operators = hasOperators ? variant.operators() : null;
+        withOperators = operators != null;
+        backbone = TorchGraph.load(variant.backbone(), placement.device());
         try {
-            upsampler = TorchGraph.load(placement.variant().upsampler(), placement.device());
+            upsampler = TorchGraph.load(operators != null ? operators : variant.upsampler(), placement.device());
         } catch (IOException | RuntimeException e) {
             backbone.close();
             throw e;
@@ -126,8 +152,20 @@ public final class DenseModel implements AutoCloseable {
         return run(rgb, n).outputs();
     }
 
-    /** Runs the model as {@link #infer} does and says where the time went. */
+    /**
+     * Runs the model as {@link #infer} does and says where the time went. A GPU answers before it has computed, and nothing
+     * waits for it between the graphs: both graphs' time is that of upsampler and output there, and the backbone's is zero.
+     */
     public Batch run(ByteBuffer rgb, int n) {
+        return run(rgb, n, false);
+    }
+
+    /** Runs the model as {@link #run} does, but on a GPU waits after each graph, which takes a little longer. */
+    public Batch runInStages(ByteBuffer rgb, int n) {
+        return run(rgb, n, true);
+    }
+
+    private Batch run(ByteBuffer rgb, int n, boolean inStages) {
         InputSpec input = bundle.input();
         if (n < 1 || n > maxBatch) {
             throw new IllegalArgumentException("batch size: " + n + " (expected: 1 to " + maxBatch + ")");
@@ -143,12 +181,15 @@ public final class DenseModel implements AutoCloseable {
                     arrays.create(rgb.slice(0, bytes), new Shape(n, input.height(), input.width(), 3), DataType.UINT8);
             long created = System.nanoTime();
             NDArray features = backbone.forward(arrays, frames).singletonOrThrow();
-            if (placement.device().isGpu()) {
-                // A GPU answers before it has computed; reading one number waits for it.
-                features.get("0, 0, 0, 0:1").toByteBuffer();
+            boolean gpu = placement.device().isGpu();
+            if (gpu && inStages) {
+                await(features);
             }
-            long middle = System.nanoTime();
+            long middle = gpu && !inStages ? created : System.nanoTime();
             NDList outputs = upsampler.forward(arrays, frames, features);
+            if (gpu && inStages) {
+                await(outputs.head());
+            }
             long computed = System.nanoTime();
             List<DenseOutput> frameOutputs = copy(outputs, n);
             return new Batch(
@@ -156,6 +197,12 @@ public final class DenseModel implements AutoCloseable {
                     new CallTimings(
                             created - start, middle - created, computed - middle, System.nanoTime() - computed));
         }
+    }
+
+    /** Waits for what a GPU still computes: reads one number of it. */
+    private static void await(NDArray array) {
+        String first = "0, ".repeat(array.getShape().dimension() - 1) + "0:1";
+        ByteBuffer unused = array.get(first).toByteBuffer();
     }
 
     /** Copies the outputs to the heap: views into native memory must not outlive their manager. */
@@ -232,8 +279,14 @@ public final class DenseModel implements AutoCloseable {
         String device = placed.isGpu()
                 ? "GPU " + placed.getDeviceId() + " (CUDA)"
                 : "the CPU with " + PyTorch.threads() + " threads";
-        return "%s, variant %s on %s, batches of at most %d frames (%s)"
-                .formatted(bundle, placement.variant().name(), device, maxBatch, placement.reason());
+        return "%s, variant %s%s on %s, batches of at most %d frames (%s)"
+                .formatted(
+                        bundle,
+                        placement.variant().name(),
+                        withOperators ? " with operators" : "",
+                        device,
+                        maxBatch,
+                        placement.reason());
     }
 
     /** Native arrays that are still held; between calls there should be none. */
@@ -254,7 +307,10 @@ public final class DenseModel implements AutoCloseable {
         }
         return String.valueOf(root.getMessage())
                 .lines()
+                .map(String::strip)
+                .filter(line -> !line.isEmpty()) // TorchScript's messages begin with an empty line
                 .findFirst()
+                .map(OperatorLibrary::explained)
                 .orElse(root.getClass().getName());
     }
 }

@@ -3,6 +3,7 @@ package io.upliftstream.model;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A model on disk: a directory with {@code manifest.json}, TorchScript files for several devices and precisions, labels
@@ -36,6 +37,8 @@ public record ModelBundle(
     /**
      * TorchScript for one device ({@code cpu} or {@code cuda}) and precision ({@code fp32}, {@code bf16}, {@code fp16}, or
      * {@code int8}, which is that of the upsampler's convolutions).
+     *
+     * @param operators the upsampler once more, calling the operators of {@code model/cuda}; null where there is none
      */
     public record Variant(
             String name,
@@ -43,10 +46,11 @@ public record ModelBundle(
             String precision,
             BundleFile backbone,
             BundleFile upsampler,
+            @Nullable BundleFile operators,
             Tolerance tolerance) {
         Variant withBackboneOf(Variant other) {
             String both = other.equals(this) ? name : name + "+" + other.name;
-            return new Variant(both, device, precision, other.backbone, upsampler, tolerance);
+            return new Variant(both, device, precision, other.backbone, upsampler, operators, tolerance);
         }
     }
 

@@ -4,7 +4,7 @@ package io.upliftstream.model;
  * Where and how to run a model.
  *
  * @param device {@code auto} (a GPU where there is one and the bundle has a variant for it, else the CPU), {@code cpu},
- *     {@code cuda} (the first GPU) or {@code cuda:n}
+ *     {@code cuda} (the first GPU) or {@code cuda:n}; with {@code auto:n}, of several GPUs that one
  * @param precision {@code auto} (the fastest that the device has instructions for), {@code fp32}, {@code bf16},
  *     {@code fp16} or {@code int8} (which {@code auto} never takes: its results differ more)
  * @param threads of one operator inside PyTorch, on a CPU; 0 chooses: all cores, less an eighth that is left for decoding.
@@ -16,7 +16,7 @@ public record ModelOptions(String device, String precision, int threads, int max
     public static final ModelOptions AUTO = new ModelOptions("auto", "auto", 0);
 
     public ModelOptions {
-        if (!device.matches("auto|cpu|cuda(:\\d{1,3})?")) {
+        if (!device.matches("cpu|(auto|cuda)(:\\d{1,3})?")) {
             throw new IllegalArgumentException("device: " + device + " (expected: auto, cpu, cuda or cuda:n)");
         }
         if (!precision.matches("auto|fp32|bf16|fp16|int8")) {

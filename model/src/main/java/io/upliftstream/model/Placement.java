@@ -37,7 +37,7 @@ record Placement(Variant variant, Device device, String reason) {
             throws BundleException {
         boolean hasCudaVariant =
                 bundle.variants().stream().anyMatch(variant -> variant.device().equals("cuda"));
-        boolean auto = options.device().equals("auto");
+        boolean auto = options.device().startsWith("auto");
         boolean cuda = auto ? gpus > 0 && hasCudaVariant : options.device().startsWith("cuda");
         if (!cuda) {
             boolean fast = Stream.of("amx_bf16", "avx512_bf16", "bf16").anyMatch(cpuFlags::contains);
@@ -50,9 +50,8 @@ record Placement(Variant variant, Device device, String reason) {
             }
             return new Placement(variant, Device.cpu(), where + instructions);
         }
-        int gpu = options.device().startsWith("cuda:")
-                ? Integer.parseInt(options.device().substring(5))
-                : 0;
+        int colon = options.device().indexOf(':');
+        int gpu = colon < 0 ? 0 : Integer.parseInt(options.device().substring(colon + 1));
         if (gpu >= gpus) {
             throw new BundleException(
                     "device %s: PyTorch can use %d GPUs here (expected: at least %d, and a CUDA build of PyTorch)"

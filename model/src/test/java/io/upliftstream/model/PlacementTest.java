@@ -31,6 +31,8 @@ class PlacementTest {
         assertThat(choose(bundle, "auto", "auto", 1).device()).isEqualTo(Device.gpu(0));
         assertThat(choose(bundle, "cuda:1", "auto", 2).variant().name()).isEqualTo("cuda-fp16");
         assertThat(choose(bundle, "cuda:1", "auto", 2).device()).isEqualTo(Device.gpu(1));
+        assertThat(choose(bundle, "auto:1", "auto", 2).device()).isEqualTo(Device.gpu(1));
+        assertThat(choose(bundle, "auto:1", "auto", 0).device()).isEqualTo(Device.cpu());
     }
 
     @Test

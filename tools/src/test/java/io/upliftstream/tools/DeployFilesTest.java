@@ -83,6 +83,22 @@ class DeployFilesTest {
     }
 
     @Test
+    void theCudaImageBuildsTheOperatorsAndNamesThem() throws IOException {
+        String stage = dockerfile().split("FROM job AS cuda\n", 2)[1].split("\nFROM ", 2)[0];
+        String copied = "/build/libuplift_operators.so /opt/uplift/lib/\n";
+        assertThat(stage)
+                .contains("COPY --from=operators " + copied)
+                .contains("PYTORCH_EXTRA_LIBRARY_PATH=/opt/uplift/lib/libuplift_operators.so\n")
+                .contains("PYTORCH_LIBRARY_PATH=/opt/python/torch/jvm ");
+        assertThat(dockerfile())
+                .contains("COPY model/cuda/ /src/\nRUN /src/build /build ")
+                .contains("ln -s ../lib/*.so* /opt/python/torch/jvm/");
+        assertThat(ROOT.resolve("model/cuda/build")).isExecutable();
+        assertThat(Files.readString(ROOT.resolve("model/cuda/CMakeLists.txt")))
+                .contains("add_library(uplift_operators SHARED");
+    }
+
+    @Test
     void jobFilesHaveOptionsThatExistAndPathsOfTheImage() throws IOException {
         for (Path file : List.of(ROOT.resolve("deploy/job.yaml"), KUBERNETES.resolve("base/job.yaml"))) {
             JobSettings settings = JobSettings.load(file, Map.of(), List.of());

@@ -57,7 +57,7 @@ class RecoveryITCase {
                         DenseVisionJob.sink(settings),
                         settings,
                         Map.of(),
-                        given -> new FailingEngine(FrameEngine.ofBundle(given)));
+                        (given, subtask) -> new FailingEngine(FrameEngine.ofBundle(given, subtask)));
                 EmbeddedFlink.Job job = flink.submit(env);
                 job.awaitEnd();
                 assertThat(job.restarts()).isPositive();

@@ -203,7 +203,7 @@ public final class PipelineBench {
                 DenseVisionJob.sink(settings),
                 settings,
                 Map.of(),
-                unused -> new IdleEngine());
+                (unused, subtask) -> new IdleEngine());
         return flink.submit(env);
     }
 

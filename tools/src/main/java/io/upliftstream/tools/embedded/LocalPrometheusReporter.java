@@ -37,8 +37,7 @@ public final class LocalPrometheusReporter extends AbstractPrometheusReporter {
             var field = AbstractPrometheusReporter.class.getDeclaredField("registry");
             field.setAccessible(true);
             registry = (CollectorRegistry) field.get(this);
-            // Seconds; who sends half a request would otherwise hold a thread for ever.
-            System.setProperty("sun.net.httpserver.maxReqTime", "5");
+            HttpLimits.set(); // who sends half a request would otherwise hold a thread for ever
             server = HttpServer.create(new InetSocketAddress(host, port), 0);
         } catch (IOException e) {
             throw new UncheckedIOException(e);

@@ -9,6 +9,7 @@ import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.embedded.HttpLimits;
 import io.upliftstream.tools.picture.Planes;
 import io.upliftstream.tools.picture.PrincipalColours;
 import io.upliftstream.tools.stream.RecordKind;
@@ -52,7 +53,6 @@ public final class ViewServer implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(ViewServer.class);
     private static final Duration PATIENCE = Duration.ofSeconds(10);
-    private static final int MAX_CONNECTIONS = 1024;
     /** A thread for every question that is answered, and some for those that are still read. */
     private static final int MAX_THREADS = 3 * Door.MAX_QUESTIONS;
 
@@ -80,14 +80,7 @@ public final class ViewServer implements AutoCloseable {
         for (String module : List.of("app", "cameras", "charts", "paint", "records", "state")) {
             PAGES.put("/" + module + ".js", "text/javascript; charset=utf-8 /view/" + module + ".js");
         }
-        // Seconds after which the JDK's server gives up a browser that does not finish its question, or does not take
-        // its
-        // answer; connections that are open at a time; bytes of a question's head.
-        System.setProperty("sun.net.httpserver.maxReqTime", "5");
-        System.setProperty("sun.net.httpserver.maxRspTime", "30");
-        System.setProperty("sun.net.httpserver.maxReqHeaderSize", "32768");
-        System.setProperty("jdk.httpserver.maxConnections", Integer.toString(MAX_CONNECTIONS));
-        System.setProperty("sun.net.httpserver.nodelay", "true");
+        HttpLimits.set();
     }
 
     private final ObjectMapper json = new ObjectMapper();

@@ -25,6 +25,7 @@ class JobProgressTest {
 
     @BeforeEach
     void start() throws IOException {
+        HttpLimits.set(); // this may be the first server of the process
         flink = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
         flink.createContext("/", exchange -> {
             String question = exchange.getRequestURI().toString();
