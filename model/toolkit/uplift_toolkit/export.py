@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from uplift_toolkit.bundle import INT8, VARIANTS, Bundle, BundleError, Variant, manifest_of, write_manifest
 from uplift_toolkit.data import sources
 from uplift_toolkit.fast.quantise import quantise
-from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
+from uplift_toolkit.graph import BackboneGraph, Normalise, finish, upsampler_graph
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
 from uplift_toolkit.onednn import avoid_wide_convolutions
+from uplift_toolkit.upsamplers import KINDS, UPLIFT
 
 CALIBRATION = 32  # images; with 12, 0.9987 of the shipped model's labels were those of fp32
 
@@ -88,7 +89,7 @@ class ReadableBackbone(nn.Module):
 
 
 class ReadableUpsampler(nn.Module):
-    """`UpsamplerGraph` from `uplift.py` as it is written to be read."""
+    """`upsampler_graph` from the upsampler as it is written to be read."""
 
     def __init__(self, model: DenseModel) -> None:
         super().__init__()
@@ -115,7 +116,7 @@ def export_variant(
     if readable:
         backbone, upsampler = ReadableBackbone(model), ReadableUpsampler(model)
     else:
-        backbone, upsampler = BackboneGraph(model, variant), UpsamplerGraph(model, variant)
+        backbone, upsampler = BackboneGraph(model, variant), upsampler_graph(model, variant)
     backbone, upsampler = backbone.eval(), upsampler.eval()
     with announced(f"{variant.name}: running the backbone"), torch.no_grad():
         features = backbone(frames)
@@ -269,7 +270,9 @@ def image_size(text: str) -> tuple[int, int]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    config = ModelConfig.load(arguments.config)
+    config = ModelConfig.load(arguments.config, KINDS)
+    if arguments.int8 is not None and config.kind != UPLIFT:
+        raise ValueError(f"--int8: upsampler {config.kind} (expected: {UPLIFT})")
     calibration = [] if arguments.int8 is None else calibration_images(arguments.int8)
     if arguments.size is not None:
         width, height = arguments.size
