@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uplift_toolkit.upsamplers.base import Size
+from uplift_toolkit.upsamplers.base import Size, constant
 
 SCORES = 1 << 24  # attention scores that exist at a time for each frame
 BLOCKS = 32  # tiles along an axis, at most, where pixels attend to a window
@@ -53,8 +53,8 @@ def attend(
             if row_bias is not None and column_bias is not None:
                 pixels, tokens = (bottom - top, right - left), (end - first, stop - start)
                 scores = scores.unflatten(3, tokens).unflatten(2, pixels)
-                scores = scores + row_bias.to(scores)[:, None, :, None]
-                scores = scores + column_bias.to(scores)[:, None, :]
+                scores = scores + constant(row_bias, scores)[:, None, :, None]
+                scores = scores + constant(column_bias, scores)[:, None, :]
                 scores = scores.flatten(4, 5).flatten(2, 3)
             weights = scores.softmax(dim=-1)
             if mean:
@@ -137,7 +137,7 @@ class EdgeRope(nn.Module):
 
     def _axis(self, axis: int, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and sine [D,L,1] or [D,1,L]."""
-        places = torch.linspace(0, 1, int(length)).to(like)
+        places = constant(torch.linspace(0, 1, int(length)), like)
         angles = (self.freqs[axis][:, None] * places).unsqueeze(2 - axis)
         return angles.cos(), angles.sin()
 

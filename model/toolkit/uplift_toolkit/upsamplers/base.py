@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -71,6 +72,15 @@ def pixel_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
 def adaptive_pool(x: Tensor, size: Size) -> Tensor:
     """Adaptive average pooling, which also enlarges."""
     return x if tuple(x.shape[2:]) == tuple(size) else F.adaptive_avg_pool2d(x, size)
+
+
+def constant(x: Tensor, like: Tensor) -> Tensor:
+    """A small tensor that depends on sizes alone, for computing with `like`.
+
+    Traced, it stays a constant, which goes where the graph is loaded to; a move would write the device into
+    the graph.
+    """
+    return x if torch.jit.is_tracing() else x.to(like)
 
 
 def unit(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uplift_toolkit.upsamplers.base import Size, Upsampler, adaptive_pool, pixel_linear
+from uplift_toolkit.upsamplers.base import Size, Upsampler, adaptive_pool, constant, pixel_linear
 
 RADIUS = 3
 SIDE = 2 * RADIUS + 1
@@ -49,7 +49,7 @@ class JointBilateral(nn.Module):
         p = self.range_proj(guide)
         alike = torch.stack([(x * p).sum(dim=1) for x in shifted(p)], dim=1)
         weights = (self.range_temp.exp().clamp(1e-4, 1e4) * alike).softmax(dim=1)
-        places = torch.linspace(-1, 1, SIDE).to(p)
+        places = constant(torch.linspace(-1, 1, SIDE), p)
         distance = places.square()[:, None] + places.square()
         weights = weights * (-distance / (2 * self.sigma_spatial**2)).exp().reshape(-1, 1, 1)
         weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-7)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uplift_toolkit.uplift import LayerNorm, option
-from uplift_toolkit.upsamplers.base import Size, Upsampler, pixel_linear
+from uplift_toolkit.upsamplers.base import Size, Upsampler, constant, pixel_linear
 from uplift_toolkit.upsamplers.featup import ChannelNorm
 
 SCORES = 1 << 24  # attention scores that exist at a time for each frame
@@ -27,7 +27,7 @@ def waves(z: Tensor, biases: Tensor) -> list[Tensor]:
     transpose, as by the authors.
     """
     n = biases.shape[2]
-    frequencies = torch.linspace(-2, 10, n).exp().to(z)
+    frequencies = constant(torch.linspace(-2, 10, n).exp(), z)
     angles = frequencies[:, None, None, None] * z[:, None]
     shift = biases.reshape(2, n, -1, 1, 1)
     return [(angles + shift[0]).sin().flatten(1, 2), (angles + shift[1]).cos().flatten(1, 2)]
@@ -36,7 +36,7 @@ def waves(z: Tensor, biases: Tensor) -> list[Tensor]:
 def places(like: Tensor) -> Tensor:
     """Row and column of every pixel of [N,?,H,W], -1 to 1: [N,2,H,W]."""
     height, width = int(like.shape[2]), int(like.shape[3])
-    y, x = (torch.linspace(-1, 1, side).to(like) for side in (height, width))
+    y, x = (constant(torch.linspace(-1, 1, side), like) for side in (height, width))
     size = (like.shape[0], 1, height, width)
     return torch.cat([y[:, None].expand(size), x.expand(size)], dim=1)
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uplift_toolkit.upsamplers.attention import AxisBias, attend
-from uplift_toolkit.upsamplers.base import Size, Upsampler, adaptive_pool, reflect_conv
+from uplift_toolkit.upsamplers.base import Size, Upsampler, adaptive_pool, constant, reflect_conv
 
 
 class Block(nn.Module):
@@ -55,7 +55,7 @@ class Rope(nn.Module):
     def _angles(self, length: int, like: Tensor) -> Tensor:
         """[n/4,L]"""
         places = 2 * (torch.arange(length, dtype=torch.float32) + 0.5) / length - 1
-        return 2 * math.pi * places.to(like) / self.periods[:, None]
+        return 2 * math.pi * constant(places, like) / self.periods[:, None]
 
 
 class ImageEncoder(nn.Module):
@@ -82,15 +82,15 @@ def neighbours(size: int, grid: int, kernel: int) -> AxisBias:
             f"upsampler naf: {grid} features for {size} pixels of an axis (expected: no more features than "
             f"pixels, and about {kernel} or more)"
         )
-    counts = torch.zeros(size, grid)
+    counts = [[0.0] * grid for _ in range(size)]
     for i in range(size):
         rest, place = i % step, i // step
         count = -(-(size - rest) // step)
         start = min(max(place - kernel // 2, 0), count - kernel)
         for j in range(start, start + kernel):
             pixel = rest + step * j
-            counts[i, min(int((2 * pixel + 1) * grid // (2 * size)), grid - 1)] += 1
-    return AxisBias(counts.log())
+            counts[i][(2 * pixel + 1) * grid // (2 * size)] += 1
+    return AxisBias(torch.tensor(counts).log())
 
 
 class Naf(Upsampler):
