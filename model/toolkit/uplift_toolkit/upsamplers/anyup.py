@@ -19,16 +19,16 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.block = nn.Sequential(
             nn.GroupNorm(8, inputs),
-            nn.SiLU(),
+            nn.SiLU(inplace=True),
             nn.Conv2d(inputs, channels, 1, bias=False),
             nn.GroupNorm(8, channels),
-            nn.SiLU(),
+            nn.SiLU(inplace=True),
             nn.Conv2d(channels, channels, 1, bias=False),
         )
         self.shortcut = nn.Identity() if inputs == channels else nn.Conv2d(inputs, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(x) + self.block(x)
+        return self.block(x).add_(self.shortcut(x))
 
 
 def encoder(first: nn.Module, inputs: int, channels: int) -> nn.Sequential:

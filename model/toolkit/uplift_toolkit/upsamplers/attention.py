@@ -1,10 +1,9 @@
 """Attention of pixels over the tokens of a feature grid, by tiles of pixels, so that memory stays bounded."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uplift_toolkit.upsamplers.base import Size, constant
+from uplift_toolkit.upsamplers.base import Size, constant, pixel_linear
 
 SCORES = 1 << 24  # attention scores that exist at a time for each frame
 BLOCKS = 32  # tiles along an axis, at most, where pixels attend to a window
@@ -32,12 +31,12 @@ def attend(
 ) -> Tensor:
     """softmax(q·k) over tokens, times values.
 
-    q [N,heads,H,W,D], already scaled, k [N,heads,h,w,D] and values [N,heads,h,w,V] give [N,heads,H,W,V].
+    q [N,heads,D,H,W], already scaled, k [N,heads,D,h,w] and values [N,heads,V,h,w] give [N,heads,V,H,W].
     With `mean` the heads' weights are averaged, and values and output have one head. `window` holds the
     biases of rows and columns.
     """
-    heads, height, width = (int(side) for side in q.shape[1:4])
-    h, w = (int(side) for side in k.shape[2:4])
+    heads, _, height, width = (int(side) for side in q.shape[1:])
+    h, w = (int(side) for side in k.shape[3:])
     if window is None:
         side = max(1, SCORES // (heads * width * h * w))
         rows = [(low, min(low + side, height), 0, h, None) for low in range(0, height, side)]
@@ -48,8 +47,8 @@ def attend(
     for top, bottom, first, end, row_bias in rows:
         tiles = []
         for left, right, start, stop, column_bias in columns:
-            keys = k[:, :, first:end, start:stop].flatten(2, 3)
-            scores = q[:, :, top:bottom, left:right].flatten(2, 3) @ keys.transpose(2, 3)
+            queries = q[:, :, :, top:bottom, left:right].flatten(3)
+            scores = queries.transpose(2, 3) @ k[:, :, :, first:end, start:stop].flatten(3)
             if row_bias is not None and column_bias is not None:
                 pixels, tokens = (bottom - top, right - left), (end - first, stop - start)
                 scores = scores.unflatten(3, tokens).unflatten(2, pixels)
@@ -59,25 +58,24 @@ def attend(
             weights = scores.softmax(dim=-1)
             if mean:
                 weights = weights.mean(dim=1, keepdim=True)
-            tile = weights @ values[:, :, first:end, start:stop].flatten(2, 3)
-            tiles.append(tile.unflatten(2, (bottom - top, right - left)))
-        bands.append(torch.cat(tiles, dim=3) if len(tiles) > 1 else tiles[0])
-    return torch.cat(bands, dim=2)
+            tile = values[:, :, :, first:end, start:stop].flatten(3) @ weights.transpose(2, 3)
+            tiles.append(tile.unflatten(3, (bottom - top, right - left)))
+        bands.append(torch.cat(tiles, dim=4))
+    return torch.cat(bands, dim=3)
 
 
 class RMSNorm(nn.Module):
-    """x / √(mean x² + ε) · weight over the channels, last in memory."""
+    """x / √(mean x² + ε) · weight over the channels of [N,D,H,W]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return (
-            x
-            * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + torch.finfo(torch.float32).eps)
-            * self.weight
-        )
+    def project(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """`weight` [D,D] and `bias` [D] of the norm, which is never written."""
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        share = torch.rsqrt(length.square() / x.shape[1] + torch.finfo(torch.float32).eps)
+        return pixel_linear(x, weight * self.weight).mul_(share).add_(bias[:, None, None])
 
 
 class MeanAttention(nn.Module):
@@ -107,11 +105,11 @@ class MeanAttention(nn.Module):
             else self.attention.in_proj_weight.split(channels)
         )
         bias = self.attention.in_proj_bias.split(channels)
-        q = F.linear(self.norm_q(q.permute(0, 2, 3, 1)), weights[0], bias[0]) * (channels // heads) ** -0.5
-        k = F.linear(self.norm_k(k.permute(0, 2, 3, 1)), weights[1], bias[1])
-        q, k = (x.unflatten(3, (heads, -1)).permute(0, 3, 1, 2, 4) for x in (q, k))
-        pooled = attend(q, k, values.permute(0, 2, 3, 1)[:, None], window, mean=True)
-        return pooled[:, 0].permute(0, 3, 1, 2)
+        scale = (channels // heads) ** -0.5
+        q = self.norm_q.project(q, weights[0] * scale, bias[0] * scale)
+        k = self.norm_k.project(k, weights[1], bias[1])
+        q, k = (x.unflatten(1, (heads, -1)) for x in (q, k))
+        return attend(q, k, values[:, None], window, mean=True)[:, 0]
 
 
 class EdgeRope(nn.Module):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uplift_toolkit.upsamplers.attention import AxisBias, attend
+from uplift_toolkit.upsamplers.attention import AxisBias, attend, grid_size
 from uplift_toolkit.upsamplers.base import Size, Upsampler, adaptive_pool, constant, reflect_conv
 
 
@@ -22,7 +22,8 @@ class Block(nn.Module):
         self.conv2 = reflect_conv(channels, channels, kernel, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))
+        x = self.conv1(F.silu(self.norm1(x), inplace=True))
+        return self.conv2(F.silu(self.norm2(x), inplace=True))
 
 
 def branch(channels: int, kernel: int, layers: int) -> nn.Sequential:
@@ -123,29 +124,27 @@ class Naf(Upsampler):
         return wanted
 
     def upsample(self, guide: list[Tensor], features: Tensor, size: Size) -> Tensor:
-        x = self._pool(guide[0], self._groups(features), size)
-        return x.permute(0, 1, 4, 2, 3).flatten(1, 2)
+        return self._pool(guide[0], self._groups(features), size).flatten(1, 2)
 
     def read(self, guide: list[Tensor], features: Tensor, size: Size, weight: Tensor, bias: Tensor) -> Tensor:
         groups = self._groups(features)
-        if weight.shape[0] >= groups.shape[4]:
+        if weight.shape[0] >= groups.shape[2]:
             return super().read(guide, features, size, weight, bias)
-        parts = weight.reshape(weight.shape[0], self.heads, -1).permute(1, 2, 0)  # [heads,C/heads,K]
-        n, _, h, w, _ = groups.shape
-        values = (groups.flatten(2, 3) @ parts).reshape(n, self.heads, h, w, weight.shape[0])
-        return (self._pool(guide[0], values, size).sum(dim=1) + bias).permute(0, 3, 1, 2)
+        parts = weight.unflatten(1, (self.heads, -1)).transpose(0, 1)  # [heads,K,C/heads]
+        values = (parts @ groups.flatten(3)).unflatten(3, grid_size(features))
+        return self._pool(guide[0], values, size).sum(dim=1) + bias[:, None, None]
 
     def _groups(self, features: Tensor) -> Tensor:
-        """[N,heads,h,w,C/heads]"""
+        """[N,heads,C/heads,h,w]"""
         if int(features.shape[1]) % self.heads:
             raise ValueError(
                 f"upsampler naf: {int(features.shape[1])} channels (expected: a multiple of {self.heads})"
             )
-        return features.unflatten(1, (self.heads, -1)).permute(0, 1, 3, 4, 2)
+        return features.unflatten(1, (self.heads, -1))
 
     def _pool(self, image: Tensor, values: Tensor, size: Size) -> Tensor:
-        """Values [N,heads,h,w,V] to [N,heads,*size,V]."""
-        grid = (int(values.shape[2]), int(values.shape[3]))
+        """Values [N,heads,V,h,w] to [N,heads,V,*size]."""
+        grid = grid_size(values[:, 0])
         height, width = (int(side) for side in image.shape[2:])
         if height > 4 * size[0] or width > 4 * size[1]:
             most = 4 * min(size)  # the authors' limit of both sides is of the smaller one
@@ -153,6 +152,6 @@ class Naf(Upsampler):
             image = F.interpolate(image, smaller, mode="bilinear", align_corners=False)
         q = self.image_encoder(image, size)
         k = adaptive_pool(q, grid)
-        q, k = (x.unflatten(1, (self.heads, -1)).permute(0, 1, 3, 4, 2) for x in (q, k))
+        q, k = (x.unflatten(1, (self.heads, -1)) for x in (q, k))
         window = tuple(neighbours(s, g, self.kernel) for s, g in zip(size, grid, strict=True))
-        return attend(q * q.shape[4] ** -0.5, k, values, window, mean=False)
+        return attend(q * q.shape[2] ** -0.5, k, values, window, mean=False)
