@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uplift_toolkit.upsamplers.attention import AxisBias, EdgeRope, grid_size
-from uplift_toolkit.upsamplers.base import Commuting, Size, adaptive_pool, reflect_conv, unit
+from uplift_toolkit.upsamplers.attention import AxisBias, EdgeRope
+from uplift_toolkit.upsamplers.base import Commuting, Size, adaptive_pool, grid_size, reflect_conv, unit
 from uplift_toolkit.upsamplers.jafar import CrossDecode
 
 MAPS = 1 << 25  # numbers of the features' filtered maps that exist at a time for each frame

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from uplift_toolkit.upsamplers.base import Size, constant, pixel_linear
+from uplift_toolkit.upsamplers.base import constant, pixel_linear
 
 SCORES = 1 << 24  # attention scores that exist at a time for each frame
 BLOCKS = 32  # tiles along an axis, at most, where pixels attend to a window
@@ -138,7 +138,3 @@ class EdgeRope(nn.Module):
         places = constant(torch.linspace(0, 1, int(length)), like)
         angles = (self.freqs[axis][:, None] * places).unsqueeze(2 - axis)
         return angles.cos(), angles.sin()
-
-
-def grid_size(features: Tensor) -> Size:
-    return int(features.shape[2]), int(features.shape[3])

@@ -19,7 +19,6 @@ class Upsampler(nn.Module):
     """
 
     commutes = False  # whether `read` applies a linear head before the upsampling, with the same numbers
-    learns = True
     per_frame = True  # whether no frame of a batch has a part in another's output
     ignored: tuple[str, ...] = ()  # beginnings of names in published checkpoints that are no part of it
 
@@ -72,6 +71,10 @@ def pixel_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
 def adaptive_pool(x: Tensor, size: Size) -> Tensor:
     """Adaptive average pooling, which also enlarges."""
     return x if tuple(x.shape[2:]) == tuple(size) else F.adaptive_avg_pool2d(x, size)
+
+
+def grid_size(features: Tensor) -> Size:
+    return int(features.shape[2]), int(features.shape[3])
 
 
 def constant(x: Tensor, like: Tensor) -> Tensor:

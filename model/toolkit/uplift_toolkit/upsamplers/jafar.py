@@ -8,8 +8,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uplift_toolkit.upsamplers.attention import EdgeRope, MeanAttention, grid_size
-from uplift_toolkit.upsamplers.base import Commuting, Size, adaptive_pool, reflect_conv, unit
+from uplift_toolkit.upsamplers.attention import EdgeRope, MeanAttention
+from uplift_toolkit.upsamplers.base import Commuting, Size, adaptive_pool, grid_size, reflect_conv, unit
 
 
 class ResidualBlock(nn.Module):

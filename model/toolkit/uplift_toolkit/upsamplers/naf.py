@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uplift_toolkit.upsamplers.attention import AxisBias, attend, grid_size
-from uplift_toolkit.upsamplers.base import Size, Upsampler, adaptive_pool, constant, reflect_conv
+from uplift_toolkit.upsamplers.attention import AxisBias, attend
+from uplift_toolkit.upsamplers.base import Size, Upsampler, adaptive_pool, constant, grid_size, reflect_conv
 
 
 class Block(nn.Module):

@@ -7,7 +7,6 @@ from uplift_toolkit.upsamplers.base import Commuting, Size
 
 
 class Bilinear(Commuting):
-    learns = False
     mode = "bilinear"
 
     def pool(self, guide: list[Tensor], values: Tensor, size: Size) -> Tensor:
