@@ -22,7 +22,7 @@ def test_manifest(bundle):
         "license": "Apache-2.0",
         "input": {"width": 40, "height": 24, "fit": "letterbox", "maxBatch": 3},
         "backbone": {"kind": "vit", "channels": 16, "patch": 8},
-        "upsampler": {"steps": 3, "neighbours": 17},
+        "upsampler": {"kind": "uplift", "steps": 3, "neighbours": 17},
         "heads": [
             {
                 "name": "classes",

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from uplift_toolkit.model import ModelConfig
+from uplift_toolkit.upsamplers import UPLIFT
 from uplift_toolkit.weights import digest
 
 FORMAT = "uplift-bundle/1"
@@ -83,7 +84,7 @@ def manifest_of(config: ModelConfig, golden: int, variants: Sequence[Variant]) -
         "license": config.license,
         "input": vars(config.input),
         "backbone": {"kind": "vit", "channels": config.backbone.dim, "patch": config.backbone.patch},
-        "upsampler": {"steps": config.steps, "neighbours": config.uplift["uplift"]["attender"]},
+        "upsampler": _upsampler(config),
         "heads": heads,
         "variants": [variant.manifest() for variant in variants],
         "labels": "labels.json",
@@ -94,6 +95,12 @@ def manifest_of(config: ModelConfig, golden: int, variants: Sequence[Variant]) -
             "tolerance": TOLERANCE,
         },
     }
+
+
+def _upsampler(config: ModelConfig) -> dict[str, object]:
+    if config.kind != UPLIFT:
+        return {"kind": config.kind}
+    return {"kind": UPLIFT, "steps": config.steps, "neighbours": config.uplift["uplift"]["attender"]}
 
 
 def write_manifest(directory: Path, manifest: dict[str, Any]) -> str:

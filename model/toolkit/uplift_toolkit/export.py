@@ -19,12 +19,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from uplift_toolkit.bundle import INT8, VARIANTS, Bundle, BundleError, Variant, manifest_of, write_manifest
-from uplift_toolkit.data import sources
+from uplift_toolkit.data import read_image, sources
 from uplift_toolkit.fast.quantise import quantise
-from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
+from uplift_toolkit.graph import BackboneGraph, Normalise, finish, upsampler_graph
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
 from uplift_toolkit.onednn import avoid_wide_convolutions
 from uplift_toolkit.operators import LIBRARY, OperatorUpsampler, load_operators, operators_loaded
+from uplift_toolkit.upsamplers import KINDS, UPLIFT
 
 CALIBRATION = 32  # images; with 12, 0.9987 of the shipped model's labels were those of fp32
 
@@ -90,7 +91,7 @@ class ReadableBackbone(nn.Module):
 
 
 class ReadableUpsampler(nn.Module):
-    """`UpsamplerGraph` from `uplift.py` as it is written to be read."""
+    """`upsampler_graph` from the upsampler as it is written to be read."""
 
     def __init__(self, model: DenseModel) -> None:
         super().__init__()
@@ -117,7 +118,7 @@ def export_variant(
     if readable:
         backbone, upsampler = ReadableBackbone(model), ReadableUpsampler(model)
     else:
-        backbone, upsampler = BackboneGraph(model, variant), UpsamplerGraph(model, variant)
+        backbone, upsampler = BackboneGraph(model, variant), upsampler_graph(model, variant)
     backbone, upsampler = backbone.eval(), upsampler.eval()
     with announced(f"{variant.name}: running the backbone"), torch.no_grad():
         features = backbone(frames)
@@ -169,7 +170,7 @@ def export_operators(model: DenseModel, variant: Variant, directory: Path) -> di
 def golden_frames(size: InputConfig, images: Sequence[Path]) -> np.ndarray:
     """u8 [N,H,W,3]: the images, resized; without images two of smooth random colours, always the same."""
     if images:
-        opened = [Image.open(path).convert("RGB") for path in images]
+        opened = [read_image(path) for path in images]
     else:
         shape = (2, size.height // 16, size.width // 16, 3)
         small = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -328,7 +329,9 @@ def check_operators(bundle: Bundle) -> tuple[Bundle, list[str]]:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.operators is not None:
         load_operators(arguments.operators)
-    config = ModelConfig.load(arguments.config)
+    config = ModelConfig.load(arguments.config, KINDS)
+    if arguments.int8 is not None and config.kind != UPLIFT:
+        raise ValueError(f"--int8: upsampler {config.kind} (expected: {UPLIFT})")
     calibration = [] if arguments.int8 is None else calibration_images(arguments.int8)
     if arguments.size is not None:
         width, height = arguments.size

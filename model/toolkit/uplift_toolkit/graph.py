@@ -10,6 +10,8 @@ from uplift_toolkit.fast import BandedResize, FastUplift, PlainResize, Readout, 
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.onednn import PatchLinear, attend
+from uplift_toolkit.uplift import resize
+from uplift_toolkit.upsamplers import Upsampler
 from uplift_toolkit.vit import ViT
 
 
@@ -81,6 +83,50 @@ class UpsamplerGraph(nn.Module):
             bands = [finish(head, band.permute(0, 3, 1, 2)) for band in resized(rows)]
             outputs += [torch.cat(parts, dim=-2) for parts in zip(*bands, strict=True)]
         return tuple(outputs)
+
+
+class OtherUpsamplerGraph(nn.Module):
+    """The same of an upsampler other than UPLiFT, for one size of frames.
+
+    Heads that are read at one size share an upsampling, and are applied before it where that is exact. It
+    computes in fp32 in every variant: the others' norms, softmaxes and angles were not made for less.
+    """
+
+    def __init__(self, model: DenseModel) -> None:
+        super().__init__()
+        config = model.config
+        self.upsampler = copy.deepcopy(model.upsampler).eval()
+        self.upsampler.per_frame = True
+        self.normalise = Normalise(torch.float32, config)
+        self.heads = config.heads
+        self.outputs = [config.size_of(head) for head in config.heads]
+        self.sizes = [config.size_read(head, self.upsampler) for head in config.heads]
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for head in config.heads:
+            linear = model.heads[head.name].linear
+            self.weights.append(linear.weight.detach().flatten(1).clone())
+            self.biases.append(linear.bias.detach().clone())
+
+    def forward(self, frames: Tensor, features: Tensor) -> tuple[Tensor, ...]:
+        features = features.float()
+        guide = self.upsampler.guide(self.normalise(frames), features)
+        maps: dict[int, Tensor] = {}
+        for size in dict.fromkeys(self.sizes):
+            read = [i for i, other in enumerate(self.sizes) if other == size]
+            weight, bias = (torch.cat([of[i] for i in read]) for of in (self.weights, self.biases))
+            together = self.upsampler.read(guide, features, size, weight, bias)
+            parts = together.split([self.heads[i].channels for i in read], dim=1)
+            maps |= zip(read, parts, strict=True)
+        outputs: list[Tensor] = []
+        for i, head in enumerate(self.heads):
+            outputs += finish(head, resize(maps[i], self.outputs[i]))
+        return tuple(outputs)
+
+
+def upsampler_graph(model: DenseModel, variant: Variant) -> nn.Module:
+    """The graph of the model's upsampler and heads."""
+    other = isinstance(model.upsampler, Upsampler)
+    return OtherUpsamplerGraph(model) if other else UpsamplerGraph(model, variant)
 
 
 def _readout(step: int, head: LinearHead) -> Readout:

@@ -12,6 +12,7 @@
     upsampler:
       steps: 3
       uplift: {neighbours: 17, encoder: [16, 32, 32, 64, 64], decoder: 32}   # or config: FILE (authors' keys)
+      # or another upsampler: {kind: jafar, qk_dim: 128, …}, with its authors' arguments (see upsamplers/)
     heads:
       - {name: segmentation, kind: segmentation, channels: 19, stride: 1, confidence: true}
     labels: cityscapes                                # or ade20k, voc2012, or a labels.json beside the file
@@ -29,6 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from torch import Tensor, nn
 
@@ -36,6 +38,7 @@ from uplift_toolkit.checkpoints import load_vit, official_uplift_config
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
 from uplift_toolkit.uplift import Uplift, resize, uplift_config
+from uplift_toolkit.upsamplers import UPLIFT, UPSAMPLERS, Upsampler, upsampler_of
 from uplift_toolkit.vit import MODELS, ViT, ViTConfig
 from uplift_toolkit.weights import State, WeightsError, load_strict, locate, read_state_dict
 
@@ -67,7 +70,10 @@ class InputConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The parsed YAML file; `uplift` holds the authors' keys whichever way the file gave them."""
+    """The parsed YAML file; `uplift` holds the authors' keys whichever way the file gave them.
+
+    An upsampler of another `kind` has its authors' arguments in `options`, no `steps` and an empty `uplift`.
+    """
 
     name: str
     version: str
@@ -81,6 +87,8 @@ class ModelConfig:
     labels: list[dict[str, Any]]
     weights: dict[str, tuple[str, str | None]] = field(default_factory=dict)  # part to source and sha256
     normalise: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET  # mean and deviation of RGB in 0 to 1
+    kind: str = UPLIFT
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         patch = self.backbone.patch
@@ -88,12 +96,13 @@ class ModelConfig:
             raise ValueError(
                 f"input: {self.input.width}x{self.input.height} (expected: multiples of the patch, {patch})"
             )
-        made_for = (self.uplift["backbone"]["channel"], self.uplift["backbone"]["patch"])
-        if made_for != (self.backbone.dim, patch):
-            raise ValueError(
-                f"upsampler: for {made_for[0]} channels, patch {made_for[1]} "
-                f"(expected of this backbone: {self.backbone.dim} channels, patch {patch})"
-            )
+        if self.kind == UPLIFT:
+            made_for = (self.uplift["backbone"]["channel"], self.uplift["backbone"]["patch"])
+            if made_for != (self.backbone.dim, patch):
+                raise ValueError(
+                    f"upsampler: for {made_for[0]} channels, patch {made_for[1]} "
+                    f"(expected of this backbone: {self.backbone.dim} channels, patch {patch})"
+                )
         names = [head.name for head in self.heads]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"heads: {names} (expected: at least one, each with its own name)")
@@ -102,7 +111,28 @@ class ModelConfig:
                 raise ValueError(
                     f"head {head.name}: {head.channels} classes (expected: {len(self.labels)} labels)"
                 )
-            self.step_of(head)
+        if self.kind == UPLIFT:
+            for head in self.heads:
+                self.step_of(head)
+        else:
+            with torch.device("meta"):
+                upsampler = self.other_upsampler()
+            for head in self.heads:
+                self.size_read(head, upsampler)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the features."""
+        return self.input.height // self.backbone.patch, self.input.width // self.backbone.patch
+
+    def other_upsampler(self) -> Upsampler:
+        """The upsampler of a kind that is not UPLiFT, with initial weights."""
+        made = UPSAMPLERS[self.kind].arguments(self.backbone.dim, self.backbone.patch)
+        return upsampler_of(self.kind, made | self.options)
+
+    def size_read(self, head: HeadConfig, upsampler: Upsampler) -> tuple[int, int]:
+        """Height and width of the upsampler's map that the head is read at, before it is resized."""
+        return upsampler.size_for(self.size_of(head), self.input.size, self.grid)
 
     def step_of(self, head: HeadConfig) -> int:
         """The first upsampling step whose grid has at least the head's resolution; 0 is the backbone's."""
@@ -120,8 +150,9 @@ class ModelConfig:
         return self.input.height // head.stride, self.input.width // head.stride
 
     @staticmethod
-    def load(path: Path) -> ModelConfig:
-        """Reads the YAML file; ValueError says which entry is missing or wrong."""
+    def load(path: Path, kinds: Sequence[str] = (UPLIFT,)) -> ModelConfig:
+        """Reads the YAML file; ValueError says which entry is missing or wrong, or that the upsampler is none
+        of the `kinds` that the caller can work with."""
         values = yaml.safe_load(path.read_text())
         try:
             backbone, upsampler = values["backbone"], values["upsampler"]
@@ -132,7 +163,13 @@ class ModelConfig:
                 described = MODELS[backbone["vit"]]
             else:
                 described = ViTConfig(**backbone["vit"])
-            if "config" in upsampler:
+            kind = upsampler.get("kind", UPLIFT)
+            if kind not in kinds:
+                raise ValueError(f"upsampler.kind: {kind!r} (expected here: {' or '.join(kinds)})")
+            uplift: dict[str, Any] = {}
+            if kind != UPLIFT:
+                pass
+            elif "config" in upsampler:
                 uplift = yaml.safe_load((path.parent / upsampler["config"]).read_text())
             elif "uplift" not in upsampler and "weights" in upsampler:
                 uplift = official_uplift_config(upsampler["weights"])
@@ -145,7 +182,7 @@ class ModelConfig:
                 license=values["license"],
                 input=InputConfig(**values["input"]),
                 backbone=described,
-                steps=int(upsampler["steps"]),
+                steps=int(upsampler["steps"]) if kind == UPLIFT else 0,
                 uplift=uplift,
                 heads=[HeadConfig.from_dict(_without_weights(head)) for head in values["heads"]],
                 labels=_labels(values["labels"], path.parent),
@@ -159,6 +196,8 @@ class ModelConfig:
                     if "weights" in entry
                 },
                 normalise=(tuple(backbone.get("mean", IMAGENET[0])), tuple(backbone.get("std", IMAGENET[1]))),
+                kind=kind,
+                options={} if kind == UPLIFT else _options(upsampler),
             )
         except KeyError as e:
             raise ValueError(f"{path}: {e.args[0]!r} is missing or unknown") from e
@@ -169,6 +208,10 @@ class ModelConfig:
 def _source(weights: str, directory: Path) -> str:
     """A relative file is meant from the configuration's directory."""
     return weights if weights.startswith(("hub:", "https://", "http://")) else str(directory / weights)
+
+
+def _options(upsampler: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in _without_weights(upsampler).items() if key != "kind"}
 
 
 def _without_weights(head: dict[str, Any]) -> dict[str, Any]:
@@ -196,7 +239,8 @@ class DenseModel(nn.Module):
                 f"backbone: mean and std {config.normalise} (expected of {config.backbone.name}: "
                 f"mean: {list(self.backbone.normalise[0])}, std: {list(self.backbone.normalise[1])})"
             )
-        self.upsampler = Uplift(config.uplift)
+        uplift = config.kind == UPLIFT
+        self.upsampler = Uplift(config.uplift) if uplift else config.other_upsampler()
         self.heads = nn.ModuleDict(
             {head.name: LinearHead(config.backbone.dim, head) for head in config.heads}
         )
@@ -207,12 +251,18 @@ class DenseModel(nn.Module):
 
     def upsample(self, images: Tensor, features: Tensor) -> dict[str, Tensor]:
         """The same from the backbone's features [N,C,h,w]."""
-        grids = [features, *self.upsampler(images, features, self.config.steps)]
+        config = self.config
+        if isinstance(self.upsampler, Upsampler):
+            sizes = {head.name: config.size_read(head, self.upsampler) for head in config.heads}
+            guide = self.upsampler.guide(images, features)
+            maps = {size: self.upsampler.upsample(guide, features, size) for size in set(sizes.values())}
+            read = {name: maps[size] for name, size in sizes.items()}
+        else:
+            grids = [features, *self.upsampler(images, features, config.steps)]
+            read = {head.name: grids[config.step_of(head)] for head in config.heads}
         return {
-            head.name: resize(
-                self.heads[head.name](grids[self.config.step_of(head)]), self.config.size_of(head)
-            )
-            for head in self.config.heads
+            head.name: resize(self.heads[head.name](read[head.name]), config.size_of(head))
+            for head in config.heads
         }
 
     @staticmethod
@@ -229,8 +279,9 @@ class DenseModel(nn.Module):
                 load_vit(model.backbone, state, source)
             else:
                 model.backbone.load(state, source)
-        if "upsampler" in parts:
-            load_strict(model.upsampler, *_read(config, directory, "upsampler"))
+        if "upsampler" in parts and any(True for _ in model.upsampler.parameters()):
+            ignored = model.upsampler.ignored if isinstance(model.upsampler, Upsampler) else ()
+            load_strict(model.upsampler, *_read(config, directory, "upsampler"), ignored)
         if "heads" in parts:
             others = nn.ModuleDict()
             for name, head in model.heads.items():

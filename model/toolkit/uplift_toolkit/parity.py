@@ -2,6 +2,8 @@
 
 A case is a directory: config.yaml (the authors' keys), weights.safetensors (their names), case.safetensors
 (image, features; step1 …, resized: every k-th channel) and case.json (iterations, k, the resized size).
+A case of another upsampler than UPLiFT names it as `system`; its output is `output` (or step1 …, where one
+is iterated) at `output_size`, where that is not given by the inputs.
 """
 
 import argparse
@@ -9,13 +11,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 from torch import Tensor
 
 from uplift_toolkit.fast import FastUplift, Readout
-from uplift_toolkit.uplift import Uplift, resize
+from uplift_toolkit.uplift import Uplift, option, resize
+from uplift_toolkit.upsamplers import UPSAMPLERS, upsampler_of
 from uplift_toolkit.weights import load_strict, read_state_dict
 
 READABLE_BAR = 1e-4
@@ -50,8 +54,11 @@ def cases(directories: list[Path]) -> Iterator[Path]:
 
 
 def compare(directory: Path) -> list[Difference]:
-    """Every output of the readable model and of the fast graph with identity heads."""
+    """Every output of the readable model, and of the fast graph (of another upsampler than UPLiFT, what
+    `read` computes) with identity heads."""
     case = json.loads((directory / "case.json").read_text())
+    if "system" in case:
+        return compare_upsampler(directory, case)
     tensors = read_state_dict(directory / "case.safetensors")
     image, features = tensors["image"], tensors["features"]
     steps, channels = int(case["iterations"]), int(case["channel_stride_of_stored_outputs"])
@@ -70,6 +77,32 @@ def compare(directory: Path) -> list[Difference]:
         named["resized"] = resize(outputs[-1], tuple(case["resized_to"]))
         for name, output in named.items():
             value = largest_difference(output[:, ::channels], tensors[name])
+            differences.append(Difference(directory.name, model, name, value, bar))
+    return differences
+
+
+def compare_upsampler(directory: Path, case: dict[str, Any]) -> list[Difference]:
+    """The same of an upsampler other than UPLiFT."""
+    kind = option(case, "system", list(UPSAMPLERS))
+    upsampler = upsampler_of(kind, yaml.safe_load((directory / "config.yaml").read_text())).eval()
+    load_strict(
+        upsampler, read_state_dict(directory / "weights.safetensors"), directory / "weights.safetensors"
+    )
+    tensors = read_state_dict(directory / "case.safetensors")
+    image, features = tensors["image"], tensors["features"]
+    every = int(case["channel_stride_of_stored_outputs"])
+    channels = torch.eye(features.shape[1])[::every]
+    none = torch.zeros(len(channels))
+    differences = []
+    for name, expected in tensors.items():
+        if name in ("image", "features"):
+            continue
+        size = tuple(case.get("output_size", expected.shape[2:]))
+        with torch.inference_mode():
+            whole = upsampler(image, features, size)[:, ::every]
+            read = upsampler.read(upsampler.guide(image, features), features, size, channels, none)
+        for model, found, bar in (("readable", whole, READABLE_BAR), ("fast", read, FAST_BAR)):
+            value = largest_difference(found, expected)
             differences.append(Difference(directory.name, model, name, value, bar))
     return differences
 

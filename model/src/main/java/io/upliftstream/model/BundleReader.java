@@ -61,8 +61,7 @@ final class BundleReader {
         InputSpec input = input(root.object("input"));
         JsonField net = root.object("backbone");
         Backbone backbone = new Backbone(net.text("kind"), net.integer("channels"), net.integer("patch"));
-        JsonField up = root.object("upsampler");
-        Upsampler upsampler = new Upsampler(up.integer("steps"), up.integer("neighbours"));
+        Upsampler upsampler = upsampler(root.object("upsampler"));
         Map<String, BundleFile> files = checkedFiles(root);
         List<HeadSpec> heads = heads(root, input);
         return new ModelBundle(
@@ -160,6 +159,13 @@ final class BundleReader {
             result.add(spec);
         }
         return List.copyOf(result);
+    }
+
+    private static Upsampler upsampler(JsonField field) throws BundleException {
+        String kind = field.has("kind") ? field.text("kind") : Upsampler.UPLIFT;
+        return kind.equals(Upsampler.UPLIFT)
+                ? new Upsampler(kind, field.integer("steps"), field.integer("neighbours"))
+                : new Upsampler(kind, 0, 0);
     }
 
     private List<Label> labels(JsonField root, Map<String, BundleFile> files, List<HeadSpec> heads)

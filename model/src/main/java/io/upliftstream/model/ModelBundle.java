@@ -31,8 +31,16 @@ public record ModelBundle(
     /** The network that turns pixels into patch features: {@code channels} numbers per square of {@code patch} pixels. */
     public record Backbone(String kind, int channels, int patch) {}
 
-    /** The UPLiFT upsampler: {@code steps} doublings, each attending over {@code neighbours} patches. */
-    public record Upsampler(int steps, int neighbours) {}
+    /**
+     * The upsampler in the graphs.
+     *
+     * @param kind {@code uplift}, or the name of another method
+     * @param steps UPLiFT's doublings; 0 if it is another kind
+     * @param neighbours the patches that each of UPLiFT's steps attends over; 0 if it is another kind
+     */
+    public record Upsampler(String kind, int steps, int neighbours) {
+        static final String UPLIFT = "uplift";
+    }
 
     /**
      * TorchScript for one device ({@code cpu} or {@code cuda}) and precision ({@code fp32}, {@code bf16}, {@code fp16}, or

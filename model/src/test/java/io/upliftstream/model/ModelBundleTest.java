@@ -30,6 +30,7 @@ class ModelBundleTest {
         assertThat(bundle.version()).isEqualTo("1.0.0");
         assertThat(bundle.sha256()).matches("[0-9a-f]{64}");
         assertThat(bundle.input()).isEqualTo(new InputSpec(16, 8, Fit.LETTERBOX, 4));
+        assertThat(bundle.upsampler()).isEqualTo(new ModelBundle.Upsampler("uplift", 2, 1));
         assertThat(bundle.heads())
                 .containsExactly(
                         new HeadSpec("classes", HeadKind.SEGMENTATION, 3, 16, 8, 1, DType.UINT8, null, true),
@@ -37,6 +38,13 @@ class ModelBundleTest {
                         new HeadSpec("depth", HeadKind.REGRESSION, 1, 4, 2, 4, DType.FLOAT32, "m", false));
         assertThat(bundle.labels()).hasSize(3).contains(new Label(1, "class 1", 0xf423e8));
         assertThat(bundle.variants()).extracting(ModelBundle.Variant::name).containsExactly("cpu-fp32");
+    }
+
+    @Test
+    void anUpsamplerOfAnotherKindHasNoSteps() throws Exception {
+        Path bundle = TestBundles.copyOfTiny(temporary);
+        TestBundles.editManifest(bundle, root -> root.putObject("upsampler").put("kind", "jafar"));
+        assertThat(ModelBundle.load(bundle).upsampler()).isEqualTo(new ModelBundle.Upsampler("jafar", 0, 0));
     }
 
     static Stream<Arguments> wrongManifests() {
@@ -52,6 +60,11 @@ class ModelBundleTest {
                 wrong(
                         root -> root.withObject("/input").put("fit", "crop"),
                         "input.fit: \"crop\" (expected: stretch or"),
+                wrong(
+                        root -> root.withObject("/upsampler")
+                                .put("kind", "uplift")
+                                .remove("steps"),
+                        "upsampler.steps: missing (expected: an integer >= 1)"),
                 wrong(root -> root.putArray("heads"), "heads: [] (expected: a list with at least one element)"),
                 wrong(root -> head(root, 2).put("stride", 2), "heads[2].width: 4 (expected: 16 / stride = 8)"),
                 wrong(root -> head(root, 1).put("dtype", "int8"), "heads[1].dtype: \"int8\" (expected: float16 or"),

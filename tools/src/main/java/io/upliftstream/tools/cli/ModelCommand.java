@@ -6,6 +6,7 @@ import io.upliftstream.model.GoldenReport;
 import io.upliftstream.model.HeadKind;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
+import io.upliftstream.model.ModelBundle.Upsampler;
 import io.upliftstream.model.ModelOptions;
 import java.nio.file.Path;
 import java.util.Locale;
@@ -49,11 +50,12 @@ final class ModelCommand {
                                 bundle.backbone().kind(),
                                 bundle.backbone().patch(),
                                 bundle.backbone().channels()));
+        Upsampler upsampler = bundle.upsampler();
         print(
                 "upsampler",
-                "UPLiFT, %d steps, %d neighbours"
-                        .formatted(
-                                bundle.upsampler().steps(), bundle.upsampler().neighbours()));
+                upsampler.steps() == 0
+                        ? upsampler.kind()
+                        : "UPLiFT, %d steps, %d neighbours".formatted(upsampler.steps(), upsampler.neighbours()));
         for (HeadSpec head : bundle.heads()) {
             print("head " + head.name(), describe(head));
         }

@@ -1,0 +1,95 @@
+"""What every upsampler of this package is asked for."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Size = tuple[int, int]
+"""Height and width."""
+
+
+class Upsampler(nn.Module):
+    """An image [N,3,H,W], normalised, and features [N,C,h,w] to features [N,C,*size].
+
+    A linear head is read through `read`, which a kind overrides where it can apply the head earlier than at
+    every pixel. `guide` is what a kind computes of image and features whatever the size: several sizes share
+    it.
+    """
+
+    commutes = False  # whether `read` applies a linear head before the upsampling, with the same numbers
+    per_frame = True  # whether no frame of a batch has a part in another's output
+    ignored: tuple[str, ...] = ()  # beginnings of names in published checkpoints that are no part of it
+
+    @classmethod
+    def arguments(cls, channels: int, patch: int) -> dict[str, Any]:
+        """The constructor's arguments that the backbone decides."""
+        return {}
+
+    def size_for(self, wanted: Size, image: Size, grid: Size) -> Size:
+        """The smallest size it gives that is not below `wanted`, else its largest; ValueError if none."""
+        return wanted
+
+    def guide(self, image: Tensor, features: Tensor) -> list[Tensor]:
+        return [image]
+
+    def upsample(self, guide: list[Tensor], features: Tensor, size: Size) -> Tensor:
+        raise NotImplementedError
+
+    def read(self, guide: list[Tensor], features: Tensor, size: Size, weight: Tensor, bias: Tensor) -> Tensor:
+        """The head `weight` [K,C], `bias` [K] of every pixel: [N,K,*size]."""
+        return pixel_linear(self.upsample(guide, features, size), weight, bias)
+
+    def forward(self, image: Tensor, features: Tensor, size: Size) -> Tensor:
+        return self.upsample(self.guide(image, features), features, size)
+
+
+class Commuting(Upsampler):
+    """An upsampler whose pixels are sums of features with weights that all channels share and that add up to
+    one: `pool` [N,K,h,w] to [N,K,*size] is linear, and so a head commutes with it, bias included."""
+
+    commutes = True
+
+    def pool(self, guide: list[Tensor], values: Tensor, size: Size) -> Tensor:
+        raise NotImplementedError
+
+    def upsample(self, guide: list[Tensor], features: Tensor, size: Size) -> Tensor:
+        return self.pool(guide, features, size)
+
+    def read(self, guide: list[Tensor], features: Tensor, size: Size, weight: Tensor, bias: Tensor) -> Tensor:
+        return self.pool(guide, pixel_linear(features, weight, bias), size)
+
+
+def pixel_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`weight` [K,C] of every pixel of [N,C,H,W], as a product: oneDNN 3.7 gets some convolutions wrong."""
+    n, _, height, width = x.shape
+    y = weight @ x.flatten(2)
+    return (y if bias is None else y + bias[:, None]).reshape(n, weight.shape[0], height, width)
+
+
+def adaptive_pool(x: Tensor, size: Size) -> Tensor:
+    """Adaptive average pooling, which also enlarges."""
+    return x if tuple(x.shape[2:]) == tuple(size) else F.adaptive_avg_pool2d(x, size)
+
+
+def grid_size(features: Tensor) -> Size:
+    return int(features.shape[2]), int(features.shape[3])
+
+
+def constant(x: Tensor, like: Tensor) -> Tensor:
+    """A small tensor that depends on sizes alone, for computing with `like`.
+
+    Traced, it stays a constant, which goes where the graph is loaded to; a move would write the device into
+    the graph.
+    """
+    return x if torch.jit.is_tracing() else x.to(like)
+
+
+def unit(x: Tensor) -> Tensor:
+    """Every pixel of [N,C,H,W] at length one."""
+    return F.normalize(x, dim=1)
+
+
+def reflect_conv(inputs: int, outputs: int, kernel: int, bias: bool = False) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect", bias=bias)
