@@ -1,5 +1,6 @@
 package io.upliftstream.job;
 
+import io.upliftstream.job.FrameProblem.Reason;
 import io.upliftstream.job.FrameProblem.Stage;
 import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.schemas.CameraFrame;
@@ -31,10 +32,11 @@ final class FrameParser {
     Frame parse(RawFrame source) throws FrameProblem {
         byte[] value = source.value();
         if (value == null || value.length == 0) {
-            throw problem("EMPTY_VALUE", "value: empty (expected: an Avro CameraFrame, a JPEG or a PNG)");
+            throw problem(Reason.EMPTY_VALUE, "value: empty (expected: an Avro CameraFrame, a JPEG or a PNG)");
         }
         if (value.length > maxBytes) {
-            throw problem("VALUE_TOO_LARGE", "value: %d bytes (expected: <= %d)".formatted(value.length, maxBytes));
+            throw problem(
+                    Reason.VALUE_TOO_LARGE, "value: %d bytes (expected: <= %d)".formatted(value.length, maxBytes));
         }
         boolean avro = startsWith(value, AVRO);
         boolean image = startsWith(value, JPEG) || startsWith(value, PNG);
@@ -50,7 +52,7 @@ final class FrameParser {
                     case AVRO -> "an Avro CameraFrame";
                     case IMAGE -> "a JPEG or a PNG";
                 };
-        throw problem("NOT_A_FRAME", "value: %s (expected: %s)".formatted(found, expected));
+        throw problem(Reason.NOT_A_FRAME, "value: %s (expected: %s)".formatted(found, expected));
     }
 
     private static Frame cameraFrame(byte[] value, RawFrame source) throws FrameProblem {
@@ -58,10 +60,10 @@ final class FrameParser {
         try {
             frame = SingleObject.decode(value, CameraFrame.class);
         } catch (MalformedRecordException e) {
-            throw problem("MALFORMED_RECORD", String.valueOf(e.getMessage()));
+            throw problem(Reason.MALFORMED_RECORD, String.valueOf(e.getMessage()));
         }
         if (frame.getCameraId().isBlank()) {
-            throw problem("MISSING_CAMERA_ID", "cameraId: empty (expected: the name of the camera)");
+            throw problem(Reason.MISSING_CAMERA_ID, "cameraId: empty (expected: the name of the camera)");
         }
         TraceContext trace = source.trace().traceparent() != null
                 ? source.trace()
@@ -82,7 +84,7 @@ final class FrameParser {
         String cameraId = BoundedText.decode(source.key());
         if (cameraId == null || cameraId.isBlank()) {
             throw problem(
-                    "MISSING_CAMERA_ID",
+                    Reason.MISSING_CAMERA_ID,
                     "key: %s (expected: the camera id, as text)"
                             .formatted(source.key() == null ? "none" : source.key().length + " bytes"));
         }
@@ -109,7 +111,7 @@ final class FrameParser {
         return value.length >= magic.length && Arrays.mismatch(magic, Arrays.copyOf(value, magic.length)) < 0;
     }
 
-    private static FrameProblem problem(String reason, String message) {
+    private static FrameProblem problem(Reason reason, String message) {
         return new FrameProblem(Stage.PARSE, reason, message);
     }
 }

@@ -3,7 +3,7 @@ package io.upliftstream.job;
 import io.upliftstream.model.FrameException;
 import java.util.Locale;
 
-/** A frame has no result; says where it failed and why, in the words of a failure record. */
+/** Says where and why a frame failed, in the words of a failure record; docs/troubleshooting.md lists the reasons. */
 final class FrameProblem extends Exception {
     /** The step that failed. */
     enum Stage {
@@ -22,30 +22,41 @@ final class FrameProblem extends Exception {
     /** Messages quote what was found, and that may be long. */
     static final int MAX_MESSAGE = 2000;
 
+    /** Why the job itself has no result; the model's own reasons are {@link FrameException.Reason}. */
+    enum Reason {
+        EMPTY_VALUE,
+        VALUE_TOO_LARGE,
+        NOT_A_FRAME,
+        MALFORMED_RECORD,
+        MISSING_CAMERA_ID,
+        QUARANTINED,
+        NOT_ENCODABLE,
+        RESULT_TOO_LARGE
+    }
+
     private final Stage stage;
     private final String reason;
 
-    /** @param reason one upper-case name */
-    FrameProblem(Stage stage, String reason, String message) {
+    FrameProblem(Stage stage, Reason reason, String message) {
         super(BoundedText.start(message, MAX_MESSAGE));
         this.stage = stage;
-        this.reason = reason;
+        this.reason = reason.name();
     }
 
     /** The problem of a frame that {@link Quarantine} holds back. */
     static FrameProblem quarantined() {
         return new FrameProblem(
                 Stage.INFERENCE,
-                "QUARANTINED",
+                Reason.QUARANTINED,
                 "frame: the process ended each time it worked on this frame alone (expected: an outcome)");
     }
 
-    private FrameProblem(Stage stage, String reason, Throwable cause) {
+    private FrameProblem(Stage stage, FrameException.Reason reason, Throwable cause) {
         super(
                 BoundedText.start(cause.getMessage() == null ? cause.toString() : cause.getMessage(), MAX_MESSAGE),
                 cause);
         this.stage = stage;
-        this.reason = reason;
+        this.reason = reason.name();
     }
 
     Stage stage() {
@@ -72,8 +83,8 @@ final class FrameProblem extends Exception {
                         case EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE, TOO_LARGE, DECODER_TIMEOUT -> Stage.DECODE;
                         case MODEL_FAILED, NON_FINITE_OUTPUT, TIMEOUT, OUT_OF_MEMORY, DEADLINE -> Stage.INFERENCE;
                     };
-            return new FrameProblem(stage, frame.reason().name(), failure);
+            return new FrameProblem(stage, frame.reason(), failure);
         }
-        return new FrameProblem(Stage.INFERENCE, FrameException.Reason.MODEL_FAILED.name(), failure);
+        return new FrameProblem(Stage.INFERENCE, FrameException.Reason.MODEL_FAILED, failure);
     }
 }

@@ -1,6 +1,7 @@
 package io.upliftstream.job;
 
 import io.upliftstream.job.DropRuns.Run;
+import io.upliftstream.job.FrameProblem.Reason;
 import io.upliftstream.job.FrameProblem.Stage;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.FrameTransform;
@@ -86,14 +87,14 @@ final class RecordEncoder {
                 } catch (IllegalArgumentException e) { // from the codecs
                     throw new FrameProblem(
                             Stage.ENCODE,
-                            "NOT_ENCODABLE",
+                            Reason.NOT_ENCODABLE,
                             "result of head %s: %s".formatted(output.head().name(), e.getMessage()));
                 }
                 long limit = limit(message.topic());
                 if (message.size() > limit) {
                     throw new FrameProblem(
                             Stage.PUBLISH,
-                            "RESULT_TOO_LARGE",
+                            Reason.RESULT_TOO_LARGE,
                             "result of head %s: %d bytes (expected: <= %d, the limit of topic %s)"
                                     .formatted(output.head().name(), message.size(), limit, message.topic()));
                 }

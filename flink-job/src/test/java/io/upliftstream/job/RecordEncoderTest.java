@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import io.upliftstream.job.FrameProblem.Stage;
 import io.upliftstream.job.InputOptions.InputFormat;
+import io.upliftstream.model.FrameException;
 import io.upliftstream.model.FrameTransform;
 import io.upliftstream.schemas.Compression;
 import io.upliftstream.schemas.FeatureRecord;
@@ -159,7 +160,8 @@ class RecordEncoderTest {
 
     @Test
     void aFailureCarriesTheOriginalOnlyWhereItFits() {
-        FrameProblem problem = new FrameProblem(Stage.DECODE, "CORRUPT_IMAGE", "x".repeat(5000));
+        FrameProblem problem =
+                FrameProblem.of(new FrameException(FrameException.Reason.CORRUPT_IMAGE, "x".repeat(5000)));
         OutputMessage whole =
                 encoder().failure(source, frame, problem).messages().get(0);
         byte[] original = Objects.requireNonNull(source.value());
@@ -195,7 +197,8 @@ class RecordEncoderTest {
                 SingleObject.encode(TestFrames.record(cameraId, 7)),
                 new TraceContext(PARENT, "v=" + "1".repeat(500)));
         Frame named = new FrameParser(InputFormat.AUTO, 10_000).parse(raw);
-        FrameProblem problem = new FrameProblem(Stage.DECODE, "CORRUPT_IMAGE", "x".repeat(5000));
+        FrameProblem problem =
+                FrameProblem.of(new FrameException(FrameException.Reason.CORRUPT_IMAGE, "x".repeat(5000)));
         int whole = size(encoder().failure(raw, named, problem));
         int least = whole;
         for (int limit = whole; limit > 0; limit -= 16) {
@@ -231,7 +234,7 @@ class RecordEncoderTest {
     @Test
     void aFailureOfUnreadableBytesGoesUnderTheSourcesKey() {
         RawFrame unreadable = TestFrames.raw(5, "north", new byte[] {1, 2, 3});
-        FrameProblem problem = new FrameProblem(Stage.PARSE, "NOT_A_FRAME", "value: 3 bytes");
+        FrameProblem problem = new FrameProblem(Stage.PARSE, FrameProblem.Reason.NOT_A_FRAME, "value: 3 bytes");
         OutputMessage message =
                 encoder().failure(unreadable, null, problem).messages().get(0);
 
@@ -245,7 +248,8 @@ class RecordEncoderTest {
 
     @Test
     void aFailureIsOneLineOfTheLogWithCameraSequencePositionAndTrace() {
-        FrameProblem problem = new FrameProblem(Stage.DECODE, "CORRUPT_IMAGE", "image:\n ends early");
+        FrameProblem problem =
+                FrameProblem.of(new FrameException(FrameException.Reason.CORRUPT_IMAGE, "image:\n ends early"));
 
         assertThat(encoder().failure(source, frame, problem))
                 .hasToString("cameraId=north sequence=7 topic=camera-frames partition=3 offset=1007" + " traceparent="
