@@ -9,7 +9,7 @@ import java.util.concurrent.TimeUnit;
 
 /** Decides whether a frame goes to the model: in lossless mode every one, in live mode those that are young enough. */
 final class AdmissionGate {
-    /** The share of the longest wait that is left after every frame that waited less. */
+    /** The factor by which the longest wait that is remembered shrinks with each frame that waited less. */
     private static final double DECAY = 0.95;
 
     private final Mode mode;

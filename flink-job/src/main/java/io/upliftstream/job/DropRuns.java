@@ -10,15 +10,15 @@ import java.util.Optional;
 final class DropRuns {
     /** Why a frame was let go; the names are what drop records say. */
     enum Reason {
-        /** Older than max-age when its turn came, or about to be before the model could take it. */
+        /** The frame was older than max-age when its turn came, or about to be before the model could take it. */
         MAX_AGE,
-        /** Older than max-age when the batch was formed that it should have been in. */
+        /** The frame was older than max-age when the batch was formed that it should have been in. */
         DEADLINE,
         /** A newer frame of its camera came, and only the latest was asked for. */
         SUPERSEDED,
         /** The frames waiting took too much memory, and its camera had the most of it. */
         QUEUE_FULL,
-        /** Still waiting when a checkpoint had held all frames up for half of max-age. */
+        /** The frame was still waiting when a checkpoint had held all frames up for half of max-age. */
         CHECKPOINT
     }
 

@@ -10,7 +10,7 @@ import io.upliftstream.schemas.CaptureClock;
  * @param image JPEG or PNG; nobody changes it
  * @param source the Kafka record that held the frame
  */
-@SuppressWarnings("ArrayRecordComponent") // compared by nobody
+@SuppressWarnings("ArrayRecordComponent") // never compared
 record Frame(
         String cameraId,
         long sequence,

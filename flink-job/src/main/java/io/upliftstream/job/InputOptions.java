@@ -37,7 +37,7 @@ public final class InputOptions {
                     .withDescription("Topic of the frames; key = camera id."),
             NOT_EMPTY);
 
-    /** How the value of an input record is read. */
+    /** What envelope the value of an input record has; the codec of an image is decided by its own first bytes. */
     public enum InputFormat {
         AUTO,
         AVRO,

@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param key null for none
  * @param trace becomes the record's headers
  */
-@SuppressWarnings("ArrayRecordComponent") // compared by nobody
+@SuppressWarnings("ArrayRecordComponent") // never compared
 public record OutputMessage(String topic, byte @Nullable [] key, byte[] value, TraceContext trace) {
 
     static final TypeInformation<OutputMessage> TYPE = new ImmutableType<>(OutputMessage.class, new Serializer());
@@ -63,7 +63,7 @@ public record OutputMessage(String topic, byte @Nullable [] key, byte[] value, T
         }
     }
 
-    /** Bytes of a stream that leaves its chain. */
+    /** The serializer of a stream whose operators are not chained. */
     static final class Serializer extends ImmutableType.Serializer<OutputMessage> {
         @Override
         public OutputMessage createInstance() {

@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * @param value null for none
  * @param trace of the record's headers
  */
-@SuppressWarnings("ArrayRecordComponent") // compared by nobody
+@SuppressWarnings("ArrayRecordComponent") // never compared
 public record RawFrame(
         String topic,
         int partition,
@@ -60,7 +60,7 @@ public record RawFrame(
         }
     }
 
-    /** Bytes of a stream that leaves its chain. */
+    /** The serializer of a stream whose operators are not chained. */
     static final class Serializer extends ImmutableType.Serializer<RawFrame> {
         @Override
         public RawFrame createInstance() {

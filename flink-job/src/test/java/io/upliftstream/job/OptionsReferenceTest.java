@@ -22,7 +22,8 @@ class OptionsReferenceTest {
                 """
                 # Options of the job
 
-                Generated from `InputOptions`, `ServingOptions` and `OutputOptions`; `mvn test -Dtest=OptionsReferenceTest -Dupdate-docs` in `flink-job` writes it anew.
+                Generated from `InputOptions`, `ServingOptions` and `OutputOptions`;
+                `mvn test -Dtest=OptionsReferenceTest -Dupdate-docs` in `flink-job` writes it anew.
 
                 Sources, the later winning: a file (`--config`; YAML, nested or flat, or `.properties`), the environment, assignments
                 `key=value`. In the environment, `uplift.kafka.bootstrap-servers` is `UPLIFT_KAFKA_BOOTSTRAP_SERVERS`. What follows

@@ -52,7 +52,7 @@ final class DecodePool implements Executor, AutoCloseable {
 
     private record Call<T>(String source, Callable<T> decoding, CompletableFuture<T> result) {}
 
-    /** @param endProcess does not return, but in a test */
+    /** @param endProcess ends the process; it returns only in tests */
     DecodePool(int size, Duration timeout, Runnable endProcess) {
         this.size = size;
         this.timeout = timeout;

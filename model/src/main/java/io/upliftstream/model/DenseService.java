@@ -223,7 +223,7 @@ public final class DenseService implements AutoCloseable {
             }
         }
 
-        /** A function with a buffer of its own: a worker that was given up may still be reading its. */
+        /** A function with a buffer of its own: a worker that was given up may still be reading its own. */
         private MicroBatcher.BatchFunction<Decoded, Answer> worker() {
             ByteBuffer buffer = ByteBuffer.allocateDirect(
                     model.maxBatch() * model.bundle().input().frameBytes());

@@ -64,7 +64,7 @@ final class MicroBatcher<T, R> implements AutoCloseable {
      *
      * @param functions makes a function for every worker, so that no two share a buffer
      * @param expired whether nobody wants an item's result any more
-     * @param endProcess does not return, but in a test
+     * @param endProcess ends the process; it returns only in tests
      */
     MicroBatcher(
             String name,

@@ -15,7 +15,7 @@ final class InFlight {
 
     private record Key(String camera, long sequence) {}
 
-    @SuppressWarnings("ArrayRecordComponent") // compared by nobody
+    @SuppressWarnings("ArrayRecordComponent") // never compared
     private record Frame(long publishedNanos, int bytes, byte @Nullable [] labels) {}
 
     private final Map<Key, Frame> frames = new HashMap<>();

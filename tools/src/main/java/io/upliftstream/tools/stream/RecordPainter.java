@@ -26,7 +26,7 @@ import org.apache.avro.specific.SpecificRecord;
  * measures such as depth from near to far.
  */
 public final class RecordPainter {
-    /** Of a hue's circle, so that neighbouring labels differ much: the golden section. */
+    /** The step between the hues of labels, as a share of the circle: by the golden section neighbours differ much. */
     private static final float HUE_STEP = 0.618034f;
 
     /** Heads whose colours stay; whoever writes to the topic may invent one for every record. */

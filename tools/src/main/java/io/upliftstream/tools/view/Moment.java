@@ -47,14 +47,12 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, lo
     /** The most bytes of features that go to a browser; more cells than that are thinned out. */
     private static final int MAX_FEATURE_BYTES = 4 << 20;
 
-    private static final String RLE = "rle";
-
     /**
      * Something to draw.
      *
      * @param about where it lies on the frame and how to read the bytes
      */
-    @SuppressWarnings("ArrayRecordComponent") // compared by nobody
+    @SuppressWarnings("ArrayRecordComponent") // never compared
     record Part(Map<String, Object> about, byte[] data) {
         boolean readable() {
             return !about.isEmpty();
@@ -208,7 +206,6 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, lo
         byte[] data = new byte[runs.remaining()];
         runs.get(data);
         Map<String, Object> about = about("labels", record.getName(), record.getHeader());
-        about.put("encoding", RLE);
         return new Part(about, data);
     }
 

@@ -58,7 +58,7 @@ public final class ViewServer implements AutoCloseable {
 
     private static final long KEPT_BYTES =
             Math.min(256L << 20, Runtime.getRuntime().maxMemory() / 8);
-    /** Of the parts in one answer. */
+    /** The most bytes of the parts in one answer. */
     private static final long MAX_ANSWER =
             Math.min(64L << 20, Runtime.getRuntime().maxMemory() / 16);
 
@@ -66,7 +66,7 @@ public final class ViewServer implements AutoCloseable {
     private static final int MAX_HEADS = 64;
 
     private static final float GOLDEN_RATIO = 0.618034f;
-    /** Of org.webjars.npm:uplot, whose files carry it in their path. */
+    /** The version of org.webjars.npm:uplot, which its files have in their path. */
     private static final String UPLOT_VERSION = "1.6.30";
 
     /** The content type and the resource of every page. */
@@ -216,7 +216,7 @@ public final class ViewServer implements AutoCloseable {
                 .or(() -> archive.moment(question.partition(), question.offset()));
     }
 
-    /** The bundle's, or the classes that the newest record names, in colours of their own. */
+    /** The classes to show: the bundle's, or those that the newest record names, in colours of their own. */
     private List<Map<String, Object>> labels() {
         List<Label> all = new ArrayList<>(labels);
         if (all.isEmpty()) {
