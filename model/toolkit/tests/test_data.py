@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from uplift_toolkit import derived
-from uplift_toolkit.data import VOID, Frames, read_image, sources
+from uplift_toolkit.data import Frames, sources
+from uplift_toolkit.images import VOID, read_image
 
 SIZE = (8, 16)  # height, width
 T = Image.Transpose

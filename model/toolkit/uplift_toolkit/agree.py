@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from uplift_toolkit.data import read_image
 from uplift_toolkit.graph import Normalise
+from uplift_toolkit.images import read_image
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.upsamplers import KINDS
 

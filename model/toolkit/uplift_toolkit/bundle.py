@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from uplift_toolkit.downloads import digest
 from uplift_toolkit.model import ModelConfig
 from uplift_toolkit.upsamplers import UPLIFT
-from uplift_toolkit.weights import digest
 
 FORMAT = "uplift-bundle/1"
 MAX_MANIFEST = 1 << 20  # bytes

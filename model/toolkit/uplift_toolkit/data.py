@@ -29,28 +29,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from uplift_toolkit.derived import code_of, file_state, keep, some
-from uplift_toolkit.weights import digest
+from uplift_toolkit.downloads import digest
+from uplift_toolkit.images import (
+    IMAGES,
+    VOID,
+    at_centres,
+    read_depth,
+    read_image,
+    read_labels,
+    sizes_of,
+    train_ids,
+)
 
-VOID = 255
 # Depth is kept at every second pixel: it varies slowly and would otherwise be a third of the memory.
 DEPTH_STRIDE = 2
-# What Pillow reads without further libraries, and the job or its command line, too.
-IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
-IMAGES += (".pgm", ".ppm", ".tga")
-# Pillow stretches grey of 2 and 4 bits to 8; ids must be what the file says.
-GREY_SCALES = {"L;2": 85, "L;4": 17}
-# What turns pixels upright that were stored with an EXIF orientation of 2 to 8.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-# Cityscapes' label ids that have a train id, in the order of the train ids.
-CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 
 
 @dataclass(frozen=True)
@@ -230,7 +222,7 @@ class Frames:
         made_from = {
             "files": {str(path.relative_to(directory)): file_state(path) for path in files},
             "size": size,
-            "code": [code_of("data"), PIL.__version__],
+            "code": [code_of("data", "images"), PIL.__version__],
         }
         facts = keep(cache, made_from, lambda folder: _decode(directory, found, size, folder, skip_bad))
         _judge(directory, facts["bad"], skip_bad)
@@ -339,103 +331,17 @@ def _cache_folder(directory: Path, split: str) -> Path:
     return directory / split / "arrays" if (directory / split).is_dir() else directory / f"arrays-{split}"
 
 
-def read_image(path: Path) -> Image.Image:
-    """An image in 8-bit RGB, upright: what the job sees of this file.
-
-    16 bits are brought to 8 by leaving out the lower ones, as the job's decoder does, and floats count from 0
-    (black) to 1 (white). Transparency is dropped. ValueError if the values have another range.
-    """
-    with Image.open(path) as image:
-        return _upright(_rgb(image), image)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        values = np.asarray(image)
-        if not (values.min() >= 0 and values.max() <= 1):
-            raise ValueError(f"floats from {values.min():g} to {values.max():g} (expected: 0 to 1)")
-        return Image.fromarray((values * 255 + 0.5).astype(np.uint8)).convert("RGB")
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"numbers from {values.min()} to {values.max()} (expected: 0 to 65535)")
-        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")
-
-
-def _upright(pixels: Image.Image, stored: Image.Image) -> Image.Image:
-    """The pixels as the EXIF orientation of the file says; what is no orientation turns nothing."""
-    turn = UPRIGHT.get(_orientation(stored))
-    return pixels if turn is None else pixels.transpose(turn)
-
-
-def _orientation(image: Image.Image) -> int:
-    for name in ("xmp", "XML:com.adobe.xmp"):  # where Pillow looks too, and the job does not
-        image.info.pop(name, None)
-    try:
-        found = image.getexif().get(0x0112, 1)
-    except Exception:  # the pixels may be whole where the EXIF block is not
-        return 1
-    return found if isinstance(found, int) else 1
-
-
-def _read_labels(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Class ids u8 [H,W] of an upright image of `size` (width, height); what does not fit a byte is void."""
-    with Image.open(path) as image:
-        scale = GREY_SCALES.get(image.tile[0].args if image.tile else None, 1)
-        ids = np.asarray(_upright(image, image))
-    if ids.ndim != 2 or ids.dtype.kind not in "uib":
-        raise ValueError(f"{image.mode}, shape {list(ids.shape)} (expected: one channel of class ids)")
-    _check_size(ids, size)
-    return np.where((ids < 0) | (ids > VOID), VOID, ids // scale).astype(np.uint8)
-
-
-def _check_size(pixels: np.ndarray, size: tuple[int, int]) -> None:
-    height, width = pixels.shape
-    if (width, height) != size:
-        raise ValueError(f"{width}x{height} (expected: {size[0]}x{size[1]}, the size of the upright image)")
-
-
-def _read_depth(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Centimetres u16 [h,w] of an upright image of `size` (width, height), in any size of its proportions."""
-    if path.suffix.lower() == ".npy":
-        metres = np.nan_to_num(np.load(path).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        depth = metres * 100 + 0.5
-    else:
-        with Image.open(path) as image:
-            depth = np.asarray(_upright(image, image))
-    if depth.ndim != 2 or depth.dtype.kind not in "uif":
-        raise ValueError(f"shape {list(depth.shape)} (expected: one channel of distances)")
-    height, width = depth.shape
-    if abs(width * size[1] - height * size[0]) > max(size):
-        raise ValueError(
-            f"{width}x{height} (expected: the proportions of the upright image, {size[0]}x{size[1]})"
-        )
-    return np.clip(depth, 0, 65535).astype(np.uint16)
-
-
 def _working_size(found: list[Source], size: tuple[int, int]) -> tuple[int, int]:
     """The arrays' height and width: the upright images' if all have one of at most `size`, else `size`."""
-    stored = _sizes(found, upright=False)
+    images = [source.image for source in found]
+    stored = sizes_of(images, upright=False)
     # Of a PNG the orientation may lie behind the pixels: it is looked for only where it can matter.
     may_fit = any(a <= max(size) and b <= max(size) for a, b in stored)
     if len({tuple(sorted(pair)) for pair in stored}) != 1 or not may_fit:
         return size
-    sizes = _sizes(found, upright=True)
+    sizes = sizes_of(images, upright=True)
     width, height = sizes.pop()
     return (height, width) if not sizes and height <= size[0] and width <= size[1] else size
-
-
-def _sizes(found: list[Source], upright: bool) -> set[tuple[int, int]]:
-    """The widths and heights of the images that can be opened; the others are named when they are decoded."""
-    sizes = set()
-    for source in found:
-        try:
-            with Image.open(source.image) as image:
-                sizes.add(image.size[::-1] if upright and _orientation(image) >= 5 else image.size)
-        except Exception:
-            continue
-    return sizes
 
 
 def _decode(
@@ -463,14 +369,14 @@ def _decode(
             arrays["images"][len(names)] = image.resize((width, height), Image.Resampling.BILINEAR)
             if source.labels is not None:
                 path = source.labels
-                labels = _at_centres(_read_labels(path, image.size), height, width)
+                labels = at_centres(read_labels(path, image.size), height, width)
                 arrays["labels"][len(names)] = (
                     train_ids(labels) if path.stem.endswith("_labelIds") else labels
                 )
             if source.depth is not None:
                 path = source.depth
-                depth = _read_depth(path, image.size)
-                arrays["depth"][len(names)] = _at_centres(depth, *shapes["depth"][1])
+                depth = read_depth(path, image.size)
+                arrays["depth"][len(names)] = at_centres(depth, *shapes["depth"][1])
         except Exception as e:  # decoders fail with anything
             bad[str(path)] = str(e).strip().partition("\n")[0].removesuffix(f" '{path}'") or type(e).__name__
             continue
@@ -483,17 +389,3 @@ def _decode(
             kept = np.array(whole[: len(names)])
             array(name, len(names))[:] = kept
     return {"names": names, "bad": bad, "sha256": [digest(folder / f"{name}.npy") for name in shapes]}
-
-
-def _at_centres(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[H,W] at the centres of the pixels of another size: ids and distances must not be mixed."""
-    y = ((np.arange(height) + 0.5) * pixels.shape[0] / height).astype(int)
-    x = ((np.arange(width) + 0.5) * pixels.shape[1] / width).astype(int)
-    return pixels[y[:, None], x]
-
-
-def train_ids(labels: np.ndarray) -> np.ndarray:
-    """Cityscapes' label ids to its train ids, void where there is none."""
-    table = np.full(256, VOID, np.uint8)
-    table[list(CITYSCAPES_IDS)] = np.arange(len(CITYSCAPES_IDS))
-    return table[labels]

@@ -19,9 +19,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from uplift_toolkit.bundle import INT8, VARIANTS, Bundle, BundleError, Variant, manifest_of, write_manifest
-from uplift_toolkit.data import read_image, sources
+from uplift_toolkit.data import sources
 from uplift_toolkit.fast.quantise import quantise
 from uplift_toolkit.graph import BackboneGraph, Normalise, finish, upsampler_graph
+from uplift_toolkit.images import read_image
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
 from uplift_toolkit.onednn import avoid_wide_convolutions
 from uplift_toolkit.operators import LIBRARY, OperatorUpsampler, load_operators, operators_loaded

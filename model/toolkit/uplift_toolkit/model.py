@@ -35,12 +35,13 @@ import yaml
 from torch import Tensor, nn
 
 from uplift_toolkit.checkpoints import load_vit, official_uplift_config
+from uplift_toolkit.downloads import locate
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
 from uplift_toolkit.uplift import Uplift, resize, uplift_config
 from uplift_toolkit.upsamplers import UPLIFT, UPSAMPLERS, Upsampler, upsampler_of
 from uplift_toolkit.vit import MODELS, ViT, ViTConfig
-from uplift_toolkit.weights import State, WeightsError, load_strict, locate, read_state_dict
+from uplift_toolkit.weights import State, WeightsError, load_strict, read_state_dict
 
 LABELS = Path(__file__).parent / "labels"  # label sets with a name
 # Mean and deviation of the pixels, as the DINO backbones were trained.

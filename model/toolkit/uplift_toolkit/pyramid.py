@@ -79,7 +79,7 @@ def feature_pyramids(
         "backbone": [weights.hexdigest()[:16], repr(model.config.backbone), repr(model.config.normalise)],
         "data": frames.key(),
         "options": {**asdict(recipe), "size": list(recipe.size)},
-        "code": code_of("data", "pyramid", "graph", "vit", "timm_backbone", "uplift"),
+        "code": code_of("data", "images", "pyramid", "graph", "vit", "timm_backbone", "uplift"),
     }
     directory = cache / f"features-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
     if not (directory / SEAL).is_file():

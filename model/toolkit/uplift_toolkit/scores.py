@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from uplift_toolkit.data import VOID
+from uplift_toolkit.images import VOID
 
 
 class Confusion:

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uplift_toolkit import probe
-from uplift_toolkit.data import VOID, class_weights, pixel_weights
+from uplift_toolkit.data import class_weights, pixel_weights
 from uplift_toolkit.heads import HeadConfig, LinearHead
+from uplift_toolkit.images import VOID
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.probe import attend_at, bilinear_at, step_inputs
 from uplift_toolkit.pyramid import Pyramids, Recipe, centres, feature_pyramids
