@@ -95,14 +95,8 @@ final class DemoCommand implements Callable<Integer> {
     @Option(names = "--no-browser", description = "No live page (see uplift view) while it runs.")
     private boolean noBrowser;
 
-    @Option(
-            names = "--flink-page",
-            arity = "0..1",
-            fallbackValue = "0",
-            paramLabel = "PORT",
-            description = "Flink's own page, on this port or any free one, for browsers on this machine; it submits and"
-                    + " cancels nothing. Default: none.")
-    private @Nullable Integer flinkPage;
+    @Mixin
+    private FlinkPageOption flinkPage = new FlinkPageOption();
 
     @Mixin
     private Checks checks = new Checks();
@@ -113,8 +107,6 @@ final class DemoCommand implements Callable<Integer> {
         checks.require(frames == null || frames >= 1, "--frames", frames, ">= 1");
         checks.require(
                 framesPerSecond > 0 && framesPerSecond <= 1000, "--fps", framesPerSecond, "above 0, at most 1000");
-        checks.require(
-                flinkPage == null || (flinkPage >= 0 && flinkPage <= 65535), "--flink-page", flinkPage, "0 to 65535");
         DemoOptions options = new DemoOptions(
                 input,
                 cameras != null ? cameras : input == null ? 2 : 1,
@@ -130,7 +122,7 @@ final class DemoCommand implements Callable<Integer> {
                 seed,
                 set,
                 !noBrowser,
-                flinkPage);
+                flinkPage.port(checks));
         Progress progress = new Progress(System.out, StatusLine.columns());
         Summary summary = Demo.run(options, progress);
         progress.say(describe(summary));

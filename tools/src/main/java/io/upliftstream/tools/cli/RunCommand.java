@@ -75,29 +75,27 @@ final class RunCommand implements Callable<Integer> {
                     + " ${DEFAULT-VALUE}.")
     private String metricsHost = "127.0.0.1";
 
-    @Option(
-            names = "--flink-page",
-            arity = "0..1",
-            fallbackValue = "0",
-            paramLabel = "PORT",
-            description = "Flink's own page, on this port or any free one, for browsers on this machine; it submits and"
-                    + " cancels nothing. Default: none.")
-    private @Nullable Integer flinkPage;
+    @Mixin
+    private FlinkPageOption flinkPage = new FlinkPageOption();
 
     @Mixin
     private Checks checks = new Checks();
 
     @Override
     public Integer call() throws IOException {
-        checks.require(port(metricsPort, 1), "--metrics-port", metricsPort, "1 to 65535");
-        checks.require(port(flinkPage, 0), "--flink-page", flinkPage, "0 to 65535");
+        checks.require(
+                metricsPort == null || (metricsPort >= 1 && metricsPort <= 65535),
+                "--metrics-port",
+                metricsPort,
+                "1 to 65535");
+        Integer pagePort = flinkPage.port(checks);
         JobSettings settings = JobSettings.load(config, System.getenv(), set);
         Configuration flinkConfiguration = settings.flinkConfiguration();
         if (metricsPort != null) {
             reportMetrics(flinkConfiguration, metricsPort);
         }
-        if (flinkPage != null) {
-            EmbeddedFlink.showPage(flinkConfiguration, flinkPage);
+        if (pagePort != null) {
+            EmbeddedFlink.showPage(flinkConfiguration, pagePort);
         }
         try (EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(ServingOptions.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
@@ -106,7 +104,7 @@ final class RunCommand implements Callable<Integer> {
             StatusLine status = new StatusLine(System.out, StatusLine.columns());
             status.say("The job runs from topic %s on %s; Ctrl-C stops it."
                     .formatted(settings.get(InputOptions.INPUT_TOPIC), settings.get(InputOptions.BOOTSTRAP_SERVERS)));
-            if (flinkPage != null) {
+            if (pagePort != null) {
                 status.say("Flink's page: " + flink.webPage());
             }
             status.say("Listening: " + flink.listeners()
@@ -128,10 +126,6 @@ final class RunCommand implements Callable<Integer> {
             }
             return 0;
         }
-    }
-
-    private static boolean port(@Nullable Integer port, int smallest) {
-        return port == null || (port >= smallest && port <= 65535);
     }
 
     private void reportMetrics(Configuration configuration, int port) {
