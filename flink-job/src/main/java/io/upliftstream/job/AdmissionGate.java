@@ -5,10 +5,21 @@ import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.StageTimings;
 import java.time.Clock;
 import java.time.Duration;
+import java.util.HashSet;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Decides whether a frame goes to the model: in lossless mode every one, in live mode those that are young enough. */
 final class AdmissionGate {
+    private static final Logger LOG = LoggerFactory.getLogger(AdmissionGate.class);
+
+    private static final long CLOCK_TOLERANCE_MILLIS = 1000;
+
+    /** Most cameras that the log names because of their clocks. */
+    private static final int MAX_NAMED = 100;
+
     /** The factor by which the longest wait that is remembered shrinks with each frame that waited less. */
     private static final double DECAY = 0.95;
 
@@ -16,6 +27,7 @@ final class AdmissionGate {
     private final long maxAgeMillis;
     private final AgeFrom ageFrom;
     private final Clock clock;
+    private final Set<String> camerasAheadOfClock = new HashSet<>();
     private double waitMillis;
 
     AdmissionGate(Mode mode, Duration maxAge, AgeFrom ageFrom, Clock clock) {
@@ -51,6 +63,23 @@ final class AdmissionGate {
                     case RECORD -> frame.source().timestampMillis();
                     case CAPTURE -> Math.floorDiv(frame.captureTimeMicros(), 1000L);
                 };
+    }
+
+    /** Whether a frame comes from the future: the clock that its age is counted from is ahead; the log names its camera once. */
+    boolean isAheadOfClock(Frame frame, long ageMillis) {
+        if (ageMillis >= -CLOCK_TOLERANCE_MILLIS) {
+            return false;
+        }
+        if (camerasAheadOfClock.size() < MAX_NAMED && camerasAheadOfClock.add(frame.cameraId())) {
+            LOG.warn(
+                    "camera {}: {} time is {} ms ahead of this machine's clock (expected: clocks that agree);"
+                            + " ages of its frames are too low{}",
+                    BoundedText.oneLine(frame.cameraId()),
+                    ageFrom,
+                    -ageMillis,
+                    camerasAheadOfClock.size() < MAX_NAMED ? "" : "; further cameras are counted, not named");
+        }
+        return true;
     }
 
     long maxAgeMillis() {

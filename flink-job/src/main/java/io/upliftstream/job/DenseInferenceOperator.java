@@ -1,5 +1,6 @@
 package io.upliftstream.job;
 
+import io.upliftstream.job.CameraLanes.InFlight;
 import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.job.ServingOptions.Mode;
@@ -8,13 +9,8 @@ import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.FrameException;
 import java.io.IOException;
 import java.time.Clock;
-import java.util.ArrayDeque;
-import java.util.HashMap;
-import java.util.HashSet;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Queue;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import org.apache.flink.api.common.operators.MailboxExecutor;
@@ -39,13 +35,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         implements OneInputStreamOperator<RawFrame, OutputMessage> {
-    private static final long CLOCK_TOLERANCE_MILLIS = 1000;
-
     /** Most cameras with an open run of drops: a hostile publisher may invent a camera for every frame. */
     private static final int MAX_RUNS = 1000;
-
-    /** Most cameras that the log names because of their clocks. */
-    private static final int MAX_NAMED = 100;
 
     /** Milliseconds between two lines of the log about outcomes that no record tells of. */
     private static final long UNRECORDED_MILLIS = 60_000;
@@ -90,24 +81,10 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient FairQueue waiting = new FairQueue();
     private final transient DropRuns drops = new DropRuns();
     private final transient Quarantine quarantine;
-    /** What is on its way out, by camera; cameras without anything are not in it. */
-    private final transient Map<String, Lane> lanes = new HashMap<>();
-
-    private final transient Set<String> camerasAheadOfClock = new HashSet<>();
-
-    /** How many frames went to the model and have no outcome that was emitted. */
-    private transient int working;
-
-    private transient long inFlightBytes;
+    private final transient CameraLanes lanes = new CameraLanes();
 
     /** Milliseconds since 1970 at which a checkpoint has waited long enough for the frames that wait. */
     private transient long letGoAt = Long.MAX_VALUE;
-
-    /** The camera of the newest frame, when that came, and when the newest frame of another camera did. */
-    private transient String newest = "";
-
-    private transient long newestMillis = Long.MIN_VALUE / 2;
-    private transient long otherMillis = Long.MIN_VALUE / 2;
 
     private transient long nextUnrecordedWarning = Long.MIN_VALUE / 2;
 
@@ -118,20 +95,6 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private transient JobMetrics jobMetrics;
     private transient int capacity;
     private transient @Nullable FrameSpans spans;
-
-    /**
-     * A frame, or several that were let go, whose outcome will be emitted after those of its camera before it.
-     *
-     * @param atModel null for what did not go to the model
-     */
-    private record InFlight(
-            CompletableFuture<? extends FrameOutcome> outcome, @Nullable RawFrame atModel, long bytes) {}
-
-    /** What of one camera is on its way out, the oldest first. */
-    private static final class Lane {
-        private final Queue<InFlight> queue = new ArrayDeque<>();
-        private int working;
-    }
 
     @SuppressWarnings("NullAway.Init")
     private DenseInferenceOperator(Factory factory, StreamOperatorParameters<OutputMessage> parameters) {
@@ -168,9 +131,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         jobMetrics = new JobMetrics(
                 getMetricGroup(),
                 capacity,
-                () -> working,
+                lanes::working,
                 waiting::size,
-                () -> waiting.bytes() + inFlightBytes,
+                () -> waiting.bytes() + lanes.bytes(),
                 engine::health);
         spans = factory.settings
                 .tracingEndpoint()
@@ -194,14 +157,16 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             frame = parser.parse(source);
         } catch (FrameProblem problem) {
             String cameraId = BoundedText.decode(source.key());
-            enqueue(cameraId == null ? "" : cameraId, encoder.failure(source, null, problem));
+            enqueue(cameraId == null ? "" : cameraId, InFlight.of(encoder.failure(source, null, problem)));
             awaitRoom();
             return;
         }
         long ageMillis = gate.ageMillis(frame);
         jobMetrics.arrived(Math.max(0, ageMillis));
-        noteClock(frame, ageMillis);
-        noteCamera(frame.cameraId());
+        if (gate.isAheadOfClock(frame, ageMillis)) {
+            jobMetrics.frameAheadOfClock();
+        }
+        lanes.arrived(frame.cameraId(), factory.clock.millis());
         if (latestOnly) {
             waiting.clear(frame.cameraId(), older -> letGo(Reason.SUPERSEDED, older));
         }
@@ -217,7 +182,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         if (factory.clock.millis() >= letGoAt) {
             waiting.next(unused -> true, unused -> false, late -> letGo(Reason.CHECKPOINT, late));
         }
-        while (working < (quarantine.careful() ? 1 : capacity)) {
+        while (lanes.working() < (quarantine.careful() ? 1 : capacity)) {
             Optional<Frame> next =
                     waiting.next(this::mayHaveAPlace, gate::admits, stale -> letGo(Reason.MAX_AGE, stale));
             if (next.isEmpty()) {
@@ -228,31 +193,18 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
     }
 
-    /**
-     * Whether one more frame of a camera may go to the model. A camera whose frames take long to decode would hold every place
-     * there: in live mode it gets no more than half of them, unless it is alone.
-     */
+    /** A camera whose frames take long to decode would hold every place: in live mode it gets no more than half. */
     private boolean mayHaveAPlace(String cameraId) {
-        Lane lane = lanes.get(cameraId);
-        if (!live || lane == null || lane.working < Math.max(1, capacity / 2)) {
-            return true;
-        }
-        return factory.clock.millis() - (cameraId.equals(newest) ? otherMillis : newestMillis) > gate.maxAgeMillis();
-    }
-
-    private void noteCamera(String cameraId) {
-        if (!cameraId.equals(newest)) {
-            otherMillis = newestMillis;
-            newest = cameraId;
-        }
-        newestMillis = factory.clock.millis();
+        return !live
+                || lanes.working(cameraId) < Math.max(1, capacity / 2)
+                || lanes.isAlone(cameraId, factory.clock.millis() - gate.maxAgeMillis());
     }
 
     private void infer(Frame frame) throws IOException {
         RawFrame source = frame.source();
         if (quarantine.holds(source)) {
             jobMetrics.frameQuarantined();
-            enqueue(frame.cameraId(), encoder.failure(source, frame, FrameProblem.quarantined()));
+            enqueue(frame.cameraId(), InFlight.of(encoder.failure(source, frame, FrameProblem.quarantined())));
             return;
         }
         quarantine.begin(source);
@@ -260,7 +212,6 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                         frame.cameraId(), frame.image(), () -> !gate.inTime(frame))
                 .thenApplyAsync(result -> encode(frame, result), engine.executor())
                 .exceptionally(failure -> failed(frame, failure));
-        working++;
         enqueue(frame.cameraId(), new InFlight(outcome, source, FairQueue.bytes(frame)));
     }
 
@@ -289,20 +240,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     private void enqueueDropped(Run run) {
-        enqueue(run.first().cameraId(), encoder.dropped(run));
-    }
-
-    private void enqueue(String cameraId, FrameOutcome outcome) {
-        long bytes = outcome.messages().stream().mapToLong(OutputMessage::size).sum();
-        enqueue(cameraId, new InFlight(CompletableFuture.completedFuture(outcome), null, bytes));
+        enqueue(run.first().cameraId(), InFlight.of(encoder.dropped(run)));
     }
 
     /** The outcome is emitted after all of its camera that were enqueued before it, on the task thread. */
     private void enqueue(String cameraId, InFlight frame) {
-        Lane lane = lanes.computeIfAbsent(cameraId, unused -> new Lane());
-        lane.queue.add(frame);
-        lane.working += frame.atModel() == null ? 0 : 1;
-        inFlightBytes += frame.bytes();
+        lanes.enter(cameraId, frame);
         // The mailbox refuses the mail only when the task is being cancelled, and then nobody waits for the outcome.
         CompletableFuture<?> unused = frame.outcome()
                 .whenComplete((done, failure) ->
@@ -310,18 +253,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     private void emitFinished(String cameraId) throws IOException {
-        Lane lane = lanes.get(cameraId);
-        while (lane != null && lane.queue.element().outcome().isDone()) {
-            InFlight head = lane.queue.remove();
-            inFlightBytes -= head.bytes();
+        for (InFlight head = lanes.leave(cameraId); head != null; head = lanes.leave(cameraId)) {
             if (head.atModel() != null) {
-                lane.working--;
-                working--;
                 quarantine.end(head.atModel());
-            }
-            if (lane.queue.isEmpty()) {
-                lanes.remove(cameraId);
-                lane = null;
             }
             FrameOutcome outcome = head.outcome().join(); // throws where not a frame but the process is at fault
             outcome.messages().forEach(message -> output.collect(new StreamRecord<>(message)));
@@ -347,7 +281,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     /** Waits until the next frame may come. */
     private void awaitRoom() throws InterruptedException {
         if (live) {
-            while (waiting.bytes() + inFlightBytes > maxBytes && !waiting.isEmpty()) {
+            while (waiting.bytes() + lanes.bytes() > maxBytes && !waiting.isEmpty()) {
                 letGo(Reason.QUEUE_FULL, waiting.oldestOfLargest().orElseThrow());
             }
         }
@@ -361,7 +295,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     private boolean mustWait() {
-        return inFlightBytes > maxBytes || (!live && !waiting.isEmpty());
+        return lanes.bytes() > maxBytes || (!live && !waiting.isEmpty());
     }
 
     private void drain() throws InterruptedException {
@@ -398,12 +332,8 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     @Override
     public void close() throws Exception {
         // The process lives: what made the job fail, if anything, was none of these frames.
-        for (Lane lane : lanes.values()) {
-            for (InFlight frame : lane.queue) {
-                if (frame.atModel() != null) {
-                    quarantine.end(frame.atModel());
-                }
-            }
+        for (RawFrame frame : lanes.atModel()) {
+            quarantine.end(frame);
         }
         if (openEngine != null) {
             openEngine.close();
@@ -414,21 +344,6 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             spans = null;
         }
         super.close();
-    }
-
-    private void noteClock(Frame frame, long ageMillis) {
-        if (ageMillis < -CLOCK_TOLERANCE_MILLIS) {
-            jobMetrics.frameAheadOfClock();
-            if (camerasAheadOfClock.size() < MAX_NAMED && camerasAheadOfClock.add(frame.cameraId())) {
-                LOG.warn(
-                        "camera {}: {} time is {} ms ahead of this machine's clock (expected: clocks that agree);"
-                                + " ages of its frames are too low{}",
-                        BoundedText.oneLine(frame.cameraId()),
-                        factory.settings.get(ServingOptions.AGE_FROM),
-                        -ageMillis,
-                        camerasAheadOfClock.size() < MAX_NAMED ? "" : "; further cameras are counted, not named");
-            }
-        }
     }
 
     private void noteUnrecorded(FrameOutcome outcome) {
