@@ -3,6 +3,7 @@ package io.upliftstream.job;
 import io.upliftstream.job.FrameProblem.Reason;
 import io.upliftstream.job.FrameProblem.Stage;
 import io.upliftstream.job.InputOptions.InputFormat;
+import io.upliftstream.model.ForeignValue;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.MalformedRecordException;
@@ -45,7 +46,7 @@ final class FrameParser {
         } else if (image && format != InputFormat.AVRO) {
             return bareImage(value, source);
         }
-        String found = avro ? "an Avro record" : image ? "a bare image" : value.length + " bytes of no known kind";
+        String found = avro ? "an Avro record" : image ? "a bare image" : ForeignValue.describe(value);
         String expected =
                 switch (format) {
                     case AUTO -> "an Avro CameraFrame, a JPEG or a PNG";

@@ -80,7 +80,8 @@ final class FrameProblem extends Exception {
         } else if (failure instanceof FrameException frame) {
             Stage stage =
                     switch (frame.reason()) {
-                        case EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE, TOO_LARGE, DECODER_TIMEOUT -> Stage.DECODE;
+                        case EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE, UNSUPPORTED_IMAGE, TOO_LARGE, DECODER_TIMEOUT ->
+                            Stage.DECODE;
                         case MODEL_FAILED, NON_FINITE_OUTPUT, TIMEOUT, OUT_OF_MEMORY, DEADLINE -> Stage.INFERENCE;
                     };
             return new FrameProblem(stage, frame.reason(), failure);

@@ -95,10 +95,16 @@ public final class FrameDecoder {
         int reduction = header.jpeg() ? reduction(header, area) : 1;
         int storedWidth = (header.width() + reduction - 1) / reduction;
         int storedHeight = (header.height() + reduction - 1) / reduction;
-        try (Memory pixels =
-                header.jpeg() ? TurboJpeg.decode(image, header.width(), header.height(), reduction) : null) {
-            if (pixels != null) {
-                return fit(pixels.getByteBuffer(0, pixels.size()), header, reduction, area);
+        byte[] decodable = header.decodable(image);
+        if (header.jpeg()) {
+            try (Memory pixels = TurboJpeg.decode(decodable, header.width(), header.height(), reduction)) {
+                if (pixels != null) {
+                    return fit(pixels.getByteBuffer(0, pixels.size()), header, reduction, area);
+                }
+            }
+            String loss = JpegDamage.of(decodable, header);
+            if (loss != null) {
+                throw JpegDamage.exception(loss);
             }
         }
         int reduced = // the names say grey, but these are the bits of the reduction alone
@@ -109,13 +115,16 @@ public final class FrameDecoder {
                     default -> 0;
                 };
         int flags = reduced | opencv_imgcodecs.IMREAD_COLOR_RGB | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION;
-        byte[] pixelsOnly = header.decodable(image);
-        try (BytePointer bytes = new BytePointer(pixelsOnly);
-                Mat encoded = new Mat(1, pixelsOnly.length, opencv_core.CV_8UC1, bytes);
+        try (BytePointer bytes = new BytePointer(decodable);
+                Mat encoded = new Mat(1, decodable.length, opencv_core.CV_8UC1, bytes);
                 Mat rgb = imdecode(encoded, flags)) {
             if (rgb == null || rgb.empty()) {
+                String reason =
+                        header.jpeg() ? JpegDamage.reason(decodable, header) : ImageHeader.wrongChecksum(decodable);
                 throw new FrameException(
-                        Reason.CORRUPT_IMAGE, "the image's pixels cannot be decoded (expected: a whole JPEG or PNG)");
+                        Reason.CORRUPT_IMAGE,
+                        "the image's pixels cannot be decoded%s (expected: a whole JPEG or PNG)"
+                                .formatted(reason == null ? "" : ": " + reason));
             }
             if (rgb.cols() != storedWidth || rgb.rows() != storedHeight || rgb.type() != opencv_core.CV_8UC3) {
                 throw new FrameException(

@@ -12,6 +12,8 @@ public class FrameException extends Exception {
         NOT_AN_IMAGE,
         /** The image starts as it should, but is truncated or cannot be decoded. */
         CORRUPT_IMAGE,
+        /** The image is of a kind that the decoder does not read, such as a JPEG of 12 bits a sample. */
+        UNSUPPORTED_IMAGE,
         /** The image has more pixels, or asks for more work with them, than the limit; none of them was decoded. */
         TOO_LARGE,
         /** The image was not decoded in time. */

@@ -3,7 +3,10 @@ package io.upliftstream.model;
 import io.upliftstream.model.FrameException.Reason;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.zip.CRC32;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a JPEG or PNG says of itself, read without decoding a pixel: one pass over its markers or chunks, which allocates
@@ -68,7 +71,7 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
             return readPng(image, maxPixels);
         }
         throw new FrameException(
-                Reason.NOT_AN_IMAGE, "%d bytes of another format (expected: a JPEG or PNG)".formatted(image.length));
+                Reason.NOT_AN_IMAGE, "%s (expected: a JPEG or PNG)".formatted(ForeignValue.describe(image)));
     }
 
     /**
@@ -81,6 +84,9 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
         int height = 0;
         int orientation = 0;
         int scans = 0;
+        int frame = 0;
+        long[] given =
+                new long[256]; // of each component, by identifier: a bit for each coefficient of which all is given
         int at = 2;
         while (at + 1 < jpeg.length) {
             if (jpeg[at] != (byte) 0xff) { // nearly all bytes of a scan
@@ -99,21 +105,24 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
                     throw corrupt("the JPEG has no scan (expected: one after its frame header)");
                 }
                 return new ImageHeader(true, width, height, Math.max(1, orientation));
-            } else if (at + 3 >= jpeg.length) {
-                break;
             }
             int content = at + 4;
-            int end = at + 2 + unsigned(bytes, at + 2);
+            int end = at + 3 < jpeg.length ? at + 2 + unsigned(bytes, at + 2) : Integer.MAX_VALUE;
             if (end > jpeg.length) {
-                break;
+                throw truncated(jpeg);
             }
             if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc) {
                 if (width > 0 || end < content + 5) {
                     throw corrupt("the JPEG has no proper frame header (expected: one before its scans)");
                 }
+                checkKind(marker, jpeg[content]);
                 height = unsigned(bytes, content + 1);
                 width = unsigned(bytes, content + 3);
+                frame = content;
                 checkSize(width, height, maxPixels);
+            } else if (marker == 0xf7) {
+                throw new FrameException(
+                        Reason.UNSUPPORTED_IMAGE, "the image is a JPEG-LS (expected: a JPEG of ITU-T T.81, or a PNG)");
             } else if (marker == 0xda) {
                 if (width == 0) {
                     throw corrupt("the JPEG has no frame header (expected: one before its scan)");
@@ -123,14 +132,55 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
                             "the JPEG has %d scans or more (expected: at most %d, and %d of an image of %d pixels)"
                                     .formatted(scans, MAX_SCANS, LARGE_SCANS, maxPixels));
                 }
+                noteScan(jpeg, content, end, given);
             } else if (marker == 0xe1 && orientation == 0 && startsWith(jpeg, content, EXIF_SIGNATURE)) {
-                orientation = orientation(ByteBuffer.wrap(jpeg, content, end - content)
-                        .position(content + EXIF_SIGNATURE.length)
-                        .slice());
+                orientation = orientation(jpeg, content, end);
             }
             at = end;
         }
-        throw corrupt("the JPEG is truncated after %d bytes (expected: an end-of-image marker)".formatted(jpeg.length));
+        if (scans == 0) {
+            throw truncated(jpeg);
+        }
+        for (int i = jpeg[frame + 5] & 0xff; i > 0; i--) {
+            if (frame + 3 + 3 * i >= jpeg.length || given[jpeg[frame + 3 + 3 * i] & 0xff] != ~0L) {
+                throw truncated(jpeg);
+            }
+        } // only the end-of-image marker is missing, or some of the last scan, which the decoder will say
+        return new ImageHeader(true, width, height, Math.max(1, orientation));
+    }
+
+    /** Notes which coefficients of which components a scan gives to their last bit; a lossless one gives all. */
+    private static void noteScan(byte[] jpeg, int content, int end, long[] given) {
+        int components = content < end ? jpeg[content] & 0xff : 0;
+        int selection = content + 1 + 2 * components;
+        if (selection + 3 > end || (jpeg[selection + 2] & 15) != 0) {
+            return;
+        }
+        int first = jpeg[selection] & 63;
+        int last = jpeg[selection + 1] & 63;
+        long coefficients = last < first ? ~0L : (~0L << first) & (~0L >>> (63 - last));
+        for (int i = 0; i < components; i++) {
+            given[jpeg[content + 1 + 2 * i] & 0xff] |= coefficients;
+        }
+    }
+
+    private static FrameException truncated(byte[] jpeg) {
+        return corrupt("the JPEG is truncated after %d bytes (expected: its scans)".formatted(jpeg.length));
+    }
+
+    private static void checkKind(int marker, byte bits) throws FrameException {
+        String kind = bits != 8
+                ? "%d bits a sample".formatted(bits)
+                : switch (marker) {
+                    case 0xc0, 0xc1, 0xc2, 0xc3, 0xc9, 0xca -> "";
+                    case 0xcb -> "lossless arithmetic coding";
+                    default -> "a hierarchy of frames";
+                };
+        if (!kind.isEmpty()) {
+            throw new FrameException(
+                    Reason.UNSUPPORTED_IMAGE,
+                    "the JPEG has %s (expected: 8 bits a sample, baseline, progressive or lossless)".formatted(kind));
+        }
     }
 
     /** Follows the chunks to the end of the image. */
@@ -166,7 +216,7 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
                 case PNG_IDAT -> compressed += length;
                 case PNG_EXIF -> {
                     if (orientation == 0) {
-                        orientation = orientation(bytes.slice(content, length));
+                        orientation = orientation(png, content, content + length);
                     }
                 }
                 case PNG_IEND -> {
@@ -211,11 +261,14 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
         }
     }
 
-    /** The orientation that the first directory of a TIFF header names; 1 where it names none, or the bytes are none. */
-    private static int orientation(ByteBuffer tiff) {
-        if (tiff.limit() < 8) {
+    /** The orientation that the first directory of EXIF names; 1 where it names none, or the bytes are no EXIF. */
+    private static int orientation(byte[] image, int from, int end) {
+        // Some write the signature into a PNG's chunk as well.
+        int start = startsWith(image, from, EXIF_SIGNATURE) ? from + EXIF_SIGNATURE.length : from;
+        if (end - start < 8) {
             return 1;
         }
+        ByteBuffer tiff = ByteBuffer.wrap(image, start, end - start).slice();
         tiff.order(tiff.get(0) == 'I' ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN);
         long directory = tiff.getInt(4) & 0xffffffffL;
         if (directory + 2 > tiff.limit()) {
@@ -246,7 +299,7 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
     }
 
     /**
-     * The bytes that a decoder gets: a JPEG as it is, and a PNG up to its IEND, without its ancillary chunks (those whose
+     * The bytes that a decoder gets: a JPEG with an end-of-image marker, and a PNG up to its IEND, without its ancillary chunks (those whose
      * type begins with a lower-case letter; PNG specification, 5.4). OpenCV reads on behind an IEND without pixels, reserves
      * what a chunk claims to hold before it looks whether the chunk is there, and takes animations apart: from 500 bytes
      * that made seconds and gigabytes.
@@ -255,7 +308,14 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
      */
     public byte[] decodable(byte[] image) {
         if (jpeg) {
-            return image;
+            int length = image.length;
+            if (image[length - 2] == (byte) 0xff && image[length - 1] == (byte) 0xd9) {
+                return image;
+            }
+            byte[] ended = Arrays.copyOf(image, length + 2);
+            ended[length] = (byte) 0xff;
+            ended[length + 1] = (byte) 0xd9;
+            return ended;
         }
         ByteBuffer chunks = ByteBuffer.wrap(image);
         ByteBuffer critical = ByteBuffer.allocate(image.length).put(image, 0, PNG_SIGNATURE.length);
@@ -269,6 +329,20 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
             at += bytes;
         }
         return Arrays.copyOf(critical.array(), critical.position());
+    }
+
+    /** Which chunk of a PNG has another checksum than its content, null for none. */
+    static @Nullable String wrongChecksum(byte[] png) {
+        ByteBuffer chunks = ByteBuffer.wrap(png);
+        for (int at = PNG_SIGNATURE.length; at < png.length; at += PNG_CHUNK + chunks.getInt(at)) {
+            CRC32 checksum = new CRC32();
+            checksum.update(png, at + 4, 4 + chunks.getInt(at));
+            if ((int) checksum.getValue() != chunks.getInt(at + 8 + chunks.getInt(at))) {
+                String type = new String(png, at + 4, 4, StandardCharsets.US_ASCII);
+                return "the checksum of an %s chunk is not that of its content".formatted(type);
+            }
+        }
+        return null;
     }
 
     /** Whether the image lies on its side as stored. */

@@ -16,6 +16,8 @@ final class TurboJpeg {
     private static final Logger LOG = LoggerFactory.getLogger(TurboJpeg.class);
     /** TJPF_RGB, a pixel format of turbojpeg.h. */
     private static final int RGB = 0;
+    /** TJERR_WARNING: there are pixels, and something was wrong. */
+    private static final int WARNING = 0;
 
     private static final @Nullable NativeLibrary LIBRARY = load("turbojpeg");
 
@@ -25,6 +27,7 @@ final class TurboJpeg {
     static @Nullable NativeLibrary load(String name) {
         try {
             NativeLibrary library = NativeLibrary.getInstance(name);
+            library.getFunction("tjGetErrorCode"); // not in those before 2.0 (2018)
             LOG.info("JPEGs are decoded by {}", library.getFile());
             return library;
         } catch (UnsatisfiedLinkError e) {
@@ -43,10 +46,11 @@ final class TurboJpeg {
      * @param width of the JPEG in pixels
      * @param height of the JPEG in pixels
      * @param reduction 1, 2, 4 or 8; sides are rounded up
-     * @return u8[h, w, 3] in RGB, for the caller to close; null if the library is not there or finds anything unusual, in
-     *     which case somebody else may look
+     * @return u8[h, w, 3] in RGB, for the caller to close; null if the library is not there or cannot decode it, in which
+     *     case somebody else may look
+     * @throws FrameException CORRUPT_IMAGE if it decodes with a warning of lost pixels
      */
-    static @Nullable Memory decode(byte[] jpeg, int width, int height, int reduction) {
+    static @Nullable Memory decode(byte[] jpeg, int width, int height, int reduction) throws FrameException {
         if (LIBRARY == null) {
             return null;
         }
@@ -69,11 +73,19 @@ final class TurboJpeg {
             pixels = new Memory(3L * columns * rows);
             failed = LIBRARY.getFunction("tjDecompress2")
                     .invokeInt(new Object[] {decompressor, bytes, length, pixels, columns, 3 * columns, rows, RGB, 0});
-            if (failed != 0) {
-                pixels.close();
-                return null;
+            if (failed == 0) {
+                return pixels;
             }
-            return pixels;
+            boolean warned = LIBRARY.getFunction("tjGetErrorCode").invokeInt(new Object[] {decompressor}) == WARNING;
+            String said = LIBRARY.getFunction("tjGetErrorStr2").invokeString(new Object[] {decompressor}, false);
+            if (warned && !JpegDamage.isLoss(said)) {
+                return pixels;
+            }
+            pixels.close();
+            if (warned) {
+                throw JpegDamage.exception(said);
+            }
+            return null;
         } finally {
             LIBRARY.getFunction("tjDestroy").invokeInt(new Object[] {decompressor});
         }
