@@ -53,7 +53,7 @@ class MonitoringITCase {
                 SyntheticCamera street = new SyntheticCamera("street", 20_300, 160, 96, 10, 0.9)) {
             Topics topics = Topics.create(kafka, "monitoring", 1, 1 << 20);
             byte[] image = street.next().image();
-            topics.send(0, "north", image); // a bare image: captured when recorded, just now
+            topics.send(0, "東口/lobby-1 \"a\"", image); // a bare image: captured when recorded, just now
             topics.send(
                     0, "old", SingleObject.encode(Topics.frame("old", 1, image).build()));
             topics.send(0, "broken", new byte[] {1, 2, 3});
@@ -79,7 +79,7 @@ class MonitoringITCase {
                 }
                 assertThat(metrics(metrics)).containsAll(asked);
                 assertThat(metrics)
-                        .containsPattern("frames_camera_results\\{[^}]*camera=\"north\"")
+                        .containsPattern("frames_camera_results\\{[^}]*camera=\"東口/lobby-1 \\\\\"a\\\\\"\"")
                         .containsPattern(
                                 "frames_camera_reason_dropped\\{(?=[^}]*camera=\"old\")[^}]*reason=\"MAX_AGE\"")
                         .containsPattern("model_sha256_variant_info\\{[^}]*sha256=\"[0-9a-f]{64}\"");

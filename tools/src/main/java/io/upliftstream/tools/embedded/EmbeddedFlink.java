@@ -124,6 +124,8 @@ public final class EmbeddedFlink implements AutoCloseable {
         configuration.setString(reporter + "factory.class", LocalPrometheusReporter.Factory.class.getName());
         configuration.setString(reporter + LocalPrometheusReporter.Factory.HOST, host);
         configuration.setString(reporter + LocalPrometheusReporter.Factory.PORT, Integer.toString(port));
+        // Otherwise two cameras whose names differ in other characters than letters of ASCII are one label.
+        configuration.setString(reporter + "filterLabelValueCharacters", "false");
     }
 
     /**
