@@ -23,6 +23,7 @@ import org.apache.flink.connector.base.source.reader.SourceReaderOptions;
 import org.apache.flink.connector.kafka.sink.KafkaSink;
 import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.KafkaSourceBuilder;
+import org.apache.flink.connector.kafka.source.KafkaSourceOptions;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
 import org.apache.flink.core.execution.CheckpointingMode;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -126,6 +127,9 @@ public final class DenseVisionJob {
         properties.putIfAbsent(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, String.valueOf(MAX_POLL_RECORDS));
         properties.putIfAbsent(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed");
         properties.putIfAbsent(SourceReaderOptions.ELEMENT_QUEUE_CAPACITY.key(), "1");
+        properties.putIfAbsent( // the connector's own default is five minutes
+                KafkaSourceOptions.PARTITION_DISCOVERY_INTERVAL_MS.key(),
+                String.valueOf(settings.get(InputOptions.PARTITION_DISCOVERY).toMillis()));
         LOG.info(
                 "memory: a subtask holds at most {} of encoded frames, waiting or at work, and {} fetched from each broker",
                 settings.get(ServingOptions.QUEUE_MAX_BYTES).toHumanReadableString(),

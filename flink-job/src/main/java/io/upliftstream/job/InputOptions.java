@@ -37,6 +37,14 @@ public final class InputOptions {
                     .withDescription("Topic of the frames; key = camera id."),
             NOT_EMPTY);
 
+    public static final ConfigOption<Duration> PARTITION_DISCOVERY = OPTIONS.add(
+            option("input.partition-discovery")
+                    .durationType()
+                    .defaultValue(Duration.ofSeconds(30))
+                    .withDescription("How often the job asks Kafka for partitions that were added to the input topic;"
+                            + " they are read from their beginning. No metric counts their frames before that."),
+            MILLISECOND);
+
     /** What envelope the value of an input record has; the codec of an image is decided by its own first bytes. */
     public enum InputFormat {
         AUTO,

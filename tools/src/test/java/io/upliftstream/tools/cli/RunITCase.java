@@ -13,10 +13,13 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewPartitions;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -77,6 +80,40 @@ class RunITCase {
                     .endsWith(published + 0L, published + 1L)
                     .hasSameElementsAs(
                             LongStream.range(0, published + 2).boxed().toList());
+        }
+    }
+
+    @Test
+    @Timeout(value = 5, unit = TimeUnit.MINUTES)
+    void partitionsThatAreAddedWhileItRunsAreRead() throws Exception {
+        try (EmbeddedKafka kafka = EmbeddedKafka.start();
+                SyntheticCamera street = new SyntheticCamera("street", 20_501, 160, 96, 10, 0.9);
+                Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
+            Topics topics = Topics.create(kafka, "grows", 1, 1 << 20);
+            publish(topics, street, 0, 1);
+            List<String> settings =
+                    topics.assignments("uplift.input.stop=never", "uplift.input.partition-discovery=100 ms");
+            Thread run = new Thread(() -> uplift(settings), "run");
+            run.start();
+            while (sequences(topics, "read_uncommitted").isEmpty() && run.isAlive()) {
+                Thread.onSpinWait();
+            }
+            admin.createPartitions(Map.of(topics.name("camera-frames"), NewPartitions.increaseTo(2)))
+                    .all()
+                    .get();
+            topics.send(
+                    1,
+                    street.id(),
+                    SingleObject.encode(
+                            Topics.frame(street.id(), 1, street.next().image()).build()));
+            while (sequences(topics, "read_uncommitted").size() < 2 && run.isAlive()) {
+                Thread.onSpinWait();
+            }
+            run.interrupt();
+            run.join();
+            assertThat(sequences(topics, "read_uncommitted"))
+                    .as(errors.toString())
+                    .contains(0L, 1L);
         }
     }
 
