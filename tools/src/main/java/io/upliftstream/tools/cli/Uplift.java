@@ -26,7 +26,7 @@ import picocli.CommandLine.Spec;
         name = "uplift",
         mixinStandardHelpOptions = true,
         resourceBundle = "io.upliftstream.tools.cli.build",
-        version = "uplift-stream ${bundle:uplift.version}",
+        version = "uplift-stream ${bundle:projectVersion}",
         scope = ScopeType.INHERIT,
         sortOptions = false,
         usageHelpWidth = 110,
