@@ -123,8 +123,8 @@ class DeployFilesTest {
     @Test
     void theJobFileOfTheRootCanBeUsedWithAndWithoutWhatIsCommentedOut(@TempDir Path directory) throws IOException {
         String text = Files.readString(ROOT.resolve("job.yaml"));
-        List<String> bundle = List.of("uplift.model.bundle=street"); // run has the shipped one
-        JobSettings asItIs = JobSettings.load(ROOT.resolve("job.yaml"), Map.of(), bundle);
+        List<String> shipped = List.of("uplift.model.bundle=model/bundles/street"); // what uplift takes if none is named
+        JobSettings asItIs = JobSettings.load(ROOT.resolve("job.yaml"), Map.of(), shipped);
         assertThat(asItIs.get(InputOptions.BOOTSTRAP_SERVERS)).isEqualTo(InputOptions.BOOTSTRAP_SERVERS.defaultValue());
 
         Path all = Files.writeString(directory.resolve("job.yaml"), text.replaceAll("(?m)^#(?=\\S)", ""));
