@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.MappingIterator;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
@@ -14,15 +15,26 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.MatchResult;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.apache.flink.configuration.CheckpointingOptions;
+import org.apache.flink.configuration.ConfigOption;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.MemorySize;
+import org.apache.flink.configuration.RestartStrategyOptions;
+import org.apache.flink.runtime.clusterframework.TaskExecutorProcessSpec;
+import org.apache.flink.runtime.clusterframework.TaskExecutorProcessUtils;
+import org.apache.kafka.clients.admin.AdminClientConfig;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
 
 /** No container runs here: what can be checked of {@code docker-compose.yml} and {@code deploy} as text. */
@@ -106,6 +118,90 @@ class DeployFilesTest {
             assertThat(bundle).isEqualTo("/opt/uplift/bundles/street");
             assertThat(dockerfile()).contains("model/bundles/ /opt/uplift/bundles/\n");
         }
+    }
+
+    @Test
+    void theJobFileOfTheRootCanBeUsedWithAndWithoutWhatIsCommentedOut(@TempDir Path directory) throws IOException {
+        String text = Files.readString(ROOT.resolve("job.yaml"));
+        List<String> shipped = List.of("uplift.model.bundle=model/bundles/street"); // what uplift takes if none is named
+        JobSettings asItIs = JobSettings.load(ROOT.resolve("job.yaml"), Map.of(), shipped);
+        assertThat(asItIs.get(InputOptions.BOOTSTRAP_SERVERS)).isEqualTo(InputOptions.BOOTSTRAP_SERVERS.defaultValue());
+
+        Path all = Files.writeString(directory.resolve("job.yaml"), text.replaceAll("(?m)^#(?=\\S)", ""));
+        JobSettings settings = JobSettings.load(all, Map.of(), List.of()); // refuses keys of ours that do not exist
+        Set<String> flinkKeys = settings.flinkConfiguration().keySet();
+        assertThat(flinkKeys)
+                .isNotEmpty()
+                .isSubsetOf(Stream.of(
+                                RestartStrategyOptions.RESTART_STRATEGY,
+                                RestartStrategyOptions.RESTART_STRATEGY_EXPONENTIAL_DELAY_MAX_BACKOFF,
+                                CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION,
+                                CheckpointingOptions.MAX_RETAINED_CHECKPOINTS)
+                        .map(ConfigOption::key)
+                        .toList());
+        Set<String> kafkaKeys = settings.kafkaProperties().stringPropertyNames();
+        assertThat(AdminClientConfig.configNames()).containsAll(kafkaKeys);
+    }
+
+    /** As Flink's start scripts do: what they cannot divide up does not start. */
+    @Test
+    void theMemoryOfATaskManagerCanBeDividedUp() throws IOException {
+        Map<String, String> stock = Map.of( // of the config.yaml that Flink 2.2.1 comes with
+                "taskmanager.memory.process.size", "1728m", "taskmanager.numberOfTaskSlots", "1");
+        Matcher documented = Pattern.compile("```yaml\n([^`]*taskmanager\\.memory[^`]*)```")
+                .matcher(Files.readString(ROOT.resolve("docs/deploy.md")));
+        assertThat(documented.find()).isTrue();
+        JsonNode kubernetes =
+                documents(KUBERNETES.resolve("base/deployment.yaml")).get(0).path("spec");
+        JsonNode compose = documents(ROOT.resolve("docker-compose.yml")).get(0).path("services");
+        for (JsonNode set : List.of(
+                YAML.readTree(documented.group(1).indent(0)),
+                YAML.readTree(
+                        compose.at("/jobmanager/environment/FLINK_PROPERTIES").asText()),
+                ((ObjectNode) kubernetes.path("flinkConfiguration").deepCopy())
+                        .set("taskmanager.memory.process.size", kubernetes.at("/taskManager/resource/memory")))) {
+            Map<String, String> values = new HashMap<>(stock);
+            set.properties()
+                    .forEach(
+                            entry -> values.put(entry.getKey(), entry.getValue().asText()));
+            TaskExecutorProcessSpec memory =
+                    TaskExecutorProcessUtils.processSpecFromConfig(Configuration.fromMap(values));
+            assertThat(memory.getTaskOffHeapSize()).isEqualTo(MemorySize.parse("2g"));
+            assertThat(memory.getManagedMemorySize()).isEqualTo(MemorySize.ZERO);
+            assertThat(memory.getTaskHeapSize()).isGreaterThan(MemorySize.parse("512m"));
+        }
+    }
+
+    @Test
+    void theVersionIsTheSameEverywhere() throws IOException {
+        String version = matches(
+                        Files.readString(ROOT.resolve("pom.xml")), "uplift-stream</artifactId>\\s*<version>(.*)<")
+                .iterator()
+                .next();
+        Map<String, String> places = Map.of(
+                "schemas/examples/pom.xml", "uplift-stream-schemas</artifactId>\\s*<version>(.*)<",
+                "docs/schemas.md", "uplift-stream-schemas</artifactId>\\s*<version>(.*)<",
+                "docs/deploy.md", "uplift-stream-flink-job-(.*)-job.jar");
+        for (Map.Entry<String, String> place : places.entrySet()) {
+            assertThat(matches(Files.readString(ROOT.resolve(place.getKey())), place.getValue()))
+                    .as(place.getKey())
+                    .containsExactly(version);
+        }
+        String released = version.replace("-SNAPSHOT", "");
+        for (String project : List.of("model/toolkit", "schemas/python")) {
+            assertThat(matches(
+                            Files.readString(ROOT.resolve(project).resolve("pyproject.toml")),
+                            "(?m)^version = \"(.*)\"$"))
+                    .as(project)
+                    .containsExactly(released);
+        }
+        String kafka = matches(Files.readString(ROOT.resolve("pom.xml")), "<kafka.version>(.*)<")
+                .iterator()
+                .next();
+        assertThat(matches(
+                        Files.readString(ROOT.resolve("schemas/examples/pom.xml")),
+                        "kafka-clients</artifactId>\\s*<version>(.*)<"))
+                .containsExactly(kafka);
     }
 
     @Test

@@ -1,8 +1,10 @@
 package io.upliftstream.tools.cli;
 
 import io.upliftstream.job.ServingOptions;
+import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.chaos.Chaos;
 import io.upliftstream.tools.chaos.ChaosOptions;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -120,6 +122,11 @@ final class ChaosCommand implements Callable<Integer> {
         checks.require(cameras >= 2 && cameras <= 64, "--cameras", cameras, "2 to 64");
         checks.require(framesPerSecond > 0, "--fps", framesPerSecond, "above 0");
         Path home = Path.of(System.getProperty(ModelOption.HOME, "."));
+        if (!Files.exists(home.resolve("pom.xml"))) {
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "chaos: %s is no checkout (expected: one, whose build its processes run)".formatted(home));
+        }
         Path model = bundle != null ? bundle : home.resolve(Path.of("model", "src", "test", "resources", "tiny"));
         List<String> assignments = new ArrayList<>(List.of(
                 ServingOptions.MODEL_BUNDLE.key() + "=" + model.toAbsolutePath().normalize(),

@@ -25,7 +25,8 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "uplift",
         mixinStandardHelpOptions = true,
-        version = "uplift-stream 0.1.0-SNAPSHOT",
+        resourceBundle = "io.upliftstream.tools.cli.build",
+        version = "uplift-stream ${bundle:projectVersion}",
         scope = ScopeType.INHERIT,
         sortOptions = false,
         usageHelpWidth = 110,

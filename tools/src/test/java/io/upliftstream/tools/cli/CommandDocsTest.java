@@ -26,6 +26,17 @@ class CommandDocsTest {
                 .isEmpty();
     }
 
+    /** The launcher prints this file where nothing has been built; {@code -Dupdate-docs} writes it anew. */
+    @Test
+    void theUsageOfTheLauncherIsThatOfTheCommandLine() throws IOException {
+        Path file = Path.of("..", "docs", "uplift.txt");
+        String usage = new CommandLine(new Uplift()).getUsageMessage(CommandLine.Help.Ansi.OFF);
+        if (System.getProperty("update-docs") != null) {
+            Files.writeString(file, usage);
+        }
+        assertThat(Files.readString(file)).isEqualTo(usage);
+    }
+
     @Test
     void everyOptionOfTheLivePageIsInItsGuide() throws IOException {
         List<String> options = new CommandLine(new ViewCommand())

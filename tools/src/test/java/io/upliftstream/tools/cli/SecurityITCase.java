@@ -12,6 +12,7 @@ import java.io.StringWriter;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -19,13 +20,20 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.ScramCredentialInfo;
+import org.apache.kafka.clients.admin.ScramMechanism;
+import org.apache.kafka.clients.admin.UserScramCredentialUpsertion;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.security.scram.ScramLoginModule;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.logging.log4j.Level;
@@ -48,33 +56,27 @@ class SecurityITCase {
 
     private static EmbeddedKafka kafka;
 
+    /** The certificate that the broker's is known by. */
+    private static Path authority;
+
     @BeforeAll
     static void start(@TempDir Path directory) throws Exception {
         Path store = directory.resolve("store.p12");
-        String keytool =
-                Path.of(System.getProperty("java.home"), "bin", "keytool").toString();
-        Process process = new ProcessBuilder(
-                        keytool,
-                        "-genkeypair",
-                        "-alias",
-                        "broker",
-                        "-keyalg",
-                        "EC",
-                        "-validity",
-                        "2",
-                        "-dname",
-                        "CN=broker",
-                        "-ext",
-                        "SAN=IP:127.0.0.1",
-                        "-storetype",
-                        "PKCS12",
-                        "-keystore",
-                        store.toString(),
-                        "-storepass",
-                        SECRET)
-                .inheritIO()
-                .start();
-        assertThat(process.waitFor()).isZero();
+        keytool(
+                store,
+                "-genkeypair",
+                "-alias",
+                "broker",
+                "-keyalg",
+                "EC",
+                "-validity",
+                "2",
+                "-dname",
+                "CN=broker",
+                "-ext",
+                "SAN=IP:127.0.0.1");
+        authority = directory.resolve("ca.pem");
+        keytool(store, "-exportcert", "-rfc", "-alias", "broker", "-file", authority.toString());
         Map<String, String> trust = Map.of(
                 "ssl.truststore.location",
                 store.toString(),
@@ -87,7 +89,9 @@ class SecurityITCase {
                 "listener.security.protocol.map",
                 "BROKER:SASL_SSL,CONTROLLER:PLAINTEXT",
                 "sasl.enabled.mechanisms",
-                "PLAIN",
+                "PLAIN,SCRAM-SHA-512",
+                "listener.name.broker.scram-sha-512.sasl.jaas.config",
+                ScramLoginModule.class.getName() + " required;",
                 "sasl.mechanism.inter.broker.protocol",
                 "PLAIN",
                 "listener.name.broker.plain.sasl.jaas.config",
@@ -116,6 +120,14 @@ class SecurityITCase {
         kafka.close();
     }
 
+    private static void keytool(Path store, String... arguments) throws Exception {
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "keytool").toString()));
+        command.addAll(List.of(arguments));
+        command.addAll(List.of("-storetype", "PKCS12", "-keystore", store.toString(), "-storepass", SECRET));
+        assertThat(new ProcessBuilder(command).inheritIO().start().waitFor()).isZero();
+    }
+
     private static String jaas(String user, String password, String more) {
         return "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"%s\" password=\"%s\"%s;"
                 .formatted(user, password, more);
@@ -137,11 +149,7 @@ class SecurityITCase {
 
     @Test
     void sourceSinkAndChecksUseTheSettingsAndNobodyTellsTheSecret() throws Exception {
-        try (KafkaProducer<byte[], byte[]> producer =
-                new KafkaProducer<>(kafka.clientSettings(), new ByteArraySerializer(), new ByteArraySerializer())) {
-            producer.send(new ProducerRecord<>("camera-frames", new byte[] {'c'}, new byte[] {1}))
-                    .get();
-        }
+        sendNoFrame("camera-frames");
         JobSettings settings = JobSettings.load(null, Map.of(), assignments());
         StringWriter log = new StringWriter();
         LoggerContext context = (LoggerContext) LogManager.getContext(false);
@@ -172,7 +180,7 @@ class SecurityITCase {
             context.updateLoggers();
         }
 
-        assertThat(records("failures"))
+        assertThat(read("failures"))
                 .as("the frame is none, and its failure record came through")
                 .isEqualTo(1);
         assertThat(pages.toString()).contains("dense inference").doesNotContain(SECRET);
@@ -182,11 +190,20 @@ class SecurityITCase {
                 .doesNotContain(SECRET);
     }
 
+    /** Sends a value that is no frame and becomes a failure record. */
+    private static void sendNoFrame(String topic) throws Exception {
+        try (KafkaProducer<byte[], byte[]> producer =
+                new KafkaProducer<>(kafka.clientSettings(), new ByteArraySerializer(), new ByteArraySerializer())) {
+            producer.send(new ProducerRecord<>(topic, new byte[] {'c'}, new byte[] {1}))
+                    .get();
+        }
+    }
+
     private static String get(HttpRequest page) throws IOException, InterruptedException {
         return HttpClient.newHttpClient().send(page, BodyHandlers.ofString()).body();
     }
 
-    private static int records(String topic) {
+    private static int read(String topic) {
         try (KafkaConsumer<byte[], byte[]> consumer =
                 new KafkaConsumer<>(kafka.clientSettings(), new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             TopicPartition partition = new TopicPartition(topic, 0);
@@ -199,6 +216,40 @@ class SecurityITCase {
             }
             return count;
         }
+    }
+
+    /** The example of docs/deploy.md, key by key, with the names of this broker. */
+    @Test
+    void theDocumentedExampleIsLetIn(@TempDir Path directory) throws Exception {
+        try (Admin admin = kafka.admin()) {
+            ScramCredentialInfo scram = new ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096);
+            admin.alterUserScramCredentials(List.of(new UserScramCredentialUpsertion("uplift", scram, SECRET)))
+                    .all()
+                    .get();
+        }
+        kafka.createTopic("example-frames", 1, Map.of());
+        kafka.createTopic("example-failures", 1, Map.of());
+        sendNoFrame("example-frames");
+        Matcher example = Pattern.compile("```yaml\n([^`]*security\\.protocol: SASL_SSL[^`]*)```")
+                .matcher(Files.readString(Path.of("..", "docs", "deploy.md")));
+        assertThat(example.find()).isTrue();
+        Path config = Files.writeString(
+                directory.resolve("job.yaml"),
+                example.group(1)
+                        .replace("kafka-1.example.org:9093,kafka-2.example.org:9093", kafka.bootstrapServers())
+                        .replace("PASSWORD", SECRET)
+                        .replace("/etc/uplift/ca.pem", authority.toString()));
+        StartupITCase.Outcome outcome = StartupITCase.uplift(
+                "run",
+                "--config=" + config,
+                "--set=uplift.model.bundle=" + TINY,
+                "--set=uplift.input.topic=example-frames",
+                "--set=uplift.input.group-id=example",
+                "--set=uplift.input.stop=latest",
+                "--set=uplift.output.failures.topic=example-failures",
+                "--set=uplift.transactional-id-prefix=example");
+        assertThat(outcome.exitCode()).as(outcome.errors()).isZero();
+        assertThat(read("example-failures")).isEqualTo(1);
     }
 
     @Test

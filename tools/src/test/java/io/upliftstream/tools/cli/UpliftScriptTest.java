@@ -14,7 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** {@code ./uplift} in a repository whose Maven and JDK are stand-ins that say when they are called. */
+/** {@code ./uplift} in a repository whose Maven and Java are stand-ins that say when they are called. */
 @Timeout(value = 1, unit = TimeUnit.MINUTES)
 class UpliftScriptTest {
     @TempDir
@@ -23,17 +23,25 @@ class UpliftScriptTest {
     @BeforeEach
     void checkOut() throws IOException {
         Files.copy(Path.of("..", "uplift"), home.resolve("uplift"));
-        Files.writeString(home.resolve("pom.xml"), "<flink.add-opens>--add-opens=x</flink.add-opens>");
+        Files.writeString(
+                home.resolve("pom.xml"),
+                """
+                  <artifactId>uplift-stream</artifactId>
+                  <version>1.2.3</version>
+                """);
+        Files.createDirectories(home.resolve("docs"));
+        Files.writeString(home.resolve("docs/uplift.txt"), "Usage: uplift\n");
         for (String module : List.of("schemas", "model", "flink-job", "tools")) {
             Files.createDirectories(home.resolve(module).resolve("src/main"));
             Files.createFile(home.resolve(module).resolve("pom.xml"));
         }
         script("jdk/bin/javac", "echo javac 17.0.1");
-        script("jdk/bin/java", "echo java \"$@\"");
+        java(17);
         // Builds when the test says so.
         script(
                 "bin/mvn",
                 "echo built >>builds",
+                "echo '[INFO] Building uplift-stream: model 1.2.3                  [3/5]'",
                 "while [ ! -e go ]; do sleep 0.05; done",
                 "mkdir -p tools/target; echo some.jar >tools/target/classpath.txt");
     }
@@ -45,9 +53,20 @@ class UpliftScriptTest {
         assertThat(file.toFile().setExecutable(true)).isTrue();
     }
 
+    private void java(int version) throws IOException {
+        script(
+                "jdk/bin/java",
+                "[ $1 != -version ] || { echo 'openjdk version \"%d.0.1\" 2026-01-01' >&2; exit; }".formatted(version),
+                "echo java \"$@\"");
+    }
+
     /** Starts the script; what it prints goes to a file. */
     private Process uplift(String output) throws IOException {
-        ProcessBuilder builder = new ProcessBuilder("bash", "uplift", "demo")
+        return start(output, "bash", "uplift", "demo");
+    }
+
+    private Process start(String output, String... command) throws IOException {
+        ProcessBuilder builder = new ProcessBuilder(command)
                 .directory(home.toFile())
                 .redirectErrorStream(true)
                 .redirectOutput(home.resolve(output).toFile());
@@ -79,6 +98,7 @@ class UpliftScriptTest {
         }
         assertThat(home.resolve("builds")).hasContent("built");
         assertThat(printed("first"))
+                .contains("  model [3/5]\n")
                 .contains("io.upliftstream.tools.cli.Uplift demo")
                 .contains("-Duplift.columns=0 ");
         assertThat(printed("second")).contains("io.upliftstream.tools.cli.Uplift demo");
@@ -98,5 +118,52 @@ class UpliftScriptTest {
         assertThat(uplift("second").waitFor()).isZero();
         assertThat(uplift("third").waitFor()).isZero();
         assertThat(home.resolve("builds")).hasContent("built\nbuilt");
+    }
+
+    @Test
+    void usageAndVersionNeedNoBuildAndNoJava() throws Exception {
+        Files.delete(home.resolve("jdk/bin/javac"));
+        assertThat(start("help", "bash", "uplift", "--help").waitFor()).isZero();
+        assertThat(start("version", "bash", "uplift", "--version").waitFor()).isZero();
+        assertThat(printed("help")).isEqualTo("Usage: uplift\n");
+        assertThat(printed("version")).isEqualTo("uplift-stream 1.2.3\n");
+        assertThat(home.resolve("builds")).doesNotExist();
+    }
+
+    @Test
+    void aBuildThatIsStoppedDidNotFail() throws Exception {
+        assumeTrue(Files.isExecutable(Path.of("/usr/bin/setsid")), "needs setsid");
+        // As Maven does: it ends by itself, with an exit code.
+        script("bin/mvn", "trap 'exit 130' INT", "while :; do sleep 0.05; done");
+        Process process = start("stopped", "setsid", "bash", "uplift", "demo");
+        awaitLine("stopped", "Building uplift-stream");
+        // Ctrl-C goes to every process of the terminal's group.
+        new ProcessBuilder("kill", "-INT", "--", "-" + process.pid()).start().waitFor();
+        assertThat(process.waitFor()).isEqualTo(130);
+        assertThat(printed("stopped"))
+                .contains("stopped before the build was done")
+                .doesNotContain("failed");
+    }
+
+    @Test
+    void aReleaseNeedsJavaAloneAndIsFoundThroughALink() throws Exception {
+        Path release = Files.createDirectories(home.resolve("a release"));
+        for (String directory : List.of("bin", "lib")) {
+            Files.createDirectories(release.resolve(directory));
+        }
+        Files.copy(Path.of("..", "uplift"), release.resolve("bin/uplift"));
+        Files.createFile(release.resolve("lib/uplift-stream-tools-1.2.3.jar"));
+        Files.createSymbolicLink(home.resolve("linked"), release.resolve("bin/uplift"));
+        Files.delete(home.resolve("jdk/bin/javac"));
+        Files.delete(home.resolve("bin/mvn"));
+        assertThat(start("ran", "bash", "linked", "demo").waitFor()).isZero();
+        assertThat(printed("ran"))
+                .contains("-Duplift.home=" + release)
+                .contains(release + "/lib/uplift-stream-tools-1.2.3.jar:" + release + "/lib/*:")
+                .doesNotContain("sun-misc-unsafe");
+
+        java(25);
+        assertThat(start("later", "bash", "linked", "demo").waitFor()).isZero();
+        assertThat(printed("later")).contains(" --sun-misc-unsafe-memory-access=allow ");
     }
 }
