@@ -1,5 +1,8 @@
 package io.upliftstream.job;
 
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.Socket;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.List;
@@ -18,18 +21,24 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.TopicConfig;
+import org.apache.kafka.common.errors.InterruptException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import org.apache.kafka.common.utils.Utils;
 
 /**
  * The topics of the Kafka that settings name. What cannot work, such as brokers that do not answer, is a
  * {@link StartupException} of one sentence.
  */
 public final class KafkaTopics implements AutoCloseable {
+    /** Ample for a connection, which takes one way there and back, and whatever the broker is busy with. */
+    private static final int CONNECT_MILLIS = 3000;
+
     private final Admin admin;
     private final String servers;
     private final Duration timeout;
     private final String otherBroker;
+    private boolean reached;
 
     /**
      * Asks nothing yet.
@@ -48,6 +57,12 @@ public final class KafkaTopics implements AutoCloseable {
         try {
             admin = Admin.create(properties);
         } catch (KafkaException e) { // such as brokers whose names nobody knows
+            for (String server : servers.split(",", -1)) {
+                if (Utils.getPort(server.strip()) == null) {
+                    throw JobSettings.wrong(
+                            InputOptions.BOOTSTRAP_SERVERS.key(), servers, "HOST:PORT, such as localhost:9092");
+                }
+            }
             throw unusable(e);
         }
     }
@@ -112,15 +127,41 @@ public final class KafkaTopics implements AutoCloseable {
                         TreeMap::new));
     }
 
+    /**
+     * Refuses brokers at whose addresses nothing listens: the client itself would try until its time is up.
+     *
+     * @throws StartupException if no connection to any of them is made
+     */
+    public void requireListener() {
+        String refused = "";
+        for (String server : reached ? new String[0] : servers.split(",", -1)) {
+            String host = String.valueOf(Utils.getHost(server.strip()));
+            try (Socket socket = new Socket()) {
+                socket.connect(new InetSocketAddress(host, Utils.getPort(server.strip())), (int)
+                        Math.min(CONNECT_MILLIS, timeout.toMillis()));
+                reached = true;
+                return;
+            } catch (IOException e) {
+                refused = String.valueOf(e.getMessage());
+            }
+        }
+        if (!reached) {
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "Kafka broker: no connection to %s: %s (expected: a running broker at %s%s)"
+                            .formatted(servers, refused, InputOptions.BOOTSTRAP_SERVERS.key(), otherBroker));
+        }
+    }
+
     /** The answer; empty if it is the failure that the caller expects. */
     private <T> Optional<T> await(KafkaFuture<T> answer, Class<? extends KafkaException> expected) {
+        requireListener();
         try {
             return Optional.ofNullable(answer.get(timeout.toMillis(), TimeUnit.MILLISECONDS));
         } catch (TimeoutException e) {
             throw unreachable(e);
         } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw unreachable(e);
+            throw new InterruptException(e); // which interrupts this thread anew
         } catch (ExecutionException e) {
             if (expected.isInstance(e.getCause())) {
                 return Optional.empty();

@@ -4,19 +4,21 @@ import java.io.BufferedReader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Properties;
-import java.util.stream.IntStream;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.YamlParserUtils;
 import org.jspecify.annotations.Nullable;
 
 /** Where settings are read from: a file, the environment and assignments, as keys and values that are not checked yet. */
 final class SettingsSource {
+    private static final Pattern PLACE = Pattern.compile("line (\\d+), column (\\d+)");
+
     private SettingsSource() {}
 
     /**
@@ -48,7 +50,8 @@ final class SettingsSource {
     private static Map<String, String> read(Path file) {
         Map<String, String> values = new LinkedHashMap<>();
         if (!Files.isRegularFile(file)) {
-            throw JobSettings.wrong("configuration file", file.toString(), "a file that exists");
+            throw JobSettings.wrong(
+                    "configuration file", file.toAbsolutePath().normalize().toString(), "a file that exists");
         }
         try {
             if (file.toString().endsWith(".properties")) {
@@ -61,18 +64,20 @@ final class SettingsSource {
                 flatten("", YamlParserUtils.loadYamlFile(file.toFile()), values);
             }
         } catch (Exception e) { // the YAML parser's exceptions are shaded
-            String problem = String.valueOf(e.getMessage())
-                    .lines()
-                    .findFirst()
-                    .orElse("")
-                    .strip();
             throw new StartupException(
                     StartupException.CONFIGURATION,
                     "configuration file: %s cannot be read (%s; expected: YAML, or properties if it is named so)"
-                            .formatted(file, problem),
+                            .formatted(file.toAbsolutePath().normalize(), problem(String.valueOf(e.getMessage()))),
                     e);
         }
         return values;
+    }
+
+    /** The place, which a parser says on a line of its own, and the first line of what is wrong there. */
+    private static String problem(String message) {
+        String what = message.lines().findFirst().orElse("").strip();
+        Matcher place = PLACE.matcher(message);
+        return place.find() ? "line %s, column %s: %s".formatted(place.group(1), place.group(2), what) : what;
     }
 
     private static void flatten(String prefix, Map<?, ?> nested, Map<String, String> values) {
@@ -121,25 +126,8 @@ final class SettingsSource {
         }
         List<String> keys = JobSettings.OPTIONS.stream().map(ConfigOption::key).toList();
         if (!keys.contains(key)) {
-            String nearest = keys.stream()
-                    .min(Comparator.comparingInt(known -> distance(known, key)))
-                    .orElseThrow();
-            throw JobSettings.wrong("option", key + " is not known", "one of the options, perhaps " + nearest);
+            throw JobSettings.wrong(
+                    "option", key + " is not known", "one of the options, perhaps " + NearestName.of(key, keys));
         }
-    }
-
-    /** Levenshtein's distance: the fewest letters to insert, delete or replace. */
-    private static int distance(String one, String other) {
-        int[] row = IntStream.rangeClosed(0, other.length()).toArray();
-        for (int i = 1; i <= one.length(); i++) {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= other.length(); j++) {
-                int replaced = diagonal + (one.charAt(i - 1) == other.charAt(j - 1) ? 0 : 1);
-                diagonal = row[j];
-                row[j] = Math.min(replaced, 1 + Math.min(row[j], row[j - 1]));
-            }
-        }
-        return row[other.length()];
     }
 }

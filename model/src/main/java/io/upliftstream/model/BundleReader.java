@@ -39,7 +39,7 @@ final class BundleReader {
     private final Path directory;
 
     BundleReader(Path directory) {
-        this.directory = directory;
+        this.directory = directory.toAbsolutePath();
     }
 
     ModelBundle read() throws BundleException {

@@ -1,5 +1,6 @@
 package io.upliftstream.tools.bench;
 
+import io.upliftstream.job.StartupException;
 import io.upliftstream.model.DecodedFrame;
 import io.upliftstream.model.DenseOutput;
 import io.upliftstream.model.DenseService;
@@ -95,6 +96,8 @@ public final class CodecBench {
                     shot = images.size() < options.frames() ? camera.next() : null) {
                 images.add(shot.image());
             }
+        } catch (IOException e) {
+            throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
         }
         if (images.isEmpty()) {
             throw new IOException(options.source() + ": no frames (expected: at least one)");

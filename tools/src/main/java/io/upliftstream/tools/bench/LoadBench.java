@@ -4,6 +4,7 @@ import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.FrameEngine;
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.KafkaTopics;
 import io.upliftstream.job.ServingOptions;
 import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.BundleException;
@@ -80,11 +81,18 @@ public final class LoadBench {
      */
     public static boolean run(LoadOptions options, Consumer<String> say)
             throws IOException, BundleException, InterruptedException {
+        FrameTopics none = new FrameTopics("", options.cameras());
+        String given = options.kafka() == null ? "localhost:0" : options.kafka();
+        JobSettings early = settings(options, given, none, Mode.LOSSLESS, List.of()); // before anything starts
+        ModelBundle bundle = ModelBundle.load(early.bundle());
+        if (options.kafka() != null) {
+            try (KafkaTopics topics = new KafkaTopics(early, ", which --kafka names")) {
+                topics.requireListener();
+            }
+        }
         try (EmbeddedKafka own = options.kafka() == null ? EmbeddedKafka.start() : null) {
             String kafka = own == null ? String.valueOf(options.kafka()) : own.bootstrapServers();
-            FrameTopics none = new FrameTopics("", options.cameras());
             JobSettings settings = settings(options, kafka, none, Mode.LOSSLESS, List.of());
-            ModelBundle bundle = ModelBundle.load(settings.bundle());
             Set<String> heads = settings.written(bundle.heads()).stream()
                     .map(HeadSpec::name)
                     .collect(Collectors.toSet());

@@ -44,6 +44,9 @@ public final class ModelBench {
 
     /** Measures, and says on the way what it does. */
     public static ModelReport run(Options options, Consumer<String> say) throws Exception {
+        for (Contender contender : options.contenders()) {
+            ModelBundle.load(contender.bundle()); // before minutes are spent on another
+        }
         List<@Nullable Double> resident = new ArrayList<>();
         List<Double> scheduling = new ArrayList<>();
         for (Contender contender : options.contenders()) {

@@ -69,8 +69,9 @@ public record CameraSource(String id, String source) {
         }
         Path path = Path.of(source);
         if (!Files.exists(path)) {
-            throw new IOException("input: " + source + " does not exist (expected: a video, a directory of images, a"
-                    + " webcam such as /dev/video0, a URL such as rtsp://host/stream, or synthetic)");
+            throw new IOException(
+                    "input: " + path.toAbsolutePath() + " does not exist (expected: a video, a directory of images, a"
+                            + " webcam such as /dev/video0, a URL such as rtsp://host/stream, or synthetic)");
         }
         return Files.isDirectory(path) || ImageDirectory.isImage(path)
                 ? new ImageDirectory(id, path)

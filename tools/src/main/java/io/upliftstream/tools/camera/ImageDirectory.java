@@ -40,8 +40,8 @@ public final class ImageDirectory implements Camera {
             files = List.of(path);
         }
         if (files.isEmpty()) {
-            throw new IOException(
-                    "input: %s holds no images (expected: files such as .jpg, .png, .bmp, .webp)".formatted(path));
+            throw new IOException("input: %s holds no images (expected: files such as .jpg, .png, .bmp, .webp)"
+                    .formatted(path.toAbsolutePath()));
         }
     }
 

@@ -73,6 +73,7 @@ final class BenchCodecsCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        json.check(checks);
         checks.require(
                 frameWidth == 0 || (frameWidth >= 16 && frameWidth <= 8192),
                 "--frame-width",

@@ -108,6 +108,7 @@ final class BenchLoadCommand implements Callable<Integer> {
         checks.require(sampleSeconds > 0, "--sample-seconds", sampleSeconds, "above 0");
         checks.require(cameras >= 1 && cameras <= 64, "--cameras", cameras, "1 to 64");
         checks.require(loud >= 1 && loud <= 100, "--loud", loud, "1 to 100");
+        checks.writable("--output", output);
         List<String> assignments = new ArrayList<>(model.assignments());
         assignments.addAll(set == null ? List.of() : set);
         LoadOptions options = new LoadOptions(

@@ -59,6 +59,7 @@ final class BenchModelCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        json.check(checks);
         checks.require(batch >= 0 && batch <= 1024, "--batch", batch, "1 to 1024, or 0 to choose");
         checks.require(rounds >= 1 && rounds <= 10_000, "--rounds", rounds, "1 to 10000");
         checks.require(gflop >= 0, "--gflop", gflop, "above 0");

@@ -71,6 +71,7 @@ final class BenchPipelineCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        json.check(checks);
         checks.require(rounds >= 1 && rounds <= 1000, "--rounds", rounds, "1 to 1000");
         checks.require(frames >= 10 && frames <= 100_000, "--frames", frames, "10 to 100000");
         checks.require(kilobytes > 0, "--kilobytes", kilobytes, "above 0");

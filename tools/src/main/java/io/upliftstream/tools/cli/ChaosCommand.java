@@ -1,13 +1,16 @@
 package io.upliftstream.tools.cli;
 
+import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.ServingOptions;
 import io.upliftstream.job.StartupException;
+import io.upliftstream.model.ModelBundle;
 import io.upliftstream.tools.chaos.Chaos;
 import io.upliftstream.tools.chaos.ChaosOptions;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -133,6 +136,9 @@ final class ChaosCommand implements Callable<Integer> {
                 // Results of a lossless run appear with checkpoints.
                 ServingOptions.CHECKPOINT_INTERVAL.key() + "=1 s"));
         assignments.addAll(set);
+        checks.writable("--output", output);
+        JobSettings unused = JobSettings.load(null, Map.of(), assignments); // before anything starts, and the bundle
+        ModelBundle.load(unused.bundle());
         boolean holds = Chaos.run(
                 new ChaosOptions(
                         home,

@@ -1,12 +1,17 @@
 package io.upliftstream.tools.cli;
 
+import io.upliftstream.job.StartupException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
-/** Refuses values of a command's options that cannot work. */
+/** Refuses values of a command's options that cannot work, before anything is started for them. */
 @Command // without it, picocli takes no class without options for a mixin
 final class Checks {
     @Spec(Spec.Target.MIXEE)
@@ -18,6 +23,23 @@ final class Checks {
         if (!holds) {
             throw new ParameterException(
                     command.commandLine(), "%s: %s (expected: %s)".formatted(option, found, expected));
+        }
+    }
+
+    /** @throws StartupException unless files can be written to the directory, or it can be made */
+    void writable(String option, Path directory) {
+        Path there = directory.toAbsolutePath().normalize();
+        while (!Files.exists(there, LinkOption.NOFOLLOW_LINKS)) {
+            there = Objects.requireNonNull(there.getParent());
+        }
+        String found = !Files.isDirectory(there)
+                ? "is not a directory"
+                : !Files.isWritable(there) ? "cannot be written to" : "";
+        if (!found.isEmpty()) {
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "%s: %s %s (expected: a directory that can be written to, or a name for a new one)"
+                            .formatted(option, there, found));
         }
     }
 }

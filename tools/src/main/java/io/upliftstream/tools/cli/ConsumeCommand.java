@@ -23,6 +23,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.apache.avro.specific.SpecificRecord;
@@ -124,6 +125,11 @@ final class ConsumeCommand implements Callable<Integer> {
     /** Records that are not readable and named one by one; the others are counted. */
     private static final int MAX_SAID = 20;
 
+    /** Cameras that are named when one that was asked for is not there. */
+    private static final int MAX_NAMED = 20;
+
+    private final Set<String> seen = new TreeSet<>();
+    private boolean stopped;
     private long count;
     private long unreadable;
 
@@ -135,6 +141,9 @@ final class ConsumeCommand implements Callable<Integer> {
                 "--format",
                 lower(format) + " of " + lower(kind),
                 formats().stream().map(ConsumeCommand::lower).collect(Collectors.joining(" or ")));
+        if (format != Format.JSON) {
+            checks.writable("--output", output);
+        }
         JobSettings settings = kafka.settings();
         String topic = settings.get(kind.topic());
         if (topic.equals(OutputOptions.NO_TOPIC)) {
@@ -159,9 +168,11 @@ final class ConsumeCommand implements Callable<Integer> {
                 read(settings, topic, files, status);
             } catch (InterruptException | InterruptedException | ClosedByInterruptException e) {
                 boolean unused = Thread.interrupted(); // Ctrl-C; what was read is kept
+                stopped = true;
             }
             report(status, topic, painter, files);
         }
+        requireCameras(topic);
         return unreadable == 0 ? 0 : 1;
     }
 
@@ -214,7 +225,11 @@ final class ConsumeCommand implements Callable<Integer> {
     private void write(ConsumerRecord<byte[], byte[]> record, RecordFiles files, StatusLine status) throws IOException {
         try {
             SpecificRecord decoded = kind.decode(record);
-            if (cameras.isEmpty() || cameras.contains(RecordKind.cameraId(decoded))) {
+            String camera = RecordKind.cameraId(decoded);
+            if (seen.size() < MAX_NAMED || cameras.contains(camera)) {
+                seen.add(camera);
+            }
+            if (cameras.isEmpty() || cameras.contains(camera)) {
                 files.write(decoded);
                 count++;
             }
@@ -230,6 +245,20 @@ final class ConsumeCommand implements Callable<Integer> {
         if (format != Format.JSON) {
             status.update(() -> count + " records");
         }
+    }
+
+    /** Refuses cameras that are not on a topic which was read to its end. */
+    private void requireCameras(String topic) {
+        Set<String> absent = new TreeSet<>(cameras);
+        absent.removeAll(seen);
+        if (absent.isEmpty() || stopped || (limit != null && count == limit)) {
+            return;
+        }
+        String there = seen.isEmpty() ? "no record is on it" : "there are " + String.join(", ", seen);
+        throw new StartupException(
+                StartupException.ENVIRONMENT,
+                "--camera: %s is not on topic %s (expected: a camera of its records; %s)"
+                        .formatted(String.join(", ", absent), topic, there));
     }
 
     private void report(StatusLine status, String topic, RecordPainter painter, RecordFiles files) {

@@ -107,6 +107,8 @@ final class DemoCommand implements Callable<Integer> {
         checks.require(frames == null || frames >= 1, "--frames", frames, ">= 1");
         checks.require(
                 framesPerSecond > 0 && framesPerSecond <= 1000, "--fps", framesPerSecond, "above 0, at most 1000");
+        checks.writable("--output", output);
+        model.options(); // which may not be
         DemoOptions options = new DemoOptions(
                 input,
                 cameras != null ? cameras : input == null ? 2 : 1,

@@ -69,6 +69,9 @@ final class InferCommand implements Callable<Integer> {
     @Mixin
     private ModelOption model = new ModelOption();
 
+    @Mixin
+    private Checks checks = new Checks();
+
     private int done;
     private int failed;
 
@@ -76,6 +79,8 @@ final class InferCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        checks.require(timeout >= 1, "--timeout", timeout, ">= 1");
+        checks.writable("--output", output);
         try (Camera images = open();
                 DenseService service = DenseService.acquire(service())) {
             System.out.println(service.describe());
@@ -99,24 +104,20 @@ final class InferCommand implements Callable<Integer> {
     }
 
     private ServiceOptions service() {
-        if (timeout < 1) {
-            throw new StartupException(
-                    StartupException.CONFIGURATION, "timeout: %d s (expected: >= 1 s)".formatted(timeout));
-        }
         return new ServiceOptions(model.bundle(), model.options()).withTimeout(Duration.ofSeconds(timeout));
     }
 
     private Camera open() {
         try {
             if (!Files.exists(input)) {
-                throw new IOException("input: " + input + " does not exist (expected: an image, a directory of them, or"
-                        + " a video)");
+                throw new IOException("input: " + input.toAbsolutePath()
+                        + " does not exist (expected: an image, a directory of them, or" + " a video)");
             }
             return Files.isDirectory(input) || ImageDirectory.isImage(input)
                     ? new ImageDirectory("infer", input)
                     : new VideoCamera(stem(input), input.toString(), JpegFormat.of(1));
         } catch (IOException e) {
-            throw new StartupException(StartupException.CONFIGURATION, String.valueOf(e.getMessage()), e);
+            throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
         }
     }
 

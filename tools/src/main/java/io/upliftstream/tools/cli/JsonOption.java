@@ -2,8 +2,11 @@ package io.upliftstream.tools.cli;
 
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.upliftstream.job.StartupException;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -14,6 +17,15 @@ final class JsonOption {
 
     @Option(names = "--json", paramLabel = "FILE", description = "Writes the figures as JSON, too.")
     private @Nullable Path file;
+
+    /** @throws StartupException unless the file can be written */
+    void check(Checks checks) {
+        if (file != null) {
+            checks.require(!Files.isDirectory(file), "--json", file, "a file");
+            checks.writable(
+                    "--json", Objects.requireNonNull(file.toAbsolutePath().getParent()));
+        }
+    }
 
     void write(Object report) throws IOException {
         if (file != null) {

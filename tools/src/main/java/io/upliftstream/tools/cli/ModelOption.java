@@ -38,8 +38,13 @@ final class ModelOption {
         return bundle != null ? bundle : Path.of(System.getProperty(HOME, "."), "model", "bundles", "street");
     }
 
-    /** The same as options of the job. */
+    /**
+     * The same as options of the job.
+     *
+     * @throws StartupException if a device or a precision is not known
+     */
     List<String> assignments() {
+        options();
         return List.of(
                 ServingOptions.MODEL_BUNDLE.key() + "=" + bundle().toAbsolutePath(),
                 ServingOptions.MODEL_DEVICE.key() + "=" + device,
@@ -55,7 +60,7 @@ final class ModelOption {
         try {
             return new ModelOptions(device, precision, 0);
         } catch (IllegalArgumentException e) {
-            throw new StartupException(StartupException.CONFIGURATION, String.valueOf(e.getMessage()), e);
+            throw new StartupException(StartupException.CONFIGURATION, "--" + e.getMessage(), e);
         }
     }
 }

@@ -146,7 +146,7 @@ final class PublishCommand implements Callable<Integer> {
                 cameras.add(loop ? new LoopingCamera(source, format) : source.open(format));
             }
         } catch (IOException e) {
-            throw new StartupException(StartupException.CONFIGURATION, String.valueOf(e.getMessage()), e);
+            throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
         }
     }
 

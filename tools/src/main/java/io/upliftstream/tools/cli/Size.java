@@ -43,6 +43,6 @@ record Size(int width, int height) {
     }
 
     private static TypeConversionException refused(String text) {
-        return new TypeConversionException("'" + text + "' (expected: WxH, for example 640x384)");
+        return Mistakes.refused(text, "WxH, for example 640x384");
     }
 }

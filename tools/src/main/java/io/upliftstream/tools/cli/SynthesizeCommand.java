@@ -1,5 +1,7 @@
 package io.upliftstream.tools.cli;
 
+import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.picture.FreshFile;
 import io.upliftstream.tools.street.Cityscapes;
 import io.upliftstream.tools.street.Look;
 import io.upliftstream.tools.street.StreetCamera;
@@ -22,18 +24,13 @@ import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.stream.Collectors;
-import javax.imageio.IIOImage;
-import javax.imageio.ImageIO;
-import javax.imageio.ImageWriteParam;
-import javax.imageio.ImageWriter;
-import javax.imageio.stream.FileImageOutputStream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
-import picocli.CommandLine.TypeConversionException;
 
 /**
  * {@code uplift synthesize}. The first frame of every seed is written first, then the second, and so on, so that a part
@@ -56,6 +53,7 @@ import picocli.CommandLine.TypeConversionException;
 @SuppressWarnings("NullAway.Init") // picocli sets the options
 final class SynthesizeCommand implements Callable<Integer> {
     private static final float JPEG_QUALITY = 0.93f;
+    private static final int MAX_FRAMES = 10_000_000;
     private static final int CENTIMETRES = 100;
 
     @Spec
@@ -98,13 +96,16 @@ final class SynthesizeCommand implements Callable<Integer> {
             names = "--look",
             defaultValue = "varied",
             paramLabel = "LOOK",
-            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). Varied: weather, hour and colours"
+            description = "varied or winter (default: ${DEFAULT-VALUE}). Varied: weather, hour and colours"
                     + " drawn from the seed. Winter: snow and other colours, kept out of training to judge on a look"
                     + " not seen before.")
     private Look look;
 
     @Option(names = "--threads", paramLabel = "N", description = "Frames drawn at a time (default: all cores).")
     private int threads = Runtime.getRuntime().availableProcessors();
+
+    @Mixin
+    private Checks checks = new Checks();
 
     record Seeds(long first, long last) {}
 
@@ -121,12 +122,22 @@ final class SynthesizeCommand implements Callable<Integer> {
             } catch (NumberFormatException e) {
                 // Reported below.
             }
-            throw new TypeConversionException("'" + text + "' (expected: FIRST-LAST, for example 0-299)");
+            throw Mistakes.refused(text, "FIRST-LAST, for example 0-299");
         }
     }
 
     @Override
     public Integer call() throws IOException, InterruptedException {
+        checks.require(frames >= 1, "--frames", frames, ">= 1");
+        checks.require(threads >= 1 && threads <= 1024, "--threads", threads, "1 to 1024");
+        checks.require(every > 0, "--every", every, "above 0");
+        long streets = seeds.last - seeds.first + 1;
+        checks.require(
+                streets <= MAX_FRAMES / frames,
+                "--seeds",
+                streets + " streets",
+                "at most " + MAX_FRAMES + " frames in all");
+        checks.writable("--output", output);
         List<StreetCamera> cameras = cameras();
         for (String part : List.of("images", "labels", "depth")) {
             Files.createDirectories(output.resolve(part));
@@ -174,11 +185,6 @@ final class SynthesizeCommand implements Callable<Integer> {
     }
 
     private List<StreetCamera> cameras() {
-        if (frames < 1 || threads < 1 || !(every > 0)) {
-            throw new ParameterException(
-                    spec.commandLine(),
-                    "--frames " + frames + " --threads " + threads + " --every " + every + " (expected: all > 0)");
-        }
         List<StreetCamera> cameras = new ArrayList<>();
         try {
             for (long seed = seeds.first; seed <= seeds.last; seed++) {
@@ -191,31 +197,18 @@ final class SynthesizeCommand implements Callable<Integer> {
     }
 
     private void write(StreetFrame frame, String name) throws IOException {
-        ImageWriter writer = ImageIO.getImageWritersByFormatName("jpeg").next();
-        ImageWriteParam quality = writer.getDefaultWriteParam();
-        quality.setCompressionMode(ImageWriteParam.MODE_EXPLICIT);
-        quality.setCompressionQuality(JPEG_QUALITY);
-        Path file = output.resolve("images").resolve(name + ".jpg");
-        Files.deleteIfExists(file);
-        try (var stream = new FileImageOutputStream(file.toFile())) {
-            writer.setOutput(stream);
-            writer.write(null, new IIOImage(frame.image(), null, null), quality);
-        } finally {
-            writer.dispose();
-        }
+        FreshFile.write(output.resolve("images").resolve(name + ".jpg"), Images.jpeg(frame.image(), JPEG_QUALITY));
         var labels = new BufferedImage(size.width(), size.height(), BufferedImage.TYPE_BYTE_GRAY);
         byte[] ids = ((DataBufferByte) labels.getRaster().getDataBuffer()).getData();
         System.arraycopy(frame.labels(), 0, ids, 0, ids.length);
-        ImageIO.write(
-                labels, "png", output.resolve("labels").resolve(name + ".png").toFile());
+        FreshFile.write(output.resolve("labels").resolve(name + ".png"), Images.png(labels));
 
         var depth = new BufferedImage(size.width(), size.height(), BufferedImage.TYPE_USHORT_GRAY);
         short[] centimetres = ((DataBufferUShort) depth.getRaster().getDataBuffer()).getData();
         for (int i = 0; i < centimetres.length; i++) {
             centimetres[i] = (short) Math.min(65535, Math.round(frame.depthMetres()[i] * CENTIMETRES));
         }
-        ImageIO.write(
-                depth, "png", output.resolve("depth").resolve(name + ".png").toFile());
+        FreshFile.write(output.resolve("depth").resolve(name + ".png"), Images.png(depth));
     }
 
     private static void count(StreetFrame frame, AtomicLongArray pixels) {

@@ -8,6 +8,11 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.Charset;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -17,7 +22,6 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
 
@@ -44,9 +48,10 @@ import picocli.CommandLine.Spec;
             "  uplift consume segmentation --config job.yaml         what it says, as lines, pictures or video",
             "  uplift view --config job.yaml           the same as a live page",
             "",
-            "Exit codes: 0 done, 1 failed, 2 a wrong option or configuration, 3 surroundings that are not as expected"
-                    + " (broker, topic, file, bundle), 75 two calls of the model hang and the process has to be started"
-                    + " again.",
+            "Exit codes: 0 done; 1 failed, or some of it did; 2 a wrong option, setting or configuration file;"
+                    + " 3 surroundings that are not as expected (broker, topic, camera, input, output directory, port,"
+                    + " bundle, device); 75 two calls of the model hang and the process has to be started again;"
+                    + " 130 stopped by Ctrl-C, 143 by SIGTERM.",
             "Options of one command: uplift COMMAND --help"
         },
         subcommands = {
@@ -137,13 +142,14 @@ public final class Uplift implements Callable<Integer> {
      */
     static int run(String[] args, PrintWriter err) {
         Uplift uplift = new Uplift();
-        return new CommandLine(uplift)
-                .setErr(err)
+        CommandLine commands = new CommandLine(uplift);
+        Mistakes.register(commands);
+        return commands.setErr(err)
                 .setColorScheme(CommandLine.Help.defaultColorScheme(CommandLine.Help.Ansi.OFF))
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setParameterExceptionHandler((wrong, given) -> {
                     String command = wrong.getCommandLine().getCommandSpec().qualifiedName();
-                    err.println("uplift: " + sentence(wrong) + "; see " + command + " --help");
+                    err.println("uplift: " + line(Mistakes.sentence(wrong)) + "; see " + command + " --help");
                     return StartupException.CONFIGURATION;
                 })
                 .setExecutionExceptionHandler((error, command, result) -> {
@@ -169,12 +175,25 @@ public final class Uplift implements Callable<Integer> {
         if (error instanceof InterruptedException || error instanceof InterruptException) {
             return "stopped before the end";
         }
-        String message = error.getMessage();
-        boolean told = error instanceof StartupException
-                || error instanceof BundleException
-                || error instanceof IOException
-                || error instanceof ParameterException;
-        return PlainPrintStream.plain(message == null || !told ? error.toString() : message)
-                .replaceAll("[\r\n]+", " ");
+        String message = error instanceof FileSystemException file ? sentence(file) : error.getMessage();
+        boolean told =
+                error instanceof StartupException || error instanceof BundleException || error instanceof IOException;
+        return line(message == null || !told ? error.toString() : message);
+    }
+
+    /** Its own message is the path, and sometimes nothing more. */
+    private static String sentence(FileSystemException error) {
+        String what = error.getReason() != null
+                ? error.getReason()
+                : error instanceof NoSuchFileException
+                        ? "does not exist"
+                        : error instanceof AccessDeniedException
+                                ? "permission denied"
+                                : error instanceof FileAlreadyExistsException ? "is there already" : error.toString();
+        return Path.of(String.valueOf(error.getFile())).toAbsolutePath() + ": " + what;
+    }
+
+    private static String line(String message) {
+        return PlainPrintStream.plain(message).replaceAll("[\r\n]+", " ");
     }
 }

@@ -1,16 +1,23 @@
 package io.upliftstream.tools.cli;
 
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.KafkaTopics;
+import io.upliftstream.job.StartupException;
 import io.upliftstream.model.Label;
 import io.upliftstream.model.ModelBundle;
+import io.upliftstream.tools.stream.OutputTopics;
 import io.upliftstream.tools.view.ViewServer;
+import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import org.apache.kafka.common.errors.InterruptException;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -61,21 +68,50 @@ final class ViewCommand implements Callable<Integer> {
     @Option(names = "--no-browser", description = "Only print the address.")
     private boolean noBrowser;
 
+    @Mixin
+    private Checks checks = new Checks();
+
     @Override
     public Integer call() throws Exception {
+        checks.require(port >= 0 && port <= 65535, "--port", port, "0 to 65535");
+        checks.require(host.matches("[A-Za-z0-9.:_%-]+"), "--host", host, "an address of this machine");
         JobSettings settings = kafka.settings();
         List<Label> labels = Files.isDirectory(settings.bundle())
                 ? ModelBundle.load(settings.bundle()).labels()
                 : List.of();
-        try (ViewServer server = new ViewServer(settings, labels, new InetSocketAddress(host, port), hosts)) {
-            System.out.println("Watching at " + server.page() + " (Ctrl-C ends)");
+        try (KafkaTopics topics = new KafkaTopics(settings, KafkaOption.OTHER_BROKER);
+                ViewServer server = serve(settings, labels)) {
+            System.out.println("Watching %s at %s (Ctrl-C ends)"
+                    .formatted(settings.get(InputOptions.BOOTSTRAP_SERVERS), server.page()));
+            waiting(topics, settings).ifPresent(System.err::println);
             if (!noBrowser) {
                 server.openBrowser();
             }
             new CountDownLatch(1).await();
-        } catch (InterruptedException e) {
+        } catch (InterruptedException | InterruptException e) {
             return 0; // Ctrl-C
         }
         return 0;
+    }
+
+    private ViewServer serve(JobSettings settings, List<Label> labels) {
+        try {
+            return new ViewServer(settings, labels, new InetSocketAddress(host, port), hosts);
+        } catch (IOException e) {
+            throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    /** What the page waits for, since broker and topics may come later. */
+    private static Optional<String> waiting(KafkaTopics topics, JobSettings settings) {
+        try {
+            Set<String> names = new OutputTopics(settings).names();
+            return names.stream().anyMatch(topics::hasTopic)
+                    ? Optional.empty()
+                    : Optional.of("Waiting for a job: none of its topics is there yet (%s)"
+                            .formatted(String.join(", ", names)));
+        } catch (StartupException e) {
+            return Optional.of("Waiting, and trying again: " + e.getMessage());
+        }
     }
 }

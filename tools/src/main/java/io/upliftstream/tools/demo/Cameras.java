@@ -26,7 +26,7 @@ record Cameras(List<Camera> list) implements AutoCloseable {
             }
         } catch (IOException e) {
             cameras.close();
-            throw new StartupException(StartupException.CONFIGURATION, String.valueOf(e.getMessage()), e);
+            throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
         }
         return cameras;
     }

@@ -91,7 +91,8 @@ public final class Demo {
      * @throws IOException if the input cannot be read, or the pipeline fails
      */
     public static Summary run(DemoOptions options, Progress progress) throws IOException, BundleException {
-        ModelBundle.load(options.bundle()); // before anything starts
+        ModelBundle.load(options.bundle()); // before anything starts, as are the settings
+        JobSettings unused = settings(options, "localhost:0");
         try (Cameras cameras = Cameras.open(options)) {
             progress.say("Starting Kafka …");
             try (EmbeddedKafka kafka = EmbeddedKafka.start()) {

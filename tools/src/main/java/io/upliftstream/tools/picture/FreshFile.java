@@ -2,7 +2,9 @@ package io.upliftstream.tools.picture;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.channels.FileChannel;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -34,6 +36,10 @@ public final class FreshFile {
                 }
             }
             Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE);
+        } catch (FileSystemException | ClosedByInterruptException e) {
+            throw e; // which names its file, or has none to blame
+        } catch (IOException e) { // such as a disk that is full
+            throw new IOException(file.toAbsolutePath() + ": " + e.getMessage(), e);
         } finally {
             Files.deleteIfExists(fresh);
         }

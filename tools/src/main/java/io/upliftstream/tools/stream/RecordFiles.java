@@ -46,7 +46,7 @@ public interface RecordFiles extends AutoCloseable {
         return record -> {
             out.println(mapper.writeValueAsString(RecordJson.of(record)));
             if (out.checkError()) {
-                throw new IOException("the output is closed");
+                throw new IOException("standard output takes no more: it is closed, as head does, or its disk is full");
             }
         };
     }

@@ -121,7 +121,7 @@ public final class ViewServer implements AutoCloseable {
             server = HttpServer.create(address, 0);
         } catch (IOException e) {
             throw new IOException(
-                    "%s:%d cannot be listened on: %s (choose another --port)"
+                    "%s:%d cannot be listened on: %s (expected: an address of this machine, --host, and a port that is free, --port)"
                             .formatted(address.getHostString(), address.getPort(), e.getMessage()),
                     e);
         }
