@@ -128,6 +128,33 @@ def test_a_trained_model_sees_unseen_frames(world: dict[str, Path], tmp_path: Pa
     assert Image.open(report.with_suffix(".png")).size[0] > 300
 
 
+def test_another_upsampler_is_trained_and_judged_beside(world: dict[str, Path], tmp_path: Path) -> None:
+    common = ["--config", world["config"], "--data", world["data"], "--output", tmp_path]
+    for part in ("backbone", "upsampler"):
+        (tmp_path / f"{part}.safetensors").write_bytes(
+            (world["weights"] / f"{part}.safetensors").read_bytes()
+        )
+    small = ["--steps", 2, "--images", 4, "--batch", 2]
+    anyup = ["--kind", "anyup", "--loss", "cosine", "--task-loss", 1]
+    assert main(["train-upsampler", *map(str, [*common, *anyup])]) == 2  # three levels are too many
+    command("train-upsampler", *common, *small, *anyup, "--levels", 2)
+    command("train-upsampler", *common, *small, "--kind", "lift", "--levels", 2, "--larger", "--shifted")
+    assert "cosine/1" in {name for row in history(tmp_path / "upsampler-anyup.json") for name in row}
+    kinds = ["--kinds", "bilinear", "uplift", "lift", "anyup"]
+    command("train-heads", *common, *kinds, "--images", 8, "--pixels", 100, "--steps", 50)
+    command(
+        "evaluate", "--config", world["config"], "--data", world["seen"], "--weights", tmp_path,
+        "--kinds", "anyup", "bilinear", "--report", tmp_path / "report.json",
+    )  # fmt: skip
+    values = json.loads((tmp_path / "report.json").read_text())
+    for by in (values["heads"]["segmentation"], values["heads"]["depth"], values["cost"]):
+        assert list(by) == ["anyup", "bilinear"]
+
+
+def history(report: Path) -> list[dict[str, float]]:
+    return json.loads(report.read_text())["history"]
+
+
 def test_the_bundle_scores_as_the_readable_model(world: dict[str, Path], tmp_path: Path) -> None:
     common = ["--config", world["config"], "--data", world["seen"]]
     command("export", "--config", world["config"], "--weights", world["weights"], "--output", tmp_path / "b")

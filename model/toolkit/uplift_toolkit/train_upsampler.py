@@ -59,6 +59,9 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"input: {size[1]}x{size[0]} (expected with {levels} levels: multiples of {unit}; see --levels)"
         )
+    if isinstance(upsampler, Upsampler):  # or the smallest image ends the run at some step
+        smallest = (size[0] >> (levels - recipe.base), size[1] >> (levels - recipe.base))
+        upsampler.size_for(smallest, smallest, tuple(side // config.backbone.patch for side in smallest))
     part = config.upsampler_file
     modules: dict[str, nn.Module] = {part: upsampler}
     if arguments.task_loss > 0:
