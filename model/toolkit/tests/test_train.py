@@ -21,7 +21,7 @@ from uplift_toolkit.__main__ import main
 from uplift_toolkit.data import Frames, Window, class_weights
 from uplift_toolkit.images import VOID
 from uplift_toolkit.model import DenseModel, ModelConfig
-from uplift_toolkit.probe import Upsampled
+from uplift_toolkit.probe import maps_of
 from uplift_toolkit.pyramid import centres, move
 from uplift_toolkit.train import patch_histograms, patch_log_depths
 from uplift_toolkit.train_upsampler import CellAttender, start_from
@@ -128,6 +128,33 @@ def test_a_trained_model_sees_unseen_frames(world: dict[str, Path], tmp_path: Pa
     assert Image.open(report.with_suffix(".png")).size[0] > 300
 
 
+def test_another_upsampler_is_trained_and_judged_beside(world: dict[str, Path], tmp_path: Path) -> None:
+    common = ["--config", world["config"], "--data", world["data"], "--output", tmp_path]
+    for part in ("backbone", "upsampler"):
+        (tmp_path / f"{part}.safetensors").write_bytes(
+            (world["weights"] / f"{part}.safetensors").read_bytes()
+        )
+    small = ["--steps", 2, "--images", 4, "--batch", 2]
+    anyup = ["--kind", "anyup", "--loss", "cosine", "--task-loss", 1]
+    assert main(["train-upsampler", *map(str, [*common, *anyup])]) == 2  # three levels are too many
+    command("train-upsampler", *common, *small, *anyup, "--levels", 2)
+    command("train-upsampler", *common, *small, "--kind", "lift", "--levels", 2, "--larger", "--shifted")
+    assert "cosine/1" in {name for row in history(tmp_path / "upsampler-anyup.json") for name in row}
+    kinds = ["--kinds", "bilinear", "uplift", "lift", "anyup"]
+    command("train-heads", *common, *kinds, "--images", 8, "--pixels", 100, "--steps", 50)
+    command(
+        "evaluate", "--config", world["config"], "--data", world["seen"], "--weights", tmp_path,
+        "--kinds", "anyup", "bilinear", "--report", tmp_path / "report.json",
+    )  # fmt: skip
+    values = json.loads((tmp_path / "report.json").read_text())
+    for by in (values["heads"]["segmentation"], values["heads"]["depth"], values["cost"]):
+        assert list(by) == ["anyup", "bilinear"]
+
+
+def history(report: Path) -> list[dict[str, float]]:
+    return json.loads(report.read_text())["history"]
+
+
 def test_the_bundle_scores_as_the_readable_model(world: dict[str, Path], tmp_path: Path) -> None:
     common = ["--config", world["config"], "--data", world["seen"]]
     command("export", "--config", world["config"], "--weights", world["weights"], "--output", tmp_path / "b")
@@ -200,20 +227,23 @@ def test_sampled_and_commuted_features_are_the_readable_models(world: dict[str, 
     for part in ("backbone", "upsampler", "heads"):
         getattr(model, part).load_state_dict(load_file(world["weights"] / f"{part}.safetensors"))
     images = torch.randn(2, 3, 64, 128, generator=torch.Generator().manual_seed(0))
+    heads = model.config.heads
     with torch.no_grad():
-        upsampled = Upsampled(model, images)
+        features = model.backbone(images)
+        uplift = maps_of(model.config, model.upsampler, images, features)
         whole = model(images)
-        for head in model.config.heads:
-            found = upsampled.head_map("uplift", model.heads[head.name])
+        for head in heads:
+            found = uplift.head_map(model.heads[head.name])
             torch.testing.assert_close(found, whole[head.name], atol=1e-4, rtol=0)
-        grids = model.upsampler(images, upsampled.features, 3)
+        grids = model.upsampler(images, features, 3)
         y, x = torch.tensor([[0, 5, 63], [1, 62, 31]]), torch.tensor([[127, 8, 0], [64, 2, 33]])
-        picked = upsampled.at("uplift", 3, y, x)
+        picked = uplift.at(heads[0], y, x)
         expected = torch.stack([grids[2][n, :, y[n], x[n]].T for n in range(2)])
         torch.testing.assert_close(picked, expected, atol=1e-5, rtol=0)
-        plain = torch.nn.functional.interpolate(upsampled.features, scale_factor=8, mode="bilinear")
+        bilinear = maps_of(model.config, model.config.of_kind("bilinear").upsampler(), images, features)
+        plain = torch.nn.functional.interpolate(features, scale_factor=8, mode="bilinear")
         expected = torch.stack([plain[n, :, y[n], x[n]].T for n in range(2)])
-        torch.testing.assert_close(upsampled.at("bilinear", 3, y, x), expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(bilinear.at(heads[0], y, x), expected, atol=1e-4, rtol=0)
 
 
 def test_the_training_attender_is_the_readable_one() -> None:

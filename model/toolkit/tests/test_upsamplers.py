@@ -15,6 +15,7 @@ from uplift_toolkit.export import export_bundle, export_variant
 from uplift_toolkit.graph import Normalise
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.parity import compare
+from uplift_toolkit.train_upsampler import LOSSES, Example
 from uplift_toolkit.uplift import resize
 from uplift_toolkit.upsamplers import KINDS, UPSAMPLERS, attention, loftup, upsampler_of
 from uplift_toolkit.weights import WeightsError, load_strict, read_state_dict
@@ -278,8 +279,31 @@ def test_lift_is_for_patches_of_8_and_16(tmp_path):
         ModelConfig.load(write(tmp_path, backbone={"vit": vit}, upsampler={"kind": "lift"}), KINDS)
 
 
-def test_training_is_of_uplift(tmp_path, capsys):
-    configuration = write(tmp_path, upsampler={"kind": "nearest"})
-    data = ["--data", str(tmp_path), "--output", str(tmp_path)]
-    assert main(["train-upsampler", "--config", str(configuration), *data]) == 2
-    assert "upsampler.kind: 'nearest' (expected here: uplift)" in capsys.readouterr().err
+@pytest.mark.parametrize("kind", SMALL | {"lift": {}, "featup": {}})
+def test_every_kind_that_learns_learns(kind, tmp_path):
+    """Steps on one example, with targets at single pixels and without, bring the error down."""
+    config = small_model(kind, tmp_path).config
+    upsampler = config.upsampler().train()
+    images, features = torch.randn(2, 3, 24, 40), torch.randn(2, 16, 3, 5)
+    plain = [torch.randn(2, 16, 6, 10), torch.randn(2, 16, 12, 20)]
+    moved = (torch.randn(2, 16, 6, 10), torch.full((2, 2), 0.375))
+    optimiser = torch.optim.Adam(upsampler.parameters(), lr=0.003)
+    for _, error in LOSSES.values():
+        for example in (Example(images, features, plain, None), Example(images, features, plain, moved)):
+            first, bilinear = example.errors(upsampler, 3, error)
+            assert bilinear > 0
+            for _ in range(4):
+                loss, _ = example.errors(upsampler, 3, error)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+            assert loss < first
+
+
+def test_the_error_of_directions():
+    """JAFAR's: by hand, for two places of two channels."""
+    found, wanted = torch.tensor([[[3.0, 0.0], [4.0, 1.0]]]), torch.tensor([[[4.0, 0.0], [3.0, 2.0]]])
+    scaled = ((3 - 3 - 1) ** 2 + (4 - 3) ** 2 + 0 + (0.5 - 1) ** 2) / 4
+    assert float(LOSSES["cosine"][1](found, wanted)) == pytest.approx(
+        1 - (24 / 25 + 1) / 2 + scaled, abs=1e-4
+    )

@@ -1,4 +1,4 @@
-"""What a model is worth on unseen frames: nearest, bilinear and UPLiFT with the same probe recipe."""
+"""What a model is worth on unseen frames: any set of upsamplers with the same probe recipe."""
 
 import argparse
 import json
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -18,14 +17,15 @@ from tqdm import tqdm
 from uplift_toolkit.bench import seconds
 from uplift_toolkit.bundle import Bundle, Variant
 from uplift_toolkit.data import Frames, class_weights
-from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph, finish
+from uplift_toolkit.graph import BackboneGraph, Normalise, upsampler_graph
 from uplift_toolkit.heads import HeadConfig
-from uplift_toolkit.model import DenseModel, ModelConfig
-from uplift_toolkit.probe import UPSAMPLINGS, Upsampled, fresh_heads, truth
+from uplift_toolkit.model import DenseModel, ModelConfig, load_upsampler
+from uplift_toolkit.probe import fresh_heads, maps_of, truth
 from uplift_toolkit.scores import BoundaryF, Confusion, DepthError, Several, ceilings
 from uplift_toolkit.train import patch_histograms
-from uplift_toolkit.training import add_common, open_frames, prepare
-from uplift_toolkit.uplift import NEIGHBOURHOODS
+from uplift_toolkit.training import add_common, add_kinds, kinds_of, open_frames, prepare
+from uplift_toolkit.uplift import NEIGHBOURHOODS, Uplift
+from uplift_toolkit.upsamplers import KINDS, Upsampler
 from uplift_toolkit.weights import load_strict, read_state_dict
 
 
@@ -46,36 +46,43 @@ def judged_heads(config: ModelConfig, frames: Frames) -> list[HeadConfig]:
 
 @torch.inference_mode()
 def evaluate(
-    model: DenseModel, probes: dict[int, nn.ModuleDict], frames: Frames, images: int, tolerance: int
+    model: DenseModel,
+    upsamplers: dict[str, Uplift | Upsampler],
+    probes: dict[int, nn.ModuleDict],
+    frames: Frames,
+    images: int,
+    tolerance: int,
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """The readable model's scores with the heads of every seed in `probes`, by head and upsampling."""
+    """The readable model's scores with the heads of every seed in `probes`, by head and kind of upsampler."""
     config = model.config
     heads = judged_heads(config, frames)
     scores = {
-        h.name: {u: [score_of(h, config, tolerance) for _ in probes] for u in UPSAMPLINGS} for h in heads
+        h.name: {k: [score_of(h, config, tolerance) for _ in probes] for k in upsamplers} for h in heads
     }
     device = next(model.parameters()).device
     normalise = Normalise(torch.float32, model.config).to(device)
     count = min(images, len(frames))
     with tqdm(total=count, desc="evaluate", unit="frame", disable=None) as bar:
         for batch in frames.whole_batches(config.input.size, 4, images):
-            upsampled = Upsampled(model, normalise(batch.images.to(device)))
-            for head in heads:
-                true = truth(head, batch)
-                for upsampling in UPSAMPLINGS:
-                    for score, heads_of in zip(scores[head.name][upsampling], probes.values(), strict=True):
-                        values = upsampled.head_map(upsampling, heads_of[upsampling][head.name]).cpu()
+            inputs = normalise(batch.images.to(device))
+            features = model.backbone(inputs)
+            for kind, upsampler in upsamplers.items():
+                maps = maps_of(config, upsampler, inputs, features)
+                for head in heads:
+                    true = truth(head, batch)
+                    for score, heads_of in zip(scores[head.name][kind], probes.values(), strict=True):
+                        values = maps.head_map(heads_of[kind][head.name]).cpu()
                         found = values.argmax(1) if head.kind == "segmentation" else values[:, 0]
                         score.add(true, found.exp() if head.log else found)
             bar.update(len(batch.images))
-    return {name: {u: [s.report() for s in of] for u, of in by.items()} for name, by in scores.items()}
+    return {name: {k: [s.report() for s in of] for k, of in by.items()} for name, by in scores.items()}
 
 
 def ceiling(config: ModelConfig, frames: Frames, images: int, balance: float) -> dict[str, dict[str, Any]]:
     """The scores of ideal patches: see `scores.ceilings`. Rare classes are weighted as in the probes."""
     frames.require("labels")
     weights = class_weights(frames.class_shares(), balance)[:, None, None]
-    offsets = NEIGHBOURHOODS[config.uplift["uplift"]["attender"]]
+    offsets = NEIGHBOURHOODS[config.uplift["uplift"]["attender"] if config.uplift else 17]
     confusions: dict[str, Confusion] = {}
     for batch in frames.whole_batches(config.input.size, 4, images):
         shares = patch_histograms(batch.labels, config.backbone.patch, len(config.labels)) * weights
@@ -84,33 +91,15 @@ def ceiling(config: ModelConfig, frames: Frames, images: int, balance: float) ->
     return {name: confusion.report() for name, confusion in confusions.items()}
 
 
-class Plain(nn.Module):
-    """What UPLiFT is compared with: the heads on the backbone's features, then nearest or bilinear."""
-
-    def __init__(self, model: DenseModel, upsampling: str) -> None:
-        super().__init__()
-        self.model, self.upsampling = model, upsampling
-
-    def forward(self, frames: Tensor, features: Tensor) -> tuple[Tensor, ...]:
-        config = self.model.config
-        outputs: list[Tensor] = []
-        for head in config.heads:
-            values = self.model.heads[head.name](features.float())
-            values = F.interpolate(values, config.size_of(head), mode=self.upsampling)
-            outputs += finish(head, values)
-        return tuple(outputs)
-
-
-def cost(config_file: Path, upsampling: str, threads: int, device: str) -> dict[str, float]:
+def cost(config: ModelConfig, threads: int, device: str) -> dict[str, float]:
     """Seconds and bytes of one frame: the backbone, and the upsampling with all heads, by the exported graph.
 
     Run in a process of its own: its memory is measured.
     """
     torch.set_num_threads(threads)
-    model = DenseModel(ModelConfig.load(config_file)).eval()
+    model = DenseModel(config).eval()
     variant = Variant(device, "fp32")
-    graph = UpsamplerGraph(model, variant) if upsampling == "uplift" else Plain(model, upsampling)
-    backbone, graph = BackboneGraph(model, variant).eval().to(device), graph.eval().to(device)
+    backbone, graph = (make(model, variant).eval().to(device) for make in (BackboneGraph, upsampler_graph))
     frames = torch.randint(0, 256, (1, *model.config.input.size, 3), dtype=torch.uint8, device=device)
     found: dict[str, float] = {}
     with torch.inference_mode():
@@ -147,12 +136,14 @@ def _kilobytes(status: Path, name: str) -> int:
     return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name))
 
 
-def costs(config_file: Path, threads: int, device: str) -> dict[str, dict[str, float]]:
-    """The `cost` of every upsampling."""
+def costs(
+    config: ModelConfig, kinds: Sequence[str], threads: int, device: str
+) -> dict[str, dict[str, float]]:
+    """The `cost` of every kind of upsampler."""
     found = {}
-    for upsampling in UPSAMPLINGS:
+    for kind in kinds:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found[upsampling] = pool.apply(cost, (config_file, upsampling, threads, device))
+            found[kind] = pool.apply(cost, (config.of_kind(kind), threads, device))
     return found
 
 
@@ -243,30 +234,36 @@ def plot(report: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def load_probes(config: ModelConfig, directory: Path, seeds: Sequence[int]) -> dict[int, nn.ModuleDict]:
+def load_probes(
+    config: ModelConfig, kinds: Sequence[str], directory: Path, seeds: Sequence[int]
+) -> dict[int, nn.ModuleDict]:
     probes = {}
     for seed in seeds:
         path = directory / f"probes-{seed}.safetensors"
         if not path.is_file():
             raise ValueError(f"{path}: no such file (expected: what train-heads wrote for --seeds)")
-        probes[seed] = fresh_heads(config)
-        load_strict(probes[seed], read_state_dict(path), path)
+        probes[seed] = fresh_heads(config, kinds)
+        others = [f"{kind}." for kind in KINDS if kind not in kinds]
+        load_strict(probes[seed], read_state_dict(path), path, others)
     return probes
 
 
 def run(arguments: argparse.Namespace) -> int:
-    config = ModelConfig.load(arguments.config)
+    config = ModelConfig.load(arguments.config, KINDS)
     device = prepare(arguments)
     frames = open_frames(arguments, config)
     images = min(arguments.images, len(frames))
     report: dict[str, Any] = {"data": str(arguments.data), "frames": images, "tolerance": arguments.tolerance}
     if arguments.weights is not None:
         report["seeds"] = arguments.seeds
-        model = DenseModel.load(config, arguments.weights, parts=("backbone", "upsampler")).to(device)
-        probes = {k: v.to(device) for k, v in load_probes(config, arguments.weights, arguments.seeds).items()}
-        report["heads"] = evaluate(model, probes, frames, images, arguments.tolerance)
+        kinds = kinds_of(arguments, config)
+        model = DenseModel.load(config, arguments.weights, parts=("backbone",)).to(device)
+        upsamplers = {k: load_upsampler(config.of_kind(k), arguments.weights).to(device) for k in kinds}
+        probes = load_probes(config, kinds, arguments.weights, arguments.seeds)
+        probes = {seed: heads.to(device) for seed, heads in probes.items()}
+        report["heads"] = evaluate(model, upsamplers, probes, frames, images, arguments.tolerance)
         if arguments.cost:
-            report["cost"] = costs(arguments.config, torch.get_num_threads(), device.type)
+            report["cost"] = costs(config, kinds, torch.get_num_threads(), device.type)
     else:
         report["seeds"] = [0]
         report["sha256"] = Bundle.load(arguments.bundle).sha256
@@ -289,10 +286,11 @@ def register(subparsers: Any) -> None:
         "evaluate",
         help="score a trained model, or a bundle, on labelled frames",
         description="Mean IoU, IoU per class, pixel accuracy, F-score of the boundaries, and relative depth "
-        "error on labelled frames. With --weights: nearest, bilinear and UPLiFT side by side, the time and "
-        "memory of each, for one or more seeds of the probes; with --bundle: its TorchScript.",
+        "error on labelled frames. With --weights: several upsamplers side by side, the time and memory of "
+        "each, for one or more seeds of the probes; with --bundle: its TorchScript.",
     )
     add_common(parser, "val")
+    add_kinds(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--weights", type=Path, metavar="DIR", help="the training commands' --output")
     what.add_argument("--bundle", type=Path, metavar="DIR")

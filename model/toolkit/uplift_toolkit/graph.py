@@ -96,7 +96,6 @@ class OtherUpsamplerGraph(nn.Module):
         super().__init__()
         config = model.config
         self.upsampler = copy.deepcopy(model.upsampler).eval()
-        self.upsampler.per_frame = True
         self.normalise = Normalise(torch.float32, config)
         self.heads = config.heads
         self.outputs = [config.size_of(head) for head in config.heads]

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ class ModelConfig:
     normalise: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET  # mean and deviation of RGB in 0 to 1
     kind: str = UPLIFT
     options: dict[str, Any] = field(default_factory=dict)
+    upsampler_file: str = "upsampler"  # name of its file in the directory of weights, without the suffix
 
     def __post_init__(self) -> None:
         patch = self.backbone.patch
@@ -126,10 +127,27 @@ class ModelConfig:
         """Height and width of the features."""
         return self.input.height // self.backbone.patch, self.input.width // self.backbone.patch
 
+    def of_kind(self, kind: str) -> ModelConfig:
+        """The same model with an upsampler of another kind in its published size, whose weights lie beside
+        those of the model's own as `upsampler-<kind>`."""
+        if kind == self.kind:
+            return self
+        if kind == UPLIFT:
+            raise ValueError(f"upsampler.kind: {self.kind} (expected for uplift: uplift, with its widths)")
+        weights = {part: source for part, source in self.weights.items() if part != "upsampler"}
+        return replace(self, kind=kind, options={}, weights=weights, upsampler_file=f"upsampler-{kind}")
+
+    def upsampler(self) -> Uplift | Upsampler:
+        """The upsampler with initial weights."""
+        return Uplift(self.uplift) if self.kind == UPLIFT else self.other_upsampler()
+
     def other_upsampler(self) -> Upsampler:
-        """The upsampler of a kind that is not UPLiFT, with initial weights."""
+        """The upsampler of a kind that is not UPLiFT, with initial weights. No frame of a batch has a part
+        in another's output."""
         made = UPSAMPLERS[self.kind].arguments(self.backbone.dim, self.backbone.patch)
-        return upsampler_of(self.kind, made | self.options)
+        upsampler = upsampler_of(self.kind, made | self.options)
+        upsampler.per_frame = True
+        return upsampler
 
     def size_read(self, head: HeadConfig, upsampler: Upsampler) -> tuple[int, int]:
         """Height and width of the upsampler's map that the head is read at, before it is resized."""
@@ -240,8 +258,7 @@ class DenseModel(nn.Module):
                 f"backbone: mean and std {config.normalise} (expected of {config.backbone.name}: "
                 f"mean: {list(self.backbone.normalise[0])}, std: {list(self.backbone.normalise[1])})"
             )
-        uplift = config.kind == UPLIFT
-        self.upsampler = Uplift(config.uplift) if uplift else config.other_upsampler()
+        self.upsampler = config.upsampler()
         self.heads = nn.ModuleDict(
             {head.name: LinearHead(config.backbone.dim, head) for head in config.heads}
         )
@@ -254,16 +271,13 @@ class DenseModel(nn.Module):
         """The same from the backbone's features [N,C,h,w]."""
         config = self.config
         if isinstance(self.upsampler, Upsampler):
-            sizes = {head.name: config.size_read(head, self.upsampler) for head in config.heads}
-            guide = self.upsampler.guide(images, features)
-            maps = {size: self.upsampler.upsample(guide, features, size) for size in set(sizes.values())}
-            read = {name: maps[size] for name, size in sizes.items()}
+            read = self.upsampler.maps(images, features, [config.size_of(head) for head in config.heads])
         else:
             grids = [features, *self.upsampler(images, features, config.steps)]
-            read = {head.name: grids[config.step_of(head)] for head in config.heads}
+            read = [grids[config.step_of(head)] for head in config.heads]
         return {
-            head.name: resize(self.heads[head.name](read[head.name]), config.size_of(head))
-            for head in config.heads
+            head.name: resize(self.heads[head.name](x), config.size_of(head))
+            for head, x in zip(config.heads, read, strict=True)
         }
 
     @staticmethod
@@ -280,9 +294,8 @@ class DenseModel(nn.Module):
                 load_vit(model.backbone, state, source)
             else:
                 model.backbone.load(state, source)
-        if "upsampler" in parts and any(True for _ in model.upsampler.parameters()):
-            ignored = model.upsampler.ignored if isinstance(model.upsampler, Upsampler) else ()
-            load_strict(model.upsampler, *_read(config, directory, "upsampler"), ignored)
+        if "upsampler" in parts:
+            model.upsampler = load_upsampler(config, directory)
         if "heads" in parts:
             others = nn.ModuleDict()
             for name, head in model.heads.items():
@@ -296,12 +309,26 @@ class DenseModel(nn.Module):
         return model
 
 
+def load_upsampler(config: ModelConfig, directory: Path | None) -> Uplift | Upsampler:
+    """The model's upsampler alone, with its weights if it has any."""
+    upsampler = config.upsampler().eval()
+    if any(True for _ in upsampler.parameters()):
+        load_strict(upsampler, *_read(config, directory, "upsampler"), ignored_names(upsampler))
+    return upsampler
+
+
+def ignored_names(upsampler: nn.Module) -> tuple[str, ...]:
+    """Beginnings of names in published checkpoints that are no part of the upsampler."""
+    return upsampler.ignored if isinstance(upsampler, Upsampler) else ()
+
+
 def _read(config: ModelConfig, directory: Path | None, part: str) -> tuple[State, str]:
     """The tensors of a part and where they come from."""
     if part in config.weights:
         source, sha256 = config.weights[part]
     elif directory is not None:
-        source, sha256 = str(directory / f"{part}.safetensors"), None
+        name = config.upsampler_file if part == "upsampler" else part
+        source, sha256 = str(directory / f"{name}.safetensors"), None
     else:
         raise WeightsError(f"{part}: no weights (expected: in the configuration, or a directory of them)")
     return read_state_dict(locate(source, sha256)), source

@@ -3,7 +3,8 @@
 A case is a directory: config.yaml (the authors' keys), weights.safetensors (their names), case.safetensors
 (image, features; step1 …, resized: every k-th channel) and case.json (iterations, k, the resized size).
 A case of another upsampler than UPLiFT names it as `system`; its output is `output` (or step1 …, where one
-is iterated) at `output_size`, where that is not given by the inputs.
+is iterated) at `output_size`, where that is not given by the inputs. A case of `sdvae` has image and latent
+in, mean and decoded out.
 """
 
 import argparse
@@ -20,8 +21,10 @@ from torch import Tensor
 from uplift_toolkit.fast import FastUplift, Readout
 from uplift_toolkit.uplift import Uplift, option, resize
 from uplift_toolkit.upsamplers import UPSAMPLERS, upsampler_of
+from uplift_toolkit.vae import Vae, load_vae
 from uplift_toolkit.weights import load_strict, read_state_dict
 
+VAE = "sdvae"
 READABLE_BAR = 1e-4
 FAST_BAR = 1e-3
 
@@ -57,6 +60,8 @@ def compare(directory: Path) -> list[Difference]:
     """Every output of the readable model, and of the fast graph (of another upsampler than UPLiFT, what
     `read` computes) with identity heads."""
     case = json.loads((directory / "case.json").read_text())
+    if case.get("system") == VAE:
+        return compare_vae(directory)
     if "system" in case:
         return compare_upsampler(directory, case)
     tensors = read_state_dict(directory / "case.safetensors")
@@ -83,7 +88,7 @@ def compare(directory: Path) -> list[Difference]:
 
 def compare_upsampler(directory: Path, case: dict[str, Any]) -> list[Difference]:
     """The same of an upsampler other than UPLiFT."""
-    kind = option(case, "system", list(UPSAMPLERS))
+    kind = option(case, "system", [*UPSAMPLERS, VAE])
     upsampler = upsampler_of(kind, yaml.safe_load((directory / "config.yaml").read_text())).eval()
     load_strict(
         upsampler, read_state_dict(directory / "weights.safetensors"), directory / "weights.safetensors"
@@ -105,6 +110,19 @@ def compare_upsampler(directory: Path, case: dict[str, Any]) -> list[Difference]
             value = largest_difference(found, expected)
             differences.append(Difference(directory.name, model, name, value, bar))
     return differences
+
+
+def compare_vae(directory: Path) -> list[Difference]:
+    """The mean that the encoder gives, and what the decoder makes of a latent."""
+    vae = Vae(**yaml.safe_load((directory / "config.yaml").read_text())).eval()
+    load_vae(vae, directory / "weights.safetensors")
+    tensors = read_state_dict(directory / "case.safetensors")
+    with torch.inference_mode():
+        found = {"mean": vae.encode(tensors["image"]), "decoded": vae.decode(tensors["latent"])}
+    return [
+        Difference(directory.name, "readable", name, largest_difference(x, tensors[name]), READABLE_BAR)
+        for name, x in found.items()
+    ]
 
 
 def largest_difference(found: Tensor, expected: Tensor) -> float:

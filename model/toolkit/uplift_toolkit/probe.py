@@ -1,4 +1,4 @@
-"""Linear heads fitted on frozen, upsampled features, by one recipe for nearest, bilinear and UPLiFT.
+"""Linear heads fitted on frozen, upsampled features, by one recipe for every kind of upsampler.
 
 Features are sampled at some pixels of every frame, classes drawn by weight, and the heads fitted on those.
 """
@@ -15,9 +15,8 @@ from uplift_toolkit.data import Batch, Frames, pixel_weights
 from uplift_toolkit.graph import Normalise
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.model import DenseModel, ModelConfig
-from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, encoder_image
-
-UPSAMPLINGS = ("nearest", "bilinear", "uplift")
+from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, encoder_image, resize
+from uplift_toolkit.upsamplers import Upsampler
 
 
 def step_inputs(
@@ -43,35 +42,56 @@ def step_inputs(
     return inputs
 
 
-class Upsampled:
-    """Features of some images, upsampled in three ways: head maps of all pixels, or features of some."""
+class UpliftMaps:
+    """Features of some images, upsampled by UPLiFT: head maps of all pixels, or features of some."""
 
-    def __init__(self, model: DenseModel, images: Tensor) -> None:
-        self.config = model.config
-        self.attender = model.upsampler.attender
-        self.features = model.backbone(images)
-        self.inputs = step_inputs(model.upsampler, images, self.features, self.config.steps)
+    def __init__(self, config: ModelConfig, upsampler: Uplift, images: Tensor, features: Tensor) -> None:
+        self.config, self.attender, self.features = config, upsampler.attender, features
+        self.inputs = step_inputs(upsampler, images, features, config.steps)
 
-    def head_map(self, upsampling: str, head: LinearHead) -> Tensor:
+    def head_map(self, head: LinearHead) -> Tensor:
         """The head's map [N,K,H/stride,W/stride] in float."""
         step = self.config.step_of(head.config)
         if step == 0:
             return head(self.features)
-        if upsampling == "uplift":
-            guide, value = self.inputs[step - 1]
-            return self.attender(guide, head(value))
-        align = None if upsampling == "nearest" else False
-        return F.interpolate(
-            head(self.features), scale_factor=2.0**step, mode=upsampling, align_corners=align
-        )
+        guide, value = self.inputs[step - 1]
+        return self.attender(guide, head(value))
 
-    def at(self, upsampling: str, step: int, y: Tensor, x: Tensor) -> Tensor:
-        """Features [N,M,C] at pixels y, x [N,M] of the grid after `step`."""
-        if step == 0 or upsampling == "nearest":
-            return gather(self.features, y >> step, x >> step)
-        if upsampling == "bilinear":
-            return bilinear_at(self.features, 1 << step, y, x)
+    def at(self, head: HeadConfig, y: Tensor, x: Tensor) -> Tensor:
+        """Features [N,M,C] at pixels y, x [N,M] of the head's map."""
+        step = self.config.step_of(head)
+        if step == 0:
+            return gather(self.features, y, x)
         return attend_at(self.attender, *self.inputs[step - 1], y, x)
+
+
+class OtherMaps:
+    """The same, upsampled by another kind."""
+
+    def __init__(self, config: ModelConfig, upsampler: Upsampler, images: Tensor, features: Tensor) -> None:
+        self.config, self.upsampler, self.images, self.features = config, upsampler, images, features
+        self.guide = upsampler.guide(images, features)
+        self.maps: dict[tuple[int, int], Tensor] = {}
+
+    def head_map(self, head: LinearHead) -> Tensor:
+        size, linear = self.config.size_read(head.config, self.upsampler), head.linear
+        read = self.upsampler.read(self.guide, self.features, size, linear.weight.flatten(1), linear.bias)
+        return resize(read, self.config.size_of(head.config))
+
+    def at(self, head: HeadConfig, y: Tensor, x: Tensor) -> Tensor:
+        size = self.config.size_of(head)
+        if size not in self.maps:
+            (self.maps[size],) = self.upsampler.maps(self.images, self.features, [size])
+        return gather(self.maps[size], y, x)
+
+
+def maps_of(
+    config: ModelConfig, upsampler: Uplift | Upsampler, images: Tensor, features: Tensor
+) -> UpliftMaps | OtherMaps:
+    """What the upsampler makes of normalised images [N,3,H,W] and their features [N,C,h,w]."""
+    if isinstance(upsampler, Upsampler):
+        return OtherMaps(config, upsampler, images, features)
+    return UpliftMaps(config, upsampler, images, features)
 
 
 def gather(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
@@ -103,9 +123,10 @@ def truth(head: HeadConfig, batch: Batch) -> Tensor:
     return (batch.labels if head.kind == "segmentation" else batch.depth)[:, centre, centre]
 
 
-def upsamplings_of(head: HeadConfig) -> tuple[str, ...]:
-    """The upsamplings a head is fitted for; that of features has no truth, so there is nothing to compare."""
-    return ("uplift",) if head.kind == "features" else UPSAMPLINGS
+def judged(head: HeadConfig, config: ModelConfig, kinds: Sequence[str]) -> Sequence[str]:
+    """The kinds of upsampler that a head is fitted for; features have no truth, so there is nothing to
+    compare."""
+    return [config.kind] if head.kind == "features" else kinds
 
 
 Samples = dict[tuple[str, str], tuple[Tensor, Tensor]]
@@ -113,10 +134,16 @@ Samples = dict[tuple[str, str], tuple[Tensor, Tensor]]
 
 @torch.no_grad()
 def sample_features(
-    model: DenseModel, frames: Frames, images: int, pixels: int, weights: Tensor, seeds: Sequence[int]
+    model: DenseModel,
+    upsamplers: dict[str, Uplift | Upsampler],
+    frames: Frames,
+    images: int,
+    pixels: int,
+    weights: Tensor,
+    seeds: Sequence[int],
 ) -> list[Samples]:
     """Features fp16 [P,C] and targets [P] of `pixels` pixels in each of `images` frames, for every seed, by
-    head and upsampling.
+    head and kind of upsampler.
 
     A pixel of a segmentation is drawn with its class's weight, so that the fit itself needs none.
     """
@@ -128,7 +155,9 @@ def sample_features(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     with tqdm(total=min(images, len(frames)), desc="features", unit="frame", disable=None) as bar:
         for batch in frames.whole_batches(size, 4, images):
-            upsampled = Upsampled(model, normalise(batch.images.to(device)))
+            inputs = normalise(batch.images.to(device))
+            features = model.backbone(inputs)
+            maps = {kind: maps_of(model.config, u, inputs, features) for kind, u in upsamplers.items()}
             for head in model.config.heads:
                 target = truth(head, batch)
                 n, _, w = target.shape
@@ -136,16 +165,16 @@ def sample_features(
                     chance = pixel_weights(weights, target)
                 else:
                     chance = (target > 0).float() if head.kind == "regression" else torch.ones(target.shape)
-                step = model.config.step_of(head)
                 for generator, samples in zip(generators, found, strict=True):
                     # A frame without one pixel to learn from gives pixels of no weight, dropped below.
                     chosen = torch.multinomial(chance.flatten(1) + 1e-12, pixels, True, generator=generator)
                     useful = chance.flatten(1).gather(1, chosen) > 0
                     targets = target.flatten(1).gather(1, chosen)[useful]
                     y, x = (chosen // w).to(device), (chosen % w).to(device)
-                    for upsampling in upsamplings_of(head):
-                        features = upsampled.at(upsampling, step, y, x).cpu()[useful]
-                        samples.setdefault((head.name, upsampling), []).append((features.half(), targets))
+                    for kind in judged(head, model.config, list(maps)):
+                        if kind in maps:
+                            at = maps[kind].at(head, y, x).cpu()[useful]
+                            samples.setdefault((head.name, kind), []).append((at.half(), targets))
             bar.update(n)
     return [
         {
@@ -202,11 +231,11 @@ def _set(head: LinearHead, weight: Tensor, bias: Tensor) -> None:
         head.linear.bias.copy_(bias)
 
 
-def fresh_heads(config: ModelConfig) -> nn.ModuleDict:
-    """One untrained head per upsampling and head: `probes["bilinear"]["segmentation"]`."""
-    return nn.ModuleDict({upsampling: _untrained(config, upsampling) for upsampling in UPSAMPLINGS})
+def fresh_heads(config: ModelConfig, kinds: Sequence[str]) -> nn.ModuleDict:
+    """One untrained head per kind of upsampler and head: `probes["bilinear"]["segmentation"]`."""
+    return nn.ModuleDict({kind: _untrained(config, kinds, kind) for kind in kinds})
 
 
-def _untrained(config: ModelConfig, upsampling: str) -> nn.ModuleDict:
-    heads = [head for head in config.heads if upsampling in upsamplings_of(head)]
+def _untrained(config: ModelConfig, kinds: Sequence[str], kind: str) -> nn.ModuleDict:
+    heads = [head for head in config.heads if kind in judged(head, config, kinds)]
     return nn.ModuleDict({head.name: LinearHead(config.backbone.dim, head) for head in heads})

@@ -15,9 +15,19 @@ from torch import Tensor, nn
 from uplift_toolkit import probe
 from uplift_toolkit.data import class_weights
 from uplift_toolkit.graph import Normalise
-from uplift_toolkit.model import DenseModel, ModelConfig
-from uplift_toolkit.train_upsampler import train_upsampler
-from uplift_toolkit.training import Training, add_run, add_training, mixed_precision, open_frames, prepare
+from uplift_toolkit.model import DenseModel, ModelConfig, load_upsampler
+from uplift_toolkit.train_upsampler import LOSSES, train_upsampler
+from uplift_toolkit.training import (
+    Training,
+    add_kinds,
+    add_run,
+    add_training,
+    kinds_of,
+    mixed_precision,
+    open_frames,
+    prepare,
+)
+from uplift_toolkit.upsamplers import KINDS, PLAIN
 from uplift_toolkit.weights import load_strict, read_state_dict
 
 
@@ -68,7 +78,7 @@ def scales(size: tuple[int, int], patch: int, batch: int) -> list[Scale]:
 
 
 def train_backbone(arguments: argparse.Namespace) -> int:
-    config = ModelConfig.load(arguments.config)
+    config = ModelConfig.load(arguments.config, KINDS)
     device = prepare(arguments)
     frames = open_frames(arguments, config)
     frames.require("labels")
@@ -118,18 +128,22 @@ def change_light(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def train_heads(arguments: argparse.Namespace) -> int:
-    config = ModelConfig.load(arguments.config)
+    config = ModelConfig.load(arguments.config, KINDS)
     device = prepare(arguments)
     frames = open_frames(arguments, config)
-    kinds = {head.kind for head in config.heads}
-    frames.require(*[k for k, of in (("labels", "segmentation"), ("depth", "regression")) if of in kinds])
-    model = DenseModel.load(config, arguments.output, parts=("backbone", "upsampler")).to(device)
+    read = {head.kind for head in config.heads}
+    frames.require(*[k for k, of in (("labels", "segmentation"), ("depth", "regression")) if of in read])
+    model = DenseModel.load(config, arguments.output, parts=("backbone",)).to(device)
+    chosen = kinds_of(arguments, config)
+    upsamplers = {k: load_upsampler(config.of_kind(k), arguments.output).to(device) for k in chosen}
     weights = class_weights(frames.class_shares(), arguments.balance)
     report: dict[str, Any] = {k: getattr(arguments, k) for k in ("images", "pixels", "steps", "balance")}
     seeds = [arguments.seed + i for i in range(arguments.probes)]
-    by_seed = probe.sample_features(model, frames, arguments.images, arguments.pixels, weights, seeds)
+    by_seed = probe.sample_features(
+        model, upsamplers, frames, arguments.images, arguments.pixels, weights, seeds
+    )
     for seed, samples in zip(seeds, by_seed, strict=True):
-        heads = probe.fresh_heads(config)
+        heads = probe.fresh_heads(config, chosen)
         losses: dict[str, dict[str, float]] = {}
         for (name, upsampling), (features, targets) in samples.items():
             if len(targets) == 0:
@@ -142,8 +156,8 @@ def train_heads(arguments: argparse.Namespace) -> int:
             )
         report[f"loss, seed {seed}"] = losses
         save_file(heads.state_dict(), arguments.output / f"probes-{seed}.safetensors")
-        if seed == arguments.seed:
-            save_file(heads["uplift"].state_dict(), arguments.output / "heads.safetensors")
+        if seed == arguments.seed and config.kind in chosen:
+            save_file(heads[config.kind].state_dict(), arguments.output / "heads.safetensors")
     (arguments.output / "heads.json").write_text(json.dumps(report, indent=1) + "\n")
     return 0
 
@@ -160,12 +174,26 @@ def register(subparsers: Any) -> None:
     backbone.set_defaults(run=train_backbone)
     upsampler = subparsers.add_parser(
         "train-upsampler",
-        help="train UPLiFT on the frozen backbone's features: images suffice",
-        description="Trains the upsampler without labels: from the features of a reduced image it must give "
-        "those of the larger ones. Logs the squared error beside that of bilinear. Takes the backbone from "
-        "--output, or from where the configuration says; keeps its features on disk for the next run.",
+        help="train the upsampler on the frozen backbone's features: images suffice",
+        description="Trains the upsampler, UPLiFT or another, without labels: from the features of a reduced "
+        "image it must give those of the larger ones. Logs the error beside that of bilinear. Takes the "
+        "backbone from --output, or from where the configuration says; keeps its features on disk for the "
+        "next run.",
     )
     add_run(upsampler, steps=1500, batch=4, lr=2e-3)
+    upsampler.add_argument(
+        "--kind",
+        choices=[kind for kind in KINDS if kind not in PLAIN],
+        help="in place of the configuration's upsampler, one of this kind in its published size, which is "
+        "written as upsampler-KIND beside it",
+    )
+    upsampler.add_argument(
+        "--loss",
+        choices=LOSSES,
+        default="l2",
+        help="l2: the paper's and NAF's; cosine: JAFAR's and AnyUp's, of directions and of channels scaled "
+        "to the target's extremes (default l2)",
+    )
     upsampler.add_argument("--images", type=int, default=400, help="whose features are kept (default 400)")
     upsampler.add_argument("--cache", type=Path, metavar="DIR", help="of features (default: --output)")
     upsampler.add_argument("--levels", type=int, help="how often images are halved (default: steps)")
@@ -192,9 +220,10 @@ def register(subparsers: Any) -> None:
         "train-heads",
         help="fit the linear heads on frozen, upsampled features",
         description="Fits segmentation and regression heads and the principal components of the features, at "
-        "sampled pixels; the same for nearest and bilinear upsampling, which evaluate compares.",
+        "sampled pixels; the same for every upsampler that evaluate is to compare.",
     )
     add_training(heads)
+    add_kinds(heads)
     heads.add_argument("--images", type=int, default=400, help="frames to sample from (default 400)")
     heads.add_argument("--pixels", type=int, default=500, help="per frame and head (default 500)")
     heads.add_argument("--steps", type=int, default=2000, help="of the fit (default 2000)")

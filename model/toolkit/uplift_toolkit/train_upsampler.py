@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,27 +18,33 @@ from uplift_toolkit.data import class_weights, pixel_weights
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.images import VOID
 from uplift_toolkit.model import DenseModel, ModelConfig
-from uplift_toolkit.probe import attend_at, bilinear_at, step_inputs
+from uplift_toolkit.probe import attend_at, bilinear_at, gather, step_inputs
 from uplift_toolkit.pyramid import Pyramids, Recipe, centres, feature_pyramids
 from uplift_toolkit.training import Training, mixed_precision, open_frames, prepare
 from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, resize
+from uplift_toolkit.upsamplers import KINDS, PLAIN, Upsampler
 from uplift_toolkit.weights import beneath, load_strict, read_state_dict
 
 
 def train_upsampler(arguments: argparse.Namespace) -> int:
     """The paper's recipe (UPLiFT, arXiv 2601.17950): reduced images must give the larger ones' features."""
-    config = ModelConfig.load(arguments.config)
+    config = ModelConfig.load(arguments.config, KINDS)
+    if arguments.kind is not None:
+        config = config.of_kind(arguments.kind)
     device = prepare(arguments)
     size = config.input.size
     frames = open_frames(arguments, config)
     model = DenseModel.load(config, arguments.output, parts=("backbone",)).to(device)
     upsampler = model.upsampler
-    attender = CellAttender(upsampler.decoder.width, config.uplift["uplift"]["attender"])
-    upsampler.attender = attender
+    if isinstance(upsampler, Uplift):
+        upsampler.attender = CellAttender(upsampler.decoder.width, config.uplift["uplift"]["attender"])
+    elif config.kind in PLAIN:
+        raise ValueError(f"upsampler.kind: {config.kind} (expected: one that learns)")
     upsampler.to(device, memory_format=torch.channels_last)  # twice as fast on a CPU
     if arguments.init:
         start_from(upsampler, arguments.init)
-    levels = arguments.levels or config.steps
+    steps = config.steps if isinstance(upsampler, Uplift) else round(math.log2(config.backbone.patch))
+    levels = arguments.levels or steps
     recipe = Recipe(
         size,
         config.backbone.patch,
@@ -51,14 +59,18 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"input: {size[1]}x{size[0]} (expected with {levels} levels: multiples of {unit}; see --levels)"
         )
-    modules: dict[str, nn.Module] = {"upsampler": upsampler}
+    if isinstance(upsampler, Upsampler):  # or the smallest image ends the run at some step
+        smallest = (size[0] >> (levels - recipe.base), size[1] >> (levels - recipe.base))
+        upsampler.size_for(smallest, smallest, tuple(side // config.backbone.patch for side in smallest))
+    part = config.upsampler_file
+    modules: dict[str, nn.Module] = {part: upsampler}
     if arguments.task_loss > 0:
         frames.require("labels")
         task = LinearHead(config.backbone.dim, HeadConfig("task", "segmentation", len(config.labels))).to(
             device
         )
         modules["task"] = task
-    training = Training("upsampler", modules, 0.0, arguments)
+    training = Training(part, modules, 0.0, arguments)
     pyramids = feature_pyramids(model, frames, recipe, arguments.cache or arguments.output, device)
     weights = class_weights(frames.class_shares(), arguments.balance).to(device)
     if arguments.task_loss > 0 and not arguments.resume:
@@ -75,19 +87,23 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
             # The paper sums over the levels; one at a time is the same in the mean, and steps are cheaper.
             level = int(training.rng.integers(1, levels + 1))
             example = Example.of(pyramids, chosen, level, training.rng, device)
-            losses[f"L2/{level}"], numbers[f"bilinear/{level}"] = example.errors(upsampler, config.steps)
+            name, error = LOSSES[arguments.loss]
+            found = example.errors(upsampler, steps, error)
+            losses[f"{name}/{level}"], numbers[f"bilinear/{level}"] = found
             if arguments.task_loss > 0:
-                part = _random_part(pyramids, chosen, training.rng, device)
-                loss = task_loss(upsampler, task, config.steps, weights, *part)
+                labelled = _random_part(pyramids, chosen, training.rng, device)
+                loss = task_loss(upsampler, task, steps, weights, *labelled)
                 losses["task"] = arguments.task_loss * loss
         training.update(losses, len(chosen), **numbers)
-    settle_norms(upsampler, pyramids, config.steps, device)
+    settle_norms(upsampler, pyramids, steps, device)
     training.save()
     return 0
 
 
-def start_from(upsampler: Uplift, path: Path) -> None:
+def start_from(upsampler: Uplift | Upsampler, path: Path) -> None:
     """Loads weights; an attender over other neighbours than the file's starts anew."""
+    if not isinstance(upsampler, Uplift):
+        return load_strict(upsampler, read_state_dict(path), path, upsampler.ignored)
     own = upsampler.state_dict()
     state = dict(beneath(read_state_dict(path), [own], path)[0])
     names = [name for name in own if name.startswith("attender.")]
@@ -95,6 +111,22 @@ def start_from(upsampler: Uplift, path: Path) -> None:
         print(f"{path}: no attender over {len(upsampler.attender.offsets)} neighbours, it starts anew")
         state |= {name: own[name] for name in names}
     load_strict(upsampler, state, path)
+
+
+def cosine_error(found: Tensor, wanted: Tensor) -> Tensor:
+    """The loss of JAFAR (arXiv 2506.11136) and AnyUp, of channels along axis 1: one less the cosine, and the
+    squared error of what is scaled so that the wanted channels of a place are 0 to 1."""
+    cosine = F.cosine_similarity(found, wanted).mean()
+    low, high = wanted.amin(1, keepdim=True), wanted.amax(1, keepdim=True)
+    scaled = [(x - low) / (high - low + 1e-6) for x in (found, wanted)]
+    return 1 - cosine + F.mse_loss(*scaled)
+
+
+LOSSES: dict[str, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
+    "l2": ("L2", F.mse_loss),
+    "cosine": ("cosine", cosine_error),
+}
+"""By the option's value: the name in the log, and the error of maps [N,C,…]."""
 
 
 @dataclass(frozen=True)
@@ -135,36 +167,67 @@ class Example:
         plain = [cells(pyramids.plain[level - j], 2**j) for j in range(1, level + 1)]
         return Example(images, cells(pyramids.plain[level], 1), plain, moved)
 
-    def errors(self, upsampler: Uplift, steps: int) -> tuple[Tensor, float]:
-        """The sum of the squared errors, each a mean, of UPLiFT and of bilinear upsampling."""
+    def errors(
+        self, upsampler: Uplift | Upsampler, steps: int, error: Callable[[Tensor, Tensor], Tensor]
+    ) -> tuple[Tensor, float]:
+        """The sum of the errors, each a mean, of the upsampler and of bilinear upsampling."""
+        if isinstance(upsampler, Upsampler):
+            maps, moved = self._others(upsampler)
+        else:
+            maps, moved = self._uplifts(upsampler, steps)
+        pairs = [(value.float(), t) for value, t in zip(maps, self.plain, strict=False)]
+        plain = [(F.interpolate(self.features, t.shape[2:], mode="bilinear"), t) for _, t in pairs]
+        if self.moved is not None and moved is not None:
+            target = self.moved[0][:, :, :-1, :-1].flatten(2)
+            pairs.append((moved.transpose(1, 2).float(), target))
+            y, x = self._places()
+            factor = self.images.shape[2] // self.features.shape[2]
+            plain.append((bilinear_at(self.features, factor, y, x).transpose(1, 2), target))
+        loss = torch.stack([error(a, b) for a, b in pairs]).sum()
+        return loss, sum(float(error(a, b)) for a, b in plain)
+
+    def _places(self) -> tuple[Tensor, Tensor]:
+        """Where the moved cells' centres lie in the image: pixels y, x [N,cells]."""
+        target, shifts = self.moved
+        return centres(target.shape[2:], shifts, self.images.shape[2:])
+
+    def _uplifts(self, upsampler: Uplift, steps: int) -> tuple[list[Tensor], Tensor | None]:
+        """The maps after the steps, and the last one's values at the moved cells [N,cells,C]."""
         needed = steps if self.moved is not None else min(steps, len(self.plain))
         inputs = step_inputs(upsampler, self.images, self.features, needed)
-        pairs = [(value, t) for (_, value), t in zip(inputs[1:], self.plain, strict=False)]
+        maps = [value for _, value in inputs[1:]]
         if needed <= len(self.plain):
-            pairs.append((upsampler.attender(*inputs[-1]), self.plain[needed - 1]))
-        plain = [(F.interpolate(self.features, t.shape[2:], mode="bilinear"), t) for _, t in pairs]
-        if self.moved is not None:
-            target, shifts = self.moved
-            guide = inputs[-1][0]
-            y, x = centres(target.shape[2:], shifts, guide.shape[2:])
-            target = target[:, :, :-1, :-1].flatten(2).transpose(1, 2)
-            pairs.append((attend_at(upsampler.attender, *inputs[-1], y, x), target))
-            plain.append((bilinear_at(self.features, 1 << needed, y, x), target))
-        loss = torch.stack([F.mse_loss(a.float(), b) for a, b in pairs]).sum()
-        return loss, sum(float(F.mse_loss(a, b)) for a, b in plain)
+            maps.append(upsampler.attender(*inputs[-1]))
+        return maps, None if self.moved is None else attend_at(
+            upsampler.attender, *inputs[-1], *self._places()
+        )
+
+    def _others(self, upsampler: Upsampler) -> tuple[list[Tensor], Tensor | None]:
+        """The same of another kind, which is asked for the sizes of the targets and of the image."""
+        sizes = [t.shape[2:] for t in self.plain]
+        if self.moved is None:
+            return upsampler.maps(self.images, self.features, sizes), None
+        *maps, whole = upsampler.maps(self.images, self.features, [*sizes, self.images.shape[2:]])
+        return maps, gather(whole, *self._places())
 
 
 @torch.no_grad()
-def settle_norms(upsampler: Uplift, pyramids: Pyramids, steps: int, device: torch.device) -> None:
+def settle_norms(upsampler: Uplift | Upsampler, pyramids: Pyramids, steps: int, device: torch.device) -> None:
     """Takes the batch norms' statistics anew, from whole images of the size that inference has."""
     norms = [module for module in upsampler.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        upsampler.eval()
+        return
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
     for i in range(0, min(32, len(pyramids)), 4):
         images = pyramids.normalise(torch.from_numpy(pyramids.images[i : i + 4].copy()).to(device))
         features = torch.from_numpy(pyramids.plain[pyramids.recipe.base][i : i + 4].astype(np.float32))
-        step_inputs(upsampler, images, features.to(device), steps)
+        if isinstance(upsampler, Uplift):
+            step_inputs(upsampler, images, features.to(device), steps)
+        else:
+            upsampler.maps(images, features.to(device), [images.shape[2:]])
     upsampler.eval()
 
 
@@ -215,8 +278,8 @@ def fit_to_patches(head: LinearHead, pyramids: Pyramids, weights: Tensor, seed: 
 
 
 def task_loss(
-    upsampler: Uplift,
-    head: nn.Module,
+    upsampler: Uplift | Upsampler,
+    head: LinearHead,
     steps: int,
     weights: Tensor,
     images: Tensor,
@@ -224,6 +287,16 @@ def task_loss(
     labels: Tensor,
 ) -> Tensor:
     """Cross entropy of a linear segmentation head at every pixel, rare classes weighted."""
-    guide, value = step_inputs(upsampler, images, features, steps)[-1]
-    logits = upsampler.attender(guide, head(value))
+    if isinstance(upsampler, Upsampler):
+        size, grid = images.shape[2:], features.shape[2:]
+        guide, weight, bias = (
+            upsampler.guide(images, features),
+            head.linear.weight.flatten(1),
+            head.linear.bias,
+        )
+        logits = upsampler.read(guide, features, upsampler.size_for(size, size, grid), weight, bias)
+        logits = resize(logits, size)
+    else:
+        guide, value = step_inputs(upsampler, images, features, steps)[-1]
+        logits = upsampler.attender(guide, head(value))
     return F.cross_entropy(logits, labels.long(), weight=weights, ignore_index=VOID)

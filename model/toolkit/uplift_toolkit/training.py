@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from uplift_toolkit.data import Frames
 from uplift_toolkit.model import ModelConfig
+from uplift_toolkit.upsamplers import KINDS, PLAIN
 
 LOG_STEPS = 20
 
@@ -74,6 +75,21 @@ def add_run(parser: argparse.ArgumentParser, steps: int, batch: int, lr: float) 
     )
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --output")
     parser.add_argument("--save-minutes", type=float, default=3.0, help="between checkpoints (default 3)")
+
+
+def add_kinds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=KINDS,
+        help="upsamplers to compare: the configuration's own, and of others what train-upsampler --kind left "
+        "(default: nearest, bilinear and the configuration's)",
+    )
+
+
+def kinds_of(arguments: argparse.Namespace, config: ModelConfig) -> list[str]:
+    """The kinds that `--kinds` names, each once."""
+    return list(dict.fromkeys(arguments.kinds or (*PLAIN, config.kind)))
 
 
 def prepare(arguments: argparse.Namespace) -> torch.device:

@@ -26,6 +26,7 @@ UPSAMPLERS: dict[str, type[Upsampler]] = {
     "nearest": Nearest,
 }
 KINDS = (UPLIFT, *UPSAMPLERS)
+PLAIN = ("nearest", "bilinear")  # what the others are compared with: nothing is learnt
 
 
 def upsampler_of(kind: str, arguments: dict[str, Any]) -> Upsampler:
@@ -36,4 +37,4 @@ def upsampler_of(kind: str, arguments: dict[str, Any]) -> Upsampler:
         raise ValueError(f"upsampler {kind}: {e}") from e
 
 
-__all__ = ["KINDS", "UPLIFT", "UPSAMPLERS", "Upsampler", "upsampler_of"]
+__all__ = ["KINDS", "PLAIN", "UPLIFT", "UPSAMPLERS", "Upsampler", "upsampler_of"]

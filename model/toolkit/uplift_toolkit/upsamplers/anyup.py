@@ -96,6 +96,11 @@ class AnyUp(Commuting):
         self.rope = EdgeRope(qk_dim)
         self.cross_decode = CrossDecode(qk_dim, num_heads)
 
+    def size_for(self, wanted: Size, image: Size, grid: Size) -> Size:
+        if min(grid) < 2:
+            raise ValueError(f"upsampler anyup: {grid[0]}x{grid[1]} features (expected: at least 2x2)")
+        return wanted
+
     def guide(self, image: Tensor, features: Tensor) -> list[Tensor]:
         """Queries at the image's size, and keys."""
         encoded = self.rope(self.image_encoder(image))

@@ -1,10 +1,13 @@
 """What every upsampler of this package is asked for."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from uplift_toolkit.uplift import resize
 
 Size = tuple[int, int]
 """Height and width."""
@@ -43,6 +46,14 @@ class Upsampler(nn.Module):
 
     def forward(self, image: Tensor, features: Tensor, size: Size) -> Tensor:
         return self.upsample(self.guide(image, features), features, size)
+
+    def maps(self, image: Tensor, features: Tensor, sizes: Sequence[Size]) -> list[Tensor]:
+        """The features at each of the sizes, resized where it does not give them."""
+        guide = self.guide(image, features)
+        image_size, grid = grid_size(image), grid_size(features)
+        given = [self.size_for(size, image_size, grid) for size in sizes]
+        upsampled = {size: self.upsample(guide, features, size) for size in set(given)}
+        return [resize(upsampled[at], size) for at, size in zip(given, sizes, strict=True)]
 
 
 class Commuting(Upsampler):

@@ -195,5 +195,6 @@ class LoftUp(Upsampler):
         z = torch.cat([places(image), colours], dim=1)
         keys = self.upsampler.keys(self.channelnorm(features))
         height = int(image.shape[2])
-        for top in range(0, height, BAND):
-            yield self.upsampler.rows(z, keys, top, min(top + BAND, height))
+        band = height if self.training else BAND  # batch norms learn of whole images
+        for top in range(0, height, band):
+            yield self.upsampler.rows(z, keys, top, min(top + band, height))
