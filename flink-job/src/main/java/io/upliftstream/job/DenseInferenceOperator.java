@@ -405,6 +405,11 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 }
             }
         }
+        if (jobMetrics != null) {
+            jobMetrics.totals().forEach((name, total) -> getRuntimeContext()
+                    .getLongCounter(name)
+                    .add(total));
+        }
         if (openEngine != null) {
             openEngine.close();
             openEngine = null;
