@@ -335,6 +335,11 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         for (RawFrame frame : lanes.atModel()) {
             quarantine.end(frame);
         }
+        if (jobMetrics != null) {
+            jobMetrics.totals().forEach((name, total) -> getRuntimeContext()
+                    .getLongCounter(name)
+                    .add(total));
+        }
         if (openEngine != null) {
             openEngine.close();
             openEngine = null;

@@ -16,6 +16,7 @@ import org.apache.flink.api.connector.sink2.Sink;
 import org.apache.flink.api.connector.source.Source;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.ExternalizedCheckpointRetention;
 import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.connector.base.DeliveryGuarantee;
@@ -30,6 +31,7 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.OffsetResetStrategy;
 import org.apache.kafka.clients.producer.ProducerConfig;
+import org.apache.kafka.common.TopicPartition;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -80,13 +82,16 @@ public final class DenseVisionJob {
     /**
      * Checks bundle and Kafka, then defines the job between the topics of the settings.
      *
+     * @return the offset after the last frame of each partition; empty if the job does not end by itself
      * @throws StartupException if bundle, broker or topics are not as the settings say
      */
-    public static void definePipeline(StreamExecutionEnvironment env, JobSettings settings) {
+    public static Map<TopicPartition, Long> definePipeline(StreamExecutionEnvironment env, JobSettings settings) {
         List<HeadSpec> heads = heads(settings);
         Map<String, Integer> topicLimits = KafkaPreflight.check(settings, heads);
         LOG.info("settings beside the defaults: {}", settings);
-        definePipeline(env, source(settings), sink(settings), settings, topicLimits, FrameEngine::ofBundle);
+        Map<TopicPartition, Long> ends = ends(settings);
+        definePipeline(env, source(settings, ends), sink(settings), settings, topicLimits, FrameEngine::ofBundle);
+        return ends;
     }
 
     /**
@@ -115,9 +120,22 @@ public final class DenseVisionJob {
                 .uid("records");
     }
 
+    private static Map<TopicPartition, Long> ends(JobSettings settings) {
+        if (settings.get(InputOptions.INPUT_STOP) == InputOptions.StopAt.NEVER) {
+            return Map.of();
+        }
+        try (KafkaTopics topics = new KafkaTopics(settings, "")) {
+            return topics.ends(settings.get(InputOptions.INPUT_TOPIC));
+        }
+    }
+
     /** The source: frames on the input topic. */
-    @SuppressWarnings("deprecation") // the connector still asks for Kafka's OffsetResetStrategy
     public static Source<RawFrame, ?, ?> source(JobSettings settings) {
+        return source(settings, ends(settings));
+    }
+
+    @SuppressWarnings("deprecation") // the connector still asks for Kafka's OffsetResetStrategy
+    private static Source<RawFrame, ?, ?> source(JobSettings settings, Map<TopicPartition, Long> ends) {
         Properties properties = settings.kafkaProperties();
         // Large frames would fill the heap: all polls on their way together fetch as much as the queue holds.
         String fetch =
@@ -154,10 +172,10 @@ public final class DenseVisionJob {
                 .setGroupId(settings.get(InputOptions.GROUP_ID))
                 .setStartingOffsets(start)
                 .setDeserializer(new RawFrame.Deserializer());
-        return switch (settings.get(InputOptions.INPUT_STOP)) {
-            case NEVER -> source.build();
-            case LATEST -> source.setBounded(OffsetsInitializer.latest()).build();
-        };
+        if (!ends.isEmpty()) {
+            source.setBounded(OffsetsInitializer.offsets(ends));
+        }
+        return new FrameSource(source.build(), ends);
     }
 
     /** The sink: records on all output topics. */
@@ -200,10 +218,18 @@ public final class DenseVisionJob {
                 settings.delivery() == DeliveryGuarantee.EXACTLY_ONCE
                         ? CheckpointingMode.EXACTLY_ONCE
                         : CheckpointingMode.AT_LEAST_ONCE);
+        // Who cancels a job may want to start it again, and all else is repeated then.
+        if (!env.getConfiguration()
+                .getOptional(CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION)
+                .isPresent()) {
+            flink.set(
+                    CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION,
+                    flink.getOptional(CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION)
+                            .orElse(ExternalizedCheckpointRetention.RETAIN_ON_CANCELLATION));
+        }
         // The JobManager's memory, Flink's default, holds 5 MB and is gone with it.
         flink.set(CheckpointingOptions.CHECKPOINT_STORAGE, "filesystem");
         String directory = settings.checkpointDirectory()
-                .or(() -> flink.getOptional(CheckpointingOptions.CHECKPOINTS_DIRECTORY))
                 .or(() -> Optional.ofNullable(env.getConfiguration().get(CheckpointingOptions.CHECKPOINTS_DIRECTORY)))
                 .orElseGet(() -> StateDirectory.of("checkpoints").toUri().toString());
         flink.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, directory);

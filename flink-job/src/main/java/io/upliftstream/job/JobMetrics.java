@@ -111,6 +111,19 @@ final class JobMetrics {
         model.addGroup("sha256", sha256).addGroup("variant", variant).<Integer, Gauge<Integer>>gauge("info", () -> 1);
     }
 
+    /** How many frames came in and how they ended, by the names of the counters. */
+    Map<String, Long> totals() {
+        return Map.of(
+                FRAMES + ".in",
+                in.getCount(),
+                FRAMES + ".results",
+                results.getCount(),
+                FRAMES + ".failures",
+                failures.getCount(),
+                FRAMES + ".dropped",
+                dropped.getCount());
+    }
+
     void frameIn() {
         in.inc();
     }

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
@@ -22,6 +23,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.GlobalConfiguration;
@@ -81,17 +83,29 @@ public final class JobSettings implements Serializable {
         return new JobSettings(values);
     }
 
+    /** As {@link #load(Map, Path, Map, Collection)}, without defaults of the caller's. */
+    public static JobSettings load(
+            @Nullable Path file, Map<String, String> environment, Collection<String> assignments) {
+        return load(Map.of(), file, environment, assignments);
+    }
+
     /**
      * Settings from all sources.
      *
+     * @param defaults what holds if no source says otherwise
      * @param file YAML, or properties if its name ends so; null for none
      * @param environment such as {@link System#getenv()}
      * @param assignments {@code key=value}
      * @throws StartupException if the file cannot be read, a key is not known or a value is not possible
      */
     public static JobSettings load(
-            @Nullable Path file, Map<String, String> environment, Collection<String> assignments) {
-        return new JobSettings(SettingsSource.read(file, environment, assignments));
+            Map<String, String> defaults,
+            @Nullable Path file,
+            Map<String, String> environment,
+            Collection<String> assignments) {
+        Map<String, String> values = new HashMap<>(defaults);
+        values.putAll(SettingsSource.read(file, environment, assignments));
+        return new JobSettings(values);
     }
 
     /** The value of an option that has a default, or of one that is set. */
@@ -145,8 +159,16 @@ public final class JobSettings implements Serializable {
         };
     }
 
+    /**
+     * Whether a job that was stopped goes on from its state. In live mode it does only if it is told to start where the group
+     * left off: the frames since then are a backlog, and live means now.
+     */
+    public boolean resumes() {
+        return get(ServingOptions.MODE) == Mode.LOSSLESS || start() == StartFrom.GROUP;
+    }
+
     /** Where a job without a checkpoint starts, decided by the mode if by nothing else. */
-    StartFrom start() {
+    public StartFrom start() {
         StartFrom asked = get(InputOptions.INPUT_START);
         return asked != StartFrom.AUTO
                 ? asked
@@ -196,8 +218,10 @@ public final class JobSettings implements Serializable {
         return find(OutputOptions.TRACING_ENDPOINT);
     }
 
-    Optional<String> checkpointDirectory() {
-        return find(ServingOptions.CHECKPOINT_DIRECTORY);
+    /** Where checkpoints go, as a URI, if the settings say so. */
+    public Optional<String> checkpointDirectory() {
+        return find(ServingOptions.CHECKPOINT_DIRECTORY)
+                .or(() -> flinkConfiguration().getOptional(CheckpointingOptions.CHECKPOINTS_DIRECTORY));
     }
 
     /** The properties of every Kafka client: the brokers, and what is passed through. */

@@ -5,6 +5,7 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.time.Duration;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -16,11 +17,16 @@ import java.util.concurrent.TimeoutException;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AdminClientConfig;
+import org.apache.kafka.clients.admin.MemberDescription;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.KafkaFuture;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.TopicConfig;
+import org.apache.kafka.common.errors.GroupIdNotFoundException;
 import org.apache.kafka.common.errors.InterruptException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
@@ -104,6 +110,48 @@ public final class KafkaTopics implements AutoCloseable {
         Optional<Void> unused = await(admin.createTopics(List.of(created)).all(), TopicExistsException.class);
     }
 
+    /** What tells this Kafka from every other, whatever its brokers are called. */
+    public String clusterId() {
+        return require(admin.describeCluster().clusterId());
+    }
+
+    /** What tells a topic from one of the same name that was there before it or comes after it. */
+    public String topicId(String topic) {
+        return await(admin.describeTopics(List.of(topic)).allTopicNames(), UnknownTopicOrPartitionException.class)
+                .map(topics -> topics.values().iterator().next().topicId().toString())
+                .orElseThrow(() -> missing("input topic", topic, ""));
+    }
+
+    /** The offset after the last record of each partition. */
+    Map<TopicPartition, Long> ends(String topic) {
+        int partitions = partitions(topic).orElseThrow(() -> missing("input topic", topic, ""));
+        Map<TopicPartition, OffsetSpec> asked = new HashMap<>();
+        for (int partition = 0; partition < partitions; partition++) {
+            asked.put(new TopicPartition(topic, partition), OffsetSpec.latest());
+        }
+        return require(admin.listOffsets(asked).all()).entrySet().stream()
+                .collect(Collectors.toMap(
+                        Map.Entry::getKey, end -> end.getValue().offset()));
+    }
+
+    /** Says where a consumer group goes on. */
+    public void commit(String group, Map<TopicPartition, Long> offsets) {
+        Map<TopicPartition, OffsetAndMetadata> committed = new HashMap<>();
+        offsets.forEach((partition, offset) -> committed.put(partition, new OffsetAndMetadata(offset)));
+        Optional<Void> unused =
+                await(admin.alterConsumerGroupOffsets(group, committed).all(), UnknownTopicOrPartitionException.class);
+    }
+
+    /** The client ids of a consumer group's members; empty if there is no such group. */
+    public List<String> clientIds(String group) {
+        return await(admin.describeConsumerGroups(List.of(group)).all(), GroupIdNotFoundException.class)
+                .map(groups -> groups.values().stream()
+                        .flatMap(found -> found.members().stream())
+                        .map(MemberDescription::clientId)
+                        .toList())
+                .orElse(List.of());
+    }
+
     /** The largest record that a topic takes, in bytes. */
     public int maxRecordBytes(String topic) {
         return maxRecordBytes(List.of(topic)).values().iterator().next();
@@ -151,6 +199,12 @@ public final class KafkaTopics implements AutoCloseable {
                     "Kafka broker: no connection to %s: %s (expected: a running broker at %s%s)"
                             .formatted(servers, refused, InputOptions.BOOTSTRAP_SERVERS.key(), otherBroker));
         }
+    }
+
+    /** The answer to a question that can only fail for reasons of its own. */
+    private <T> T require(KafkaFuture<T> answer) {
+        return await(answer, UnknownTopicOrPartitionException.class)
+                .orElseThrow(() -> new IllegalStateException("Kafka gave no answer"));
     }
 
     /** The answer; empty if it is the failure that the caller expects. */

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.ServingOptions;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
@@ -83,7 +84,7 @@ class MonitoringITCase {
                         .containsPattern(
                                 "frames_camera_reason_dropped\\{(?=[^}]*camera=\"old\")[^}]*reason=\"MAX_AGE\"")
                         .containsPattern("model_sha256_variant_info\\{[^}]*sha256=\"[0-9a-f]{64}\"");
-                JobProgress progress = job.progress();
+                JobProgress progress = job.progress(ServingOptions.AgeFrom.RECORD);
                 String line = progress.line();
                 while (!line.contains("results 1 ") || !line.contains("dropped 1 ")) { // figures of a second ago
                     job.throwIfEnded();
@@ -91,7 +92,8 @@ class MonitoringITCase {
                 }
                 assertThat(line)
                         .containsPattern("^in 3 \\(\\d+\\.\\d/s\\) · results 1 .* · dropped 1 .* · failures 1 ")
-                        .containsPattern(" \\| age of results p50 \\d+\\.\\d p95 \\d+\\.\\d s \\| backlog 0$");
+                        .containsPattern(
+                                " \\| age of results since the frame's record p50 \\d+\\.\\d p95 \\d+\\.\\d s \\| backlog 0$");
             }
         }
     }

@@ -6,6 +6,7 @@ import io.upliftstream.job.ServingOptions;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -14,10 +15,17 @@ final class KafkaOption {
     /** What commands can be told instead of a setting, for the error when no broker answers. */
     static final String OTHER_BROKER = ", or --bootstrap-servers; uplift kafka is one to try things with";
 
-    @Option(names = "--config", paramLabel = "FILE", description = "The job's options: topics, Kafka, bundle.")
+    @Option(
+            names = "--config",
+            paramLabel = "FILE",
+            description = "The job's options: topics, Kafka, bundle. YAML, or properties if the name ends so.")
     private @Nullable Path config;
 
-    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "One option; repeatable, wins over the file.")
+    @Option(
+            names = "--set",
+            paramLabel = "KEY=VALUE",
+            description =
+                    "One option; repeatable, wins over the file. For everyone on this machine to see: no passwords.")
     private List<String> set = new ArrayList<>();
 
     @Option(
@@ -32,10 +40,9 @@ final class KafkaOption {
         if (bootstrapServers != null) {
             assignments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + bootstrapServers);
         }
-        if (config == null
-                && !System.getenv().containsKey(JobSettings.environmentName(ServingOptions.MODEL_BUNDLE.key()))) {
-            assignments.add(0, ServingOptions.MODEL_BUNDLE.key() + "=" + new ModelOption().bundle());
-        }
-        return JobSettings.load(config, System.getenv(), assignments);
+        Map<String, String> defaults = Map.of(
+                ServingOptions.MODEL_BUNDLE.key(),
+                new ModelOption().bundle().toAbsolutePath().toString());
+        return JobSettings.load(defaults, config, System.getenv(), assignments);
     }
 }

@@ -15,8 +15,6 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
 import org.apache.kafka.common.errors.InterruptException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -72,9 +70,6 @@ public final class Uplift implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private CommandSpec spec;
 
-    /** How long a command may take to end after Ctrl-C. */
-    private static final long GRACE_SECONDS = 60;
-
     @Option(
             names = "--debug",
             scope = ScopeType.INHERIT,
@@ -102,28 +97,8 @@ public final class Uplift implements Callable<Integer> {
         if (List.of(args).contains("--debug")) {
             System.setProperty("uplift.console", "INFO");
         }
-        Thread main = Thread.currentThread();
-        CountDownLatch done = new CountDownLatch(1);
-        // Ctrl-C interrupts the command, which then closes what it opened.
-        Thread stop = new Thread(
-                () -> {
-                    main.interrupt();
-                    try {
-                        done.await(GRACE_SECONDS, TimeUnit.SECONDS);
-                    } catch (InterruptedException e) {
-                        Thread.currentThread().interrupt();
-                    }
-                },
-                "stop");
-        Runtime.getRuntime().addShutdownHook(stop);
-        int exitCode = run(args, err);
-        done.countDown();
-        try {
-            Runtime.getRuntime().removeShutdownHook(stop);
-        } catch (IllegalStateException e) {
-            return; // the process is ending already, with the code of the signal
-        }
-        DenseService.exit(exitCode);
+        StopSignals signals = StopSignals.watch(Thread.currentThread());
+        DenseService.exit(signals.exitCode(run(args, err)));
     }
 
     /** Says where the log goes, unless the user has. */

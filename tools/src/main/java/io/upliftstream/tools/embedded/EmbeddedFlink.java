@@ -1,5 +1,6 @@
 package io.upliftstream.tools.embedded;
 
+import io.upliftstream.job.ServingOptions.AgeFrom;
 import io.upliftstream.job.StartupException;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -7,6 +8,8 @@ import java.net.ServerSocket;
 import java.net.URI;
 import java.net.http.HttpRequest;
 import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -226,7 +229,7 @@ public final class EmbeddedFlink implements AutoCloseable {
          * @throws IOException if the job ends before that; a {@link StartupException} in it is thrown as it is
          */
         public void awaitRunning() throws IOException {
-            while (!running()) {
+            while (!isRunning()) {
                 throwIfEnded();
                 try {
                     result.get(POLL_MILLIS, TimeUnit.MILLISECONDS);
@@ -239,7 +242,8 @@ public final class EmbeddedFlink implements AutoCloseable {
             }
         }
 
-        private boolean running() throws IOException {
+        /** Whether every task runs, and so has loaded its model. */
+        public boolean isRunning() throws IOException {
             if (result.isDone()) {
                 return false;
             }
@@ -297,9 +301,18 @@ public final class EmbeddedFlink implements AutoCloseable {
             return true;
         }
 
-        /** How it goes, to be asked again and again. */
-        public JobProgress progress() throws IOException {
-            return new JobProgress(webPage().resolve("/jobs/" + id), secret);
+        /**
+         * How it goes, to be asked again and again.
+         *
+         * @param ageFrom what the job's settings count ages from
+         */
+        public JobProgress progress(AgeFrom ageFrom) throws IOException {
+            String since =
+                    switch (ageFrom) {
+                        case RECORD -> "the frame's record";
+                        case CAPTURE -> "capture";
+                    };
+            return new JobProgress(webPage().resolve("/jobs/" + id), secret, since);
         }
 
         private static IOException failure(JobResult ended) {
@@ -328,22 +341,21 @@ public final class EmbeddedFlink implements AutoCloseable {
         }
 
         /**
-         * Ends the job in order: what was read is finished and committed, then the job stops. Cancels it if that takes too
-         * long or cannot be done.
+         * Ends the job in order: what was read is finished and committed, then the job stops with a savepoint. Cancels it if
+         * that takes too long or cannot be done.
          *
          * <p>Flink's Kafka source commits the group's offsets after a checkpoint, but not while it stops. So a checkpoint
-         * goes first, and only what is read between the two is read again by the next job of the group.
+         * goes first, for those who look at the group and for a next job without the savepoint.
+         *
+         * @param directory of the savepoint
          */
-        public void stop(Duration patience) throws IOException {
+        public void stop(Duration patience, String directory) throws IOException {
+            long deadline = System.nanoTime() + patience.toNanos();
             try {
                 cluster.triggerCheckpoint(id).get(patience.toMillis(), TimeUnit.MILLISECONDS);
-                cluster.stopWithSavepoint(
-                                id,
-                                directory.path().resolve("savepoint").toUri().toString(),
-                                false,
-                                SavepointFormatType.CANONICAL)
-                        .get(patience.toMillis(), TimeUnit.MILLISECONDS);
-                join(result);
+                cluster.stopWithSavepoint(id, directory, false, SavepointFormatType.CANONICAL)
+                        .get(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
+                result.get(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
                 cancel();
@@ -351,6 +363,25 @@ public final class EmbeddedFlink implements AutoCloseable {
                 LOG.warn("the job does not stop with a savepoint, cancelling it", e);
                 cancel();
             }
+        }
+
+        /**
+         * Of a job that has ended: how many frames came in and how they ended, by the names of the metrics. A job that was
+         * started again after a failure counts from then on.
+         */
+        public Map<String, Long> totals() throws IOException {
+            Map<String, Long> totals = new HashMap<>();
+            try {
+                for (var total : join(result).getAccumulatorResults().entrySet()) {
+                    Object value = total.getValue()
+                            .deserializeValue(EmbeddedFlink.class.getClassLoader())
+                            .getUnchecked();
+                    totals.put(total.getKey(), (Long) value);
+                }
+            } catch (ClassNotFoundException e) {
+                throw new IllegalStateException("numbers are of a known class", e);
+            }
+            return totals;
         }
 
         /** How often a task was started again after a failure. */

@@ -43,6 +43,7 @@ public final class JobProgress {
             HttpClient.newBuilder().connectTimeout(TIMEOUT).build();
     private final URI job;
     private final String secret;
+    private final String ageFrom;
     private final Map<String, Rate> rates = new HashMap<>();
 
     /**
@@ -50,10 +51,12 @@ public final class JobProgress {
      *
      * @param job its address in Flink's REST interface
      * @param secret of the {@link RestGuard} before it
+     * @param ageFrom what the age of a result is counted from, in words
      */
-    JobProgress(URI job, String secret) {
+    JobProgress(URI job, String secret, String ageFrom) {
         this.job = job;
         this.secret = secret;
+        this.ageFrom = ageFrom;
     }
 
     /**
@@ -84,7 +87,8 @@ public final class JobProgress {
         if (value(metrics, FRAMES + "results", "sum") > 0) {
             line += String.format(
                     Locale.ROOT,
-                    " | age of results p50 %.1f p95 %.1f s",
+                    " | age of results since %s p50 %.1f p95 %.1f s",
+                    ageFrom,
                     value(metrics, AGE + "median", "max") / 1e6,
                     value(metrics, AGE + "p95", "max") / 1e6);
         }
