@@ -5,6 +5,7 @@ import java.awt.Rectangle;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import javax.imageio.ImageIO;
@@ -76,15 +77,11 @@ final class JpegDamage {
         }
     }
 
-    private interface Warnings {
-        void add(String warning);
-    }
-
     /** Decodes all and keeps the last row only. */
-    private static void read(byte[] jpeg, ImageHeader header, Warnings warnings) throws IOException {
+    private static void read(byte[] jpeg, ImageHeader header, Consumer<String> warnings) throws IOException {
         ImageReader reader = ImageIO.getImageReadersByFormatName("jpeg").next();
         try {
-            reader.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
+            reader.addIIOReadWarningListener((source, warning) -> warnings.accept(warning));
             reader.setInput(new MemoryCacheImageInputStream(new ByteArrayInputStream(jpeg)), true, true);
             ImageReadParam lastRow = reader.getDefaultReadParam();
             lastRow.setSourceRegion(new Rectangle(0, header.height() - 1, header.width(), 1));

@@ -143,6 +143,28 @@ class FrameDecoderTest {
         assertThat(largestDifference("noise.png")).isLessThanOrEqualTo(1);
     }
 
+    /** The toolkit takes the same (its tests say so), so that a model sees what it was trained on. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 3})
+    void ofSixteenBitsTheUpperEightCount(int channels) throws Exception {
+        int width = 64;
+        int height = 40;
+        byte[] numbers = new byte[2 * width * height * channels];
+        new Random(6).nextBytes(numbers);
+        try (Mat image = new Mat(height, width, opencv_core.CV_MAKETYPE(opencv_core.CV_16U, channels));
+                BytePointer png = new BytePointer()) {
+            image.data().put(numbers);
+            opencv_imgcodecs.imencode(".png", image, png);
+            byte[] bytes = new byte[(int) png.limit()];
+            png.get(bytes);
+            byte[] found = bytes(new FrameDecoder(new InputSpec(width, height, Fit.STRETCH, 1), 10_000).decode(bytes));
+            for (int i = 0; i < found.length; i++) {
+                int number = channels == 1 ? i / 3 : i - i % 3 + 2 - i % 3; // OpenCV's order is BGR
+                assertThat(found[i]).isEqualTo(numbers[2 * number + 1]); // little-endian
+            }
+        }
+    }
+
     @Test
     void refusesWhatIsNoImage() throws Exception {
         byte[] random = new byte[5000];
