@@ -211,6 +211,11 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
         }
     }
 
+    /** The orientation, 1 to 8, that a TIFF file states; 1 where it states none. */
+    public static int exifOrientation(byte[] tiff) {
+        return orientation(ByteBuffer.wrap(tiff));
+    }
+
     /** The orientation that the first directory of a TIFF header names; 1 where it names none, or the bytes are none. */
     private static int orientation(ByteBuffer tiff) {
         if (tiff.limit() < 8) {

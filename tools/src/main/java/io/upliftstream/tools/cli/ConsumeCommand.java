@@ -15,6 +15,7 @@ import io.upliftstream.tools.stream.RecordPainter;
 import io.upliftstream.tools.stream.RecordReader;
 import io.upliftstream.tools.stream.StatusLine;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -121,11 +122,12 @@ final class ConsumeCommand implements Callable<Integer> {
     @Mixin
     private Checks checks = new Checks();
 
-    /** Records that are not readable and named one by one; the others are counted. */
+    /** Records that are not readable, or cannot be written, and named one by one; the others are counted. */
     private static final int MAX_SAID = 20;
 
     private long count;
     private long unreadable;
+    private long unwritten;
 
     @Override
     public Integer call() throws Exception {
@@ -162,7 +164,7 @@ final class ConsumeCommand implements Callable<Integer> {
             }
             report(status, topic, painter, files);
         }
-        return unreadable == 0 ? 0 : 1;
+        return unreadable + unwritten == 0 ? 0 : 1;
     }
 
     /** What these records can become. */
@@ -220,15 +222,27 @@ final class ConsumeCommand implements Callable<Integer> {
             }
         } catch (MalformedRecordException e) {
             unreadable++;
-            if (unreadable > MAX_SAID) {
-                return;
+            name(record, e, status);
+        } catch (InterruptedIOException | ClosedByInterruptException e) {
+            throw e;
+        } catch (IOException e) {
+            if (format == Format.JSON) { // nobody reads the lines any more
+                throw e;
             }
-            status.say("%s, partition %d, offset %d: %s"
-                            .formatted(record.topic(), record.partition(), record.offset(), e.getMessage())
-                    + (unreadable == MAX_SAID ? " (the last that is named)" : ""));
+            unwritten++;
+            name(record, e, status);
         }
         if (format != Format.JSON) {
             status.update(() -> count + " records");
+        }
+    }
+
+    private void name(ConsumerRecord<byte[], byte[]> record, Exception failed, StatusLine status) {
+        long named = unreadable + unwritten;
+        if (named <= MAX_SAID) {
+            status.say("%s, partition %d, offset %d: %s"
+                            .formatted(record.topic(), record.partition(), record.offset(), failed.getMessage())
+                    + (named == MAX_SAID ? " (the last that is named)" : ""));
         }
     }
 
@@ -240,12 +254,16 @@ final class ConsumeCommand implements Callable<Integer> {
         if (painter.missing() > 0) {
             report.append("; of %d the frame is no longer on its topic".formatted(painter.missing()));
         }
-        if (files instanceof RecordFiles.Videos videos && videos.repeated() > 0) {
-            report.append("; %d left out that came again, out of order or hours after the first"
-                    .formatted(videos.repeated()));
+        if (files instanceof RecordFiles.Videos videos && videos.continued() > 0) {
+            report.append(
+                    "; %d came again, out of order or more than an hour later, and are one frame after the one before"
+                            .formatted(videos.continued()));
         }
         if (unreadable > 0) {
             report.append("; %d not readable".formatted(unreadable));
+        }
+        if (unwritten > 0) {
+            report.append("; %d not written".formatted(unwritten));
         }
         status.say(report.toString());
     }
