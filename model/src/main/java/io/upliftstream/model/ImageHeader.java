@@ -261,6 +261,11 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
         }
     }
 
+    /** The orientation, 1 to 8, that a TIFF file states; 1 where it states none. */
+    public static int exifOrientation(byte[] tiff) {
+        return orientation(tiff, 0, tiff.length);
+    }
+
     /** The orientation that the first directory of EXIF names; 1 where it names none, or the bytes are no EXIF. */
     private static int orientation(byte[] image, int from, int end) {
         // Some write the signature into a PNG's chunk as well.

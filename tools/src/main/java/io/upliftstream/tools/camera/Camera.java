@@ -1,6 +1,7 @@
 package io.upliftstream.tools.camera;
 
 import java.io.IOException;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** A source of frames in order; used by one thread. */
@@ -16,9 +17,19 @@ public interface Camera extends AutoCloseable {
         return false;
     }
 
-    /** The next picture, or null after the last. */
+    /**
+     * The next picture, or null after the last.
+     *
+     * @throws UnreadableShotException if that picture cannot be read; the next call goes on behind it
+     * @throws IOException if the camera cannot go on
+     */
     @Nullable
     Shot next() throws IOException;
+
+    /** What there is to say about its pictures, in sentences, since this was asked last. */
+    default List<String> notes() {
+        return List.of();
+    }
 
     @Override
     void close() throws IOException;

@@ -2,9 +2,11 @@ package io.upliftstream.tools.camera;
 
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Where a camera's pictures come from, in words: {@code [NAME=]SOURCE}, such as {@code gate=rtsp://10.0.0.7/stream}.
@@ -14,22 +16,52 @@ import java.util.regex.Pattern;
  *     {@code synthetic}, which may have a seed: {@code synthetic:20001}
  */
 public record CameraSource(String id, String source) {
-    private static final Pattern NAMED = Pattern.compile("([A-Za-z0-9._-]+)=(.+)");
     private static final Pattern SYNTHETIC = Pattern.compile("synthetic(?::(\\d{1,9}))?");
     private static final long SEED = 20_000;
     private static final int WIDTH = 640;
     private static final int HEIGHT = 360;
     private static final double FRAMES_PER_SECOND = 10;
 
-    /** Reads the words; a source without a name is named after its file, host or device. */
+    /**
+     * Reads the words: what exists as a path is one, whatever it is called; else the first {@code =} before something that
+     * exists, or the first of all, ends a name. A source without a name is named after its file, host or device.
+     */
     public static CameraSource parse(String words) {
-        Matcher named = NAMED.matcher(words);
-        return named.matches()
-                ? new CameraSource(named.group(1), named.group(2))
-                : new CameraSource(name(words), words);
+        if (existing(words) == null && !VideoCamera.isUrl(words)) {
+            int first = words.indexOf('=');
+            int end = first;
+            while (end > 0 && !isSource(words.substring(end + 1))) {
+                end = words.indexOf('=', end + 1);
+            }
+            end = end > 0 ? end : first;
+            if (end > 0 && end < words.length() - 1) {
+                return new CameraSource(words.substring(0, end), words.substring(end + 1));
+            }
+        }
+        return new CameraSource(name(words), words);
+    }
+
+    private static boolean isSource(String words) {
+        return existing(words) != null
+                || VideoCamera.isUrl(words)
+                || SYNTHETIC.matcher(words).matches();
+    }
+
+    /** The file, directory or device that has this name; null if there is none. */
+    static @Nullable Path existing(String source) {
+        try {
+            Path path = Path.of(source);
+            return !source.isEmpty() && Files.exists(path) ? path : null;
+        } catch (InvalidPathException e) {
+            return null;
+        }
     }
 
     private static String name(String source) {
+        Path path = existing(source);
+        if (path != null) {
+            return name(path);
+        }
         if (SYNTHETIC.matcher(source).matches()) {
             return source.replace("synthetic", "street").replace(':', '-');
         }
@@ -39,12 +71,12 @@ public record CameraSource(String id, String source) {
         return name(Path.of(source));
     }
 
-    /** The file's name without its extension, fit for the name of another. */
+    /** The file's name without its extension, as it stands: whoever makes a file name of it takes {@code FileNames}. */
     public static String name(Path input) {
         Path file = input.toAbsolutePath().normalize().getFileName();
         String name = file == null ? "input" : file.toString();
         int dot = Files.isDirectory(input) ? -1 : name.lastIndexOf('.');
-        return (dot > 0 ? name.substring(0, dot) : name).replaceAll("[^A-Za-z0-9._-]", "_");
+        return dot > 0 ? name.substring(0, dot) : name;
     }
 
     /**
@@ -53,6 +85,12 @@ public record CameraSource(String id, String source) {
      * @throws IOException if there is nothing that holds pictures
      */
     public Camera open(JpegFormat format) throws IOException {
+        Path path = existing(source);
+        if (path != null) {
+            return Files.isDirectory(path) || ImageDirectory.isImage(path)
+                    ? new ImageDirectory(id, path)
+                    : new VideoCamera(id, source, format);
+        }
         Matcher synthetic = SYNTHETIC.matcher(source);
         if (synthetic.matches()) {
             int width = format.width() > 0 ? format.width() : WIDTH;
@@ -67,14 +105,7 @@ public record CameraSource(String id, String source) {
         if (VideoCamera.isUrl(source)) {
             return new VideoCamera(id, source, format);
         }
-        Path path = Path.of(source);
-        if (!Files.exists(path)) {
-            throw new IOException(
-                    "input: " + path.toAbsolutePath() + " does not exist (expected: a video, a directory of images, a"
-                            + " webcam such as /dev/video0, a URL such as rtsp://host/stream, or synthetic)");
-        }
-        return Files.isDirectory(path) || ImageDirectory.isImage(path)
-                ? new ImageDirectory(id, path)
-                : new VideoCamera(id, source, format);
+        throw new IOException("input: " + Path.of(source).toAbsolutePath() + " does not exist (expected: a video, a directory of images, a"
+                + " webcam such as /dev/video0, a URL such as rtsp://host/stream, or synthetic)");
     }
 }

@@ -84,34 +84,45 @@ public final class Images {
         try (BytePointer data = new BytePointer(picture);
                 Mat encoded = new Mat(1, picture.length, opencv_core.CV_8UC1, data);
                 Mat stored = opencv_imgcodecs.imdecode(
-                        encoded, opencv_imgcodecs.IMREAD_COLOR | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION);
-                Mat pixels = new Mat()) {
+                        encoded, opencv_imgcodecs.IMREAD_COLOR | opencv_imgcodecs.IMREAD_IGNORE_ORIENTATION)) {
             if (stored.empty()) {
                 throw new IOException("%d bytes (expected: a JPEG or PNG picture)".formatted(bytes.length));
             }
-            turnUpright(stored, header.orientation(), pixels);
-            BufferedImage image = new BufferedImage(pixels.cols(), pixels.rows(), BufferedImage.TYPE_3BYTE_BGR);
-            pixels.data().get(((DataBufferByte) image.getRaster().getDataBuffer()).getData());
-            return image;
+            return upright(stored, header.orientation());
         } catch (RuntimeException e) { // OpenCV's own
             throw new IOException(
                     "the picture cannot be decoded: %s (expected: a whole JPEG or PNG)".formatted(e.getMessage()), e);
         }
     }
 
-    /** @param orientation of EXIF, 1 to 8 */
-    private static void turnUpright(Mat stored, int orientation, Mat upright) {
-        Mat turned = stored;
-        if (orientation >= 5) {
-            opencv_core.transpose(stored, upright);
-            turned = upright;
-        }
-        switch (orientation) {
-            case 2, 6 -> opencv_core.flip(turned, upright, 1); // left to right
-            case 4, 8 -> opencv_core.flip(turned, upright, 0); // top to bottom
-            case 3, 7 -> opencv_core.flip(turned, upright, -1); // both
-            case 5 -> {}
-            default -> stored.copyTo(upright);
+    /**
+     * Turns pixels as they are stored into a picture as people see it.
+     *
+     * @param stored of three bytes each: blue, green, red
+     * @param orientation of EXIF, 1 to 8
+     * @return a picture of {@link BufferedImage#TYPE_3BYTE_BGR}
+     */
+    static BufferedImage upright(Mat stored, int orientation) {
+        try (Mat upright = new Mat()) {
+            Mat turned = stored;
+            if (orientation >= 5) {
+                opencv_core.transpose(stored, upright);
+                turned = upright;
+            }
+            switch (orientation) {
+                case 2, 6 -> opencv_core.flip(turned, upright, 1); // left to right
+                case 4, 8 -> opencv_core.flip(turned, upright, 0); // top to bottom
+                case 3, 7 -> opencv_core.flip(turned, upright, -1); // both
+                default -> {}
+            }
+            Mat pixels = orientation == 1 ? stored : upright;
+            BufferedImage image = new BufferedImage(pixels.cols(), pixels.rows(), BufferedImage.TYPE_3BYTE_BGR);
+            byte[] bytes = ((DataBufferByte) image.getRaster().getDataBuffer()).getData();
+            int rowBytes = 3 * pixels.cols();
+            for (int y = 0; y < pixels.rows(); y++) { // FFmpeg's rows have gaps
+                pixels.ptr(y).get(bytes, y * rowBytes, rowBytes);
+            }
+            return image;
         }
     }
 }

@@ -3,6 +3,7 @@ package io.upliftstream.tools.camera;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.time.Duration;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -61,7 +62,7 @@ public final class LoopingCamera implements Camera {
         try {
             return camera.next();
         } catch (IOException e) {
-            if (!live()) {
+            if (!live() || e instanceof UnreadableShotException) {
                 throw e;
             }
             LOG.warn("{}; opening it again", e.getMessage());
@@ -87,6 +88,11 @@ public final class LoopingCamera implements Camera {
                 throw new InterruptedIOException("stopped while " + source.id() + " was away");
             }
         }
+    }
+
+    @Override
+    public List<String> notes() {
+        return camera.notes();
     }
 
     @Override

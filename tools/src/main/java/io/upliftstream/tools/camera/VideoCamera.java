@@ -1,24 +1,23 @@
 package io.upliftstream.tools.camera;
 
-import java.awt.Graphics2D;
-import java.awt.geom.AffineTransform;
+import io.upliftstream.model.ImageHeader;
+import io.upliftstream.tools.picture.Timeline;
 import java.awt.image.BufferedImage;
-import java.awt.image.DataBufferByte;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.temporal.ChronoUnit;
-import org.bytedeco.ffmpeg.global.avutil;
-import org.bytedeco.javacv.FFmpegFrameGrabber;
-import org.bytedeco.javacv.Frame;
-import org.bytedeco.javacv.FrameGrabber;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.bytedeco.ffmpeg.avutil.AVFrame;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A video file, a network stream (RTSP, HTTP) or a webcam (V4L2) as a camera: every frame, in any format that FFmpeg
- * reads, upright, as JPEG.
+ * reads, in its own colours and upright ({@link PixelConverter}), each in its own size, as JPEG.
  */
 public final class VideoCamera implements Camera {
     /** A network stream is taken to be gone after this long without a packet. */
@@ -28,17 +27,17 @@ public final class VideoCamera implements Camera {
     private final String source;
     private final String shown;
     private final JpegFormat format;
-    private final FFmpegFrameGrabber grabber;
-    /** Quarters, clockwise, until a picture is upright. */
-    private long turns;
-
-    private long firstMicros = -1;
+    private final VideoReader reader;
+    private final PixelConverter converter = new PixelConverter();
+    private final Timeline timeline;
+    private final List<String> notes = new ArrayList<>();
     private int next;
+    private boolean ended;
 
     /**
      * Opens a video.
      *
-     * @param source a file, a URL or a device such as {@code /dev/video0}
+     * @param source a file, a URL or a device such as {@code /dev/video0}; what exists as a file is one
      * @throws IOException if FFmpeg finds no picture there
      */
     public VideoCamera(String id, String source, JpegFormat format) throws IOException {
@@ -46,71 +45,41 @@ public final class VideoCamera implements Camera {
         this.source = source;
         this.shown = source.replaceFirst("//[^/@]*@", "//***@"); // a password is nothing for a log
         this.format = format;
-        avutil.av_log_set_level(avutil.AV_LOG_FATAL);
-        this.grabber = new FFmpegFrameGrabber(source);
-        if (isDevice(source)) {
-            grabber.setFormat("v4l2");
-        } else if (isUrl(source)) {
-            String micros = Long.toString(SILENCE.toNanos() / 1000);
-            grabber.setOption(source.startsWith("rtsp") ? "timeout" : "rw_timeout", micros);
-            grabber.setOption("rtsp_transport", "tcp"); // a lost packet would be a grey smear
-        }
-        start();
-    }
-
-    private void start() throws IOException {
         try {
-            grabber.start();
-        } catch (FrameGrabber.Exception e) {
-            grabber.close();
+            reader = open();
+        } catch (IOException e) {
+            String expected = isDevice(source)
+                    ? "a webcam that is there, free, and readable for this user"
+                    : isUrl(source) ? "a stream that is running at this address" : "a video that FFmpeg reads";
             throw new IOException(
-                    "input: %s cannot be opened: %s (expected: %s)"
-                            .formatted(
-                                    shown,
-                                    reason(e),
-                                    isDevice(source)
-                                            ? "a webcam that is there, free, and readable for this user"
-                                            : isUrl(source)
-                                                    ? "a stream that is running at this address"
-                                                    : "a video that FFmpeg reads"),
+                    "input: %s cannot be opened: %s (expected: %s)".formatted(shown, e.getMessage(), expected),
                     source.equals(shown) ? e : null);
         }
-        if (grabber.getImageWidth() == 0) {
-            grabber.close();
-            throw new IOException("input: " + shown + " holds no pictures (expected: a video)");
-        }
-        // Phones film sideways and say so.
-        turns = Math.floorMod(Math.round(-grabber.getDisplayRotation() / 90), 4);
-        if (format.width() > 0) {
-            boolean sideways = turns % 2 == 1;
-            float proportion = (float) grabber.getImageHeight() / grabber.getImageWidth();
-            int height = format.height() > 0
-                    ? format.height()
-                    : Math.max(1, Math.round(format.width() * (sideways ? 1 / proportion : proportion)));
-            grabber.setImageWidth(sideways ? height : format.width());
-            grabber.setImageHeight(sideways ? format.width() : height);
+        timeline = Timeline.of(reader.framesPerSecond());
+        if (reader.hdr()) {
+            notes.add("input: " + shown + " is HDR, and is mapped to the tones and colours of BT.709");
         }
     }
 
-    /** FFmpeg's own words for its error code. */
-    private String reason(FrameGrabber.Exception e) {
-        String message = String.valueOf(e.getMessage());
-        int at = message.indexOf("error ");
-        String code = at < 0 ? "" : message.substring(at + 6).replaceFirst("^(-?\\d+).*", "$1");
-        if (!code.matches("-?\\d+")) {
-            return message.replace(source, shown);
+    private VideoReader open() throws IOException {
+        Map<String, String> options = new HashMap<>();
+        if (isDevice(source)) {
+            return new VideoReader(source, "v4l2", options);
+        } else if (isUrl(source)) {
+            options.put(source.startsWith("rtsp") ? "timeout" : "rw_timeout", Long.toString(SILENCE.toNanos() / 1000));
+            options.put("rtsp_transport", "tcp"); // a lost packet would be a grey smear
+            return new VideoReader(source, null, options);
         }
-        byte[] text = new byte[128];
-        avutil.av_strerror(Integer.parseInt(code), text, text.length);
-        return new String(text, StandardCharsets.UTF_8).replaceFirst("\0.*", "");
+        options.put("pattern_type", "none"); // %d in a name is part of it
+        return new VideoReader("file:" + source, null, options); // as is what looks like a protocol
     }
 
     static boolean isUrl(String source) {
-        return source.matches("[a-z][a-z0-9+]+://.*");
+        return source.matches("[a-z][a-z0-9+]+://.*") && CameraSource.existing(source) == null;
     }
 
     static boolean isDevice(String source) {
-        return source.startsWith("/dev/");
+        return source.startsWith("/dev/") && !Files.isRegularFile(Path.of(source));
     }
 
     @Override
@@ -120,84 +89,85 @@ public final class VideoCamera implements Camera {
 
     @Override
     public double framesPerSecond() {
-        double rate = grabber.getVideoFrameRate();
-        return rate > 0 && rate <= 1000 ? rate : 25;
+        return reader.framesPerSecond();
     }
 
     @Override
     public boolean live() {
-        return isDevice(source) || (isUrl(source) && grabber.getLengthInTime() <= 0); // a file has a length
+        return isDevice(source) || (isUrl(source) && !reader.hasLength()); // a file has a length
     }
 
     @Override
     public @Nullable Shot next() throws IOException {
-        BufferedImage image = nextImage();
-        if (image == null && live()) {
+        if (ended) {
+            return null;
+        }
+        AVFrame frame = reader.next();
+        if (frame == null) {
+            return end();
+        }
+        boolean followed = timeline.continued() == 0;
+        Duration position = Duration.of(timeline.next(reader.micros(frame)), ChronoUnit.MICROS);
+        if (followed && timeline.continued() > 0 && !live()) {
+            notes.add(
+                    "input: %s has no time for frame %d that follows the one before; from there on it goes on at %s frames/s"
+                            .formatted(shown, next, Math.round(100 * framesPerSecond()) / 100.0));
+        }
+        String name = "%s_%06d".formatted(id, next++);
+        BufferedImage image;
+        try {
+            image = converter.convert(frame, PixelConverter.orientation(frame), format);
+        } catch (IOException e) {
+            throw new UnreadableShotException("%s of %s: %s".formatted(name, shown, e.getMessage()), e);
+        }
+        return new Shot(name, Images.jpeg(image, format.quality()), "jpeg", position, null);
+    }
+
+    private @Nullable Shot end() throws IOException {
+        ended = true;
+        if (live()) {
             throw new IOException(
                     "input: %s broke off after frame %d (expected: pictures without end; --loop opens it again)"
                             .formatted(shown, next));
-        } else if (image == null) {
-            return null;
         }
-        long micros = grabber.getTimestamp();
-        if (firstMicros < 0) {
-            firstMicros = micros;
+        String damage = reader.damage();
+        if (damage != null) {
+            throw new UnreadableShotException("input: %s is not whole: %s".formatted(shown, damage));
         }
-        Duration position = Duration.of(micros - firstMicros, ChronoUnit.MICROS);
-        return new Shot("%s_%06d".formatted(id, next++), Images.jpeg(image, format.quality()), "jpeg", position, null);
+        return null;
     }
 
-    private @Nullable BufferedImage nextImage() throws IOException {
-        try {
-            Frame frame = grabber.grabImage();
-            return frame == null ? null : upright(copy(frame));
-        } catch (FrameGrabber.Exception e) {
-            throw new IOException("input: %s cannot be read after frame %d".formatted(shown, next), e);
-        }
+    @Override
+    public List<String> notes() {
+        List<String> taken = List.copyOf(notes);
+        notes.clear();
+        return taken;
     }
 
-    /** Takes over the pixels; JavaCV's own converter guesses channels from the stride and fails on narrow pictures. */
-    private static BufferedImage copy(Frame frame) {
-        BufferedImage image = new BufferedImage(frame.imageWidth, frame.imageHeight, BufferedImage.TYPE_3BYTE_BGR);
-        byte[] pixels = ((DataBufferByte) image.getRaster().getDataBuffer()).getData();
-        ByteBuffer rows = (ByteBuffer) frame.image[0];
-        int rowBytes = 3 * frame.imageWidth;
-        for (int y = 0; y < frame.imageHeight; y++) {
-            rows.get(y * frame.imageStride, pixels, y * rowBytes, rowBytes);
-        }
-        return image;
-    }
-
-    private BufferedImage upright(BufferedImage image) {
-        if (turns == 0) {
-            return image;
-        }
-        boolean sideways = turns % 2 == 1;
-        int width = sideways ? image.getHeight() : image.getWidth();
-        int height = sideways ? image.getWidth() : image.getHeight();
-        BufferedImage upright = new BufferedImage(width, height, image.getType());
-        Graphics2D pen = upright.createGraphics();
-        pen.translate(width / 2.0, height / 2.0);
-        pen.transform(AffineTransform.getQuadrantRotateInstance((int) turns));
-        pen.translate(-image.getWidth() / 2.0, -image.getHeight() / 2.0);
-        pen.drawImage(image, 0, 0, null);
-        pen.dispose();
-        return upright;
-    }
-
-    /** The only picture of a file such as a TIFF or WebP. */
-    static BufferedImage still(Path file) throws IOException {
-        try (VideoCamera camera = new VideoCamera("still", file.toString(), JpegFormat.of(1))) {
-            BufferedImage image = camera.nextImage();
-            if (image == null) {
-                throw new IOException("input: " + file + " holds no picture (expected: one that FFmpeg reads)");
+    /**
+     * The only picture of a file such as a TIFF or WebP.
+     *
+     * @param tiff the file's bytes, if it is a TIFF, whose orientation FFmpeg does not tell; else null
+     */
+    static BufferedImage still(Path file, byte @Nullable [] tiff) throws IOException {
+        try (VideoReader reader = new VideoReader("file:" + file, null, Map.of("pattern_type", "none"));
+                PixelConverter converter = new PixelConverter()) {
+            AVFrame frame = reader.next();
+            if (frame == null) {
+                throw new IOException("it holds no whole picture");
             }
-            return image;
+            int orientation = tiff == null ? PixelConverter.orientation(frame) : ImageHeader.exifOrientation(tiff);
+            BufferedImage picture = converter.convert(frame, orientation, JpegFormat.of(1));
+            if (reader.damaged()) {
+                throw new IOException("its picture is damaged");
+            }
+            return picture;
         }
     }
 
     @Override
-    public void close() throws IOException {
-        grabber.close();
+    public void close() {
+        reader.close();
+        converter.close();
     }
 }

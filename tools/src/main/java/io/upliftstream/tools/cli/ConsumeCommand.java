@@ -15,6 +15,7 @@ import io.upliftstream.tools.stream.RecordPainter;
 import io.upliftstream.tools.stream.RecordReader;
 import io.upliftstream.tools.stream.StatusLine;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -122,7 +123,7 @@ final class ConsumeCommand implements Callable<Integer> {
     @Mixin
     private Checks checks = new Checks();
 
-    /** Records that are not readable and named one by one; the others are counted. */
+    /** Records that are not readable, or cannot be written, and named one by one; the others are counted. */
     private static final int MAX_SAID = 20;
 
     /** Cameras that are named when one that was asked for is not there. */
@@ -132,6 +133,7 @@ final class ConsumeCommand implements Callable<Integer> {
     private boolean stopped;
     private long count;
     private long unreadable;
+    private long unwritten;
 
     @Override
     public Integer call() throws Exception {
@@ -173,7 +175,7 @@ final class ConsumeCommand implements Callable<Integer> {
             report(status, topic, painter, files);
         }
         requireCameras(topic);
-        return unreadable == 0 ? 0 : 1;
+        return unreadable + unwritten == 0 ? 0 : 1;
     }
 
     /** What these records can become. */
@@ -235,12 +237,15 @@ final class ConsumeCommand implements Callable<Integer> {
             }
         } catch (MalformedRecordException e) {
             unreadable++;
-            if (unreadable > MAX_SAID) {
-                return;
+            name(record, e, status);
+        } catch (InterruptedIOException | ClosedByInterruptException e) {
+            throw e;
+        } catch (IOException e) {
+            if (format == Format.JSON) { // nobody reads the lines any more
+                throw e;
             }
-            status.say("%s, partition %d, offset %d: %s"
-                            .formatted(record.topic(), record.partition(), record.offset(), e.getMessage())
-                    + (unreadable == MAX_SAID ? " (the last that is named)" : ""));
+            unwritten++;
+            name(record, e, status);
         }
         if (format != Format.JSON) {
             status.update(() -> count + " records");
@@ -261,6 +266,15 @@ final class ConsumeCommand implements Callable<Integer> {
                         .formatted(String.join(", ", absent), topic, there));
     }
 
+    private void name(ConsumerRecord<byte[], byte[]> record, Exception failed, StatusLine status) {
+        long named = unreadable + unwritten;
+        if (named <= MAX_SAID) {
+            status.say("%s, partition %d, offset %d: %s"
+                            .formatted(record.topic(), record.partition(), record.offset(), failed.getMessage())
+                    + (named == MAX_SAID ? " (the last that is named)" : ""));
+        }
+    }
+
     private void report(StatusLine status, String topic, RecordPainter painter, RecordFiles files) {
         StringBuilder report = new StringBuilder("%d %s records from topic %s".formatted(count, lower(kind), topic));
         if (format != Format.JSON) {
@@ -269,12 +283,16 @@ final class ConsumeCommand implements Callable<Integer> {
         if (painter.missing() > 0) {
             report.append("; of %d the frame is no longer on its topic".formatted(painter.missing()));
         }
-        if (files instanceof RecordFiles.Videos videos && videos.repeated() > 0) {
-            report.append("; %d left out that came again, out of order or hours after the first"
-                    .formatted(videos.repeated()));
+        if (files instanceof RecordFiles.Videos videos && videos.continued() > 0) {
+            report.append(
+                    "; %d came again, out of order or more than an hour later, and are one frame after the one before"
+                            .formatted(videos.continued()));
         }
         if (unreadable > 0) {
             report.append("; %d not readable".formatted(unreadable));
+        }
+        if (unwritten > 0) {
+            report.append("; %d not written".formatted(unwritten));
         }
         status.say(report.toString());
     }

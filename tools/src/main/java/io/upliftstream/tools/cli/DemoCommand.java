@@ -31,7 +31,7 @@ import picocli.CommandLine.Option;
             "  uplift demo --mode live --cameras 4     cameras in real time; what comes too late is dropped",
             "",
             "Leaves in the output directory: overlays/<camera>_<frame>.png (at most 24, spread over the run),",
-            "contact-sheet.png and summary.json. Exit code 0 if every frame ended exactly once."
+            "contact-sheet.png and summary.json. Exit code 0 if the whole input was read and every frame ended exactly once."
         })
 final class DemoCommand implements Callable<Integer> {
     @Option(names = "--input", paramLabel = "VIDEO|DIR", description = "Video or images instead of synthetic cameras.")
@@ -129,7 +129,7 @@ final class DemoCommand implements Callable<Integer> {
         Summary summary = Demo.run(options, progress);
         progress.say(describe(summary));
         summary.irregularities().forEach(sentence -> progress.say(sentence.replaceAll("\\p{Cntrl}", "?")));
-        return summary.balanced() ? 0 : 1;
+        return summary.balanced() && summary.unsent() == 0 ? 0 : 1;
     }
 
     private String describe(Summary summary) {
@@ -142,9 +142,10 @@ final class DemoCommand implements Callable<Integer> {
                         summary.meanIoU());
         return String.format(
                         Locale.ROOT,
-                        "%d frames published: %d segmentation, %d features, %d depth records; %d failures, %d dropped%n"
+                        "%d frames published%s: %d segmentation, %d features, %d depth records; %d failures, %d dropped%n"
                                 + "%.1f frames/s, latency p50 %.0f p95 %.0f p99 %.0f ms (%s, %s)",
                         summary.published(),
+                        summary.unsent() == 0 ? "" : " (%d could not be read or sent)".formatted(summary.unsent()),
                         summary.segmentation(),
                         summary.features(),
                         summary.depth(),

@@ -10,17 +10,21 @@ import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.Label;
 import io.upliftstream.model.ServiceOptions;
 import io.upliftstream.tools.camera.Camera;
+import io.upliftstream.tools.camera.CameraSource;
 import io.upliftstream.tools.camera.ImageDirectory;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.Shot;
+import io.upliftstream.tools.camera.UnreadableShotException;
 import io.upliftstream.tools.camera.VideoCamera;
 import io.upliftstream.tools.picture.FreshFile;
 import io.upliftstream.tools.picture.Grid;
 import io.upliftstream.tools.picture.Legend;
 import io.upliftstream.tools.picture.Npy;
 import io.upliftstream.tools.picture.Overlay;
+import io.upliftstream.tools.stream.FileNames;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -30,6 +34,7 @@ import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -49,9 +54,14 @@ import picocli.CommandLine.Option;
             "  uplift infer --input photos --output out --precision fp32",
             "  uplift infer --input street.mp4 --output out    every frame, as street_000000 and so on",
             "",
-            "An image that cannot be read is named and the others go on; the exit code is 1 then."
+            "Of two images that differ in their extensions alone, the results have the extension in their names.",
+            "An image that cannot be read, or a video that is cut off, is named and the others go on; the exit code is 1",
+            "then."
         })
 final class InferCommand implements Callable<Integer> {
+    /** Of a file's name, so that there is room for the endings. */
+    private static final int MAX_NAME_BYTES = 200;
+
     @Option(names = "--input", required = true, paramLabel = "FILE|DIR", description = "Image, directory, or video.")
     private Path input = Path.of(".");
 
@@ -89,7 +99,7 @@ final class InferCommand implements Callable<Integer> {
             int[] palette = Overlay.palette(labels);
             Legend.write(output, labels);
             Deque<Pending> inFlight = new ArrayDeque<>();
-            for (Shot shot = images.next(); shot != null; shot = images.next()) {
+            for (Shot shot = next(images); shot != null; shot = next(images)) {
                 inFlight.add(new Pending(shot, service.submit(shot.image())));
                 if (inFlight.size() >= service.preferredInFlight()) {
                     write(inFlight.remove(), palette);
@@ -101,6 +111,27 @@ final class InferCommand implements Callable<Integer> {
         }
         System.out.printf("%d done, %d failed, in %s%n", done, failed, output);
         return failed == 0 ? 0 : 1;
+    }
+
+    /** The next image that can be read; null after the last, or where there is no way on. */
+    private @Nullable Shot next(Camera images) {
+        while (true) {
+            try {
+                return images.next();
+            } catch (IOException e) {
+                fail(String.valueOf(e.getMessage()));
+                if (!(e instanceof UnreadableShotException)) {
+                    return null; // what is on its way is written
+                }
+            } finally {
+                images.notes().forEach(System.err::println);
+            }
+        }
+    }
+
+    private void fail(String sentence) {
+        failed++;
+        System.err.println(sentence);
     }
 
     private ServiceOptions service() {
@@ -115,23 +146,23 @@ final class InferCommand implements Callable<Integer> {
             }
             return Files.isDirectory(input) || ImageDirectory.isImage(input)
                     ? new ImageDirectory("infer", input)
-                    : new VideoCamera(stem(input), input.toString(), JpegFormat.of(1));
+                    : new VideoCamera(CameraSource.name(input), input.toString(), JpegFormat.of(1));
         } catch (IOException e) {
             throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
         }
     }
 
-    private static String stem(Path file) {
-        String name = file.getFileName().toString();
-        return name.contains(".") ? name.substring(0, name.lastIndexOf('.')) : name;
+    /** The image's own name, unless those of its files would be too long. */
+    private static String fileName(String name) {
+        return name.getBytes(StandardCharsets.UTF_8).length <= MAX_NAME_BYTES ? name : FileNames.of(name);
     }
 
-    private void write(Pending pending, int[] palette) throws IOException, InterruptedException {
+    private void write(Pending pending, int[] palette) throws InterruptedException {
         String name = pending.shot().name();
         try {
             DenseResult result = pending.result().get();
             for (HeadOutput head : result.output().heads()) {
-                write(name, pending.shot(), head, result.transform(), palette);
+                write(fileName(name), pending.shot(), head, result.transform(), palette);
             }
             done++;
             System.out.printf(
@@ -142,11 +173,14 @@ final class InferCommand implements Callable<Integer> {
                     result.timings().backboneNanos() / 1e6,
                     result.timings().upsampleNanos() / 1e6);
         } catch (ExecutionException e) {
-            failed++;
             String reason = e.getCause() instanceof FrameException frame ? frame.reason() + ": " : "";
-            System.err.printf(
-                    "%s: %s%s%n",
-                    name, reason, e.getCause() == null ? e : e.getCause().getMessage());
+            fail("%s: %s%s"
+                    .formatted(
+                            name,
+                            reason,
+                            e.getCause() == null ? e : e.getCause().getMessage()));
+        } catch (IOException e) {
+            fail("%s: its results cannot be written: %s".formatted(name, e));
         }
     }
 

@@ -47,6 +47,8 @@ import picocli.CommandLine.Option;
             "  uplift publish --input street.mp4 --rate max --partitions 4     all of it at once; make the topic if need be",
             "  uplift publish --input /dev/video0 --size 640 --rate 5",
             "",
+            "What cannot be opened, read or sent is named and the rest goes on; the exit code is 1 then.",
+            "",
             "Capture times: of files, the time of --start (default: now) plus the frame's own time in the video, at any",
             "--rate; of live sources, the time at which the frame came."
         })
@@ -106,6 +108,8 @@ final class PublishCommand implements Callable<Integer> {
             description = "Create the topic with so many partitions if it is not there.")
     private @Nullable Integer partitions;
 
+    private long failed;
+
     @Mixin
     private Checks checks = new Checks();
 
@@ -124,30 +128,40 @@ final class PublishCommand implements Callable<Integer> {
             int maxRecordBytes = prepare(settings, topic);
             Schedule schedule = new Schedule(
                     framesPerSecond, limit == null ? Long.MAX_VALUE : limit, start == null ? Instant.now() : start);
-            publish(settings, cameras, schedule, maxRecordBytes);
+            failed += publish(settings, cameras, schedule, maxRecordBytes);
         } finally {
             for (Camera camera : cameras) {
                 camera.close();
             }
         }
-        return 0;
+        return failed == 0 ? 0 : 1;
     }
 
+    /** Opens all that can be opened; the others are named. */
     private void open(List<Camera> cameras, JpegFormat format) {
+        List<CameraSource> sources = inputs.stream().map(CameraSource::parse).toList();
         Set<String> names = new HashSet<>();
-        try {
-            for (String input : inputs) {
-                CameraSource source = CameraSource.parse(input);
-                checks.require(
-                        names.add(source.id()),
-                        "--input",
-                        input,
-                        "a name of its own, %s is taken: --input NAME=SOURCE".formatted(source.id()));
-                cameras.add(loop ? new LoopingCamera(source, format) : source.open(format));
-            }
-        } catch (IOException e) {
-            throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
+        for (int i = 0; i < inputs.size(); i++) {
+            String name = sources.get(i).id();
+            checks.require(
+                    names.add(name),
+                    "--input",
+                    inputs.get(i),
+                    "a name of its own, %s is taken: --input NAME=SOURCE".formatted(name));
         }
+        List<String> troubles = new ArrayList<>();
+        for (CameraSource source : sources) {
+            try {
+                cameras.add(loop ? new LoopingCamera(source, format) : source.open(format));
+            } catch (IOException e) {
+                troubles.add(String.valueOf(e.getMessage()));
+            }
+        }
+        if (cameras.isEmpty()) {
+            throw new StartupException(StartupException.ENVIRONMENT, String.join("; ", troubles));
+        }
+        troubles.forEach(trouble -> System.err.println(trouble + "; the other cameras go on"));
+        failed += troubles.size();
     }
 
     /** Creates the topic if asked to, and returns the largest record that it takes, in bytes. */
@@ -163,7 +177,8 @@ final class PublishCommand implements Callable<Integer> {
         }
     }
 
-    private void publish(JobSettings settings, List<Camera> cameras, Schedule schedule, int maxRecordBytes)
+    /** Returns how many pictures and cameras failed. */
+    private long publish(JobSettings settings, List<Camera> cameras, Schedule schedule, int maxRecordBytes)
             throws IOException {
         StatusLine status = new StatusLine(System.out, StatusLine.columns());
         status.say("Publishing %s to topic %s on %s (Ctrl-C ends)"
@@ -182,14 +197,17 @@ final class PublishCommand implements Callable<Integer> {
         try (publisher) {
             publisher.begin();
             while (!publisher.finished()) {
+                publisher.news().forEach(status::say);
                 status.update(() -> describe(publisher, begin));
                 Thread.sleep(MILLIS_BETWEEN_LOOKS);
             }
         } catch (InterruptedException e) { // Ctrl-C; what was sent arrives still
             status.say("Stopped.");
         } finally {
+            publisher.news().forEach(status::say);
             status.say(describe(publisher, begin));
         }
+        return publisher.failed();
     }
 
     private static String describe(CameraPublisher publisher, long begin) {
@@ -197,11 +215,12 @@ final class PublishCommand implements Callable<Integer> {
         return publisher.progress().stream()
                 .map(camera -> String.format(
                         Locale.ROOT,
-                        "%s: %d frames, %.1f/s, %.1f MB",
+                        "%s: %d frames, %.1f/s, %.1f MB%s",
                         camera.camera(),
                         camera.frames(),
                         camera.frames() / seconds,
-                        camera.bytes() / 1e6))
+                        camera.bytes() / 1e6,
+                        camera.failed() == 0 ? "" : ", %d failed".formatted(camera.failed())))
                 .collect(Collectors.joining(" | "));
     }
 

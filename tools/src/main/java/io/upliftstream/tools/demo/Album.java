@@ -16,6 +16,7 @@ import io.upliftstream.tools.picture.FreshFile;
 import io.upliftstream.tools.picture.Grid;
 import io.upliftstream.tools.picture.Overlay;
 import io.upliftstream.tools.picture.PrincipalColours;
+import io.upliftstream.tools.stream.FileNames;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -136,7 +137,7 @@ final class Album {
             byte[] mask = MaskCodec.decode(page.segmentation.getMask());
             BufferedImage overlay = Overlay.segmentation(frame, mask, grid(page.segmentation.getHeader()), palette);
             FreshFile.write(
-                    overlays.resolve("%s_%06d.png".formatted(fileName(key.camera()), key.sequence())),
+                    overlays.resolve("%s_%06d.png".formatted(FileNames.of(key.camera()), key.sequence())),
                     Images.png(overlay));
             if (shown.contains(entry)) {
                 for (byte label : mask) {
@@ -153,11 +154,6 @@ final class Album {
                         List.of("frame", "segmentation", "features (principal components)", "depth"),
                         sheet,
                         labels.stream().filter(label -> classes.get(label.id())).toList())));
-    }
-
-    /** Whoever reaches the broker may have written the record, and a name with a way to other directories into it. */
-    private static String fileName(String camera) {
-        return camera.replaceAll("[^A-Za-z0-9_-]", "_");
     }
 
     private static BufferedImage features(BufferedImage frame, Page page, @Nullable PrincipalColours principal) {

@@ -72,6 +72,7 @@ public final class Demo {
     private final Map<RecordKind, Long> records = new EnumMap<>(RecordKind.class);
     private final Map<String, Long> failureReasons = new TreeMap<>();
     private boolean scored;
+    private long unsent;
 
     private Demo(DemoOptions options, Progress progress, String bootstrapServers) throws BundleException {
         this.options = options;
@@ -147,6 +148,8 @@ public final class Demo {
                 subscribe(subscriber, settings.outputTopics(bundle.heads()), cameras.size());
                 publisher.begin();
                 follow(subscriber, publisher, job);
+                publisher.news().forEach(progress::say);
+                unsent = publisher.failed();
             }
             job.cancel();
         }
@@ -213,6 +216,7 @@ public final class Demo {
             for (ConsumerRecord<byte[], byte[]> record : subscriber.poll(POLL)) {
                 read(record);
             }
+            publisher.news().forEach(progress::say);
             progress.update(account, inFlight);
             job.throwIfEnded();
             long quiet = System.nanoTime() - Math.max(begin, inFlight.lastEndNanos());
@@ -282,6 +286,7 @@ public final class Demo {
                 records.getOrDefault(RecordKind.FEATURES, 0L),
                 records.getOrDefault(RecordKind.DEPTH, 0L),
                 balance.failures(),
+                unsent,
                 balance.drops(),
                 balance.exactlyOnce(),
                 balance.irregularities(),

@@ -22,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  * @param features records of feature heads
  * @param depth records of regression heads
  * @param failures frames with a failure record
+ * @param unsent pictures of the input that could not be read or sent
  * @param dropped frames counted in drop records
  * @param balanced whether every frame ended, in one way and once
  * @param irregularities what should not have happened, one sentence each, at most twenty
@@ -45,6 +46,7 @@ public record Summary(
         long features,
         long depth,
         long failures,
+        long unsent,
         long dropped,
         boolean balanced,
         List<String> irregularities,

@@ -7,6 +7,7 @@ import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.camera.Shot;
+import io.upliftstream.tools.camera.UnreadableShotException;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.nio.ByteBuffer;
@@ -18,7 +19,11 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Properties;
+import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
@@ -27,6 +32,7 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.errors.InterruptException;
+import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 import org.jspecify.annotations.Nullable;
@@ -34,6 +40,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Sends the frames of cameras to the job's input topic as {@link CameraFrame} in single-object encoding, a thread for
  * each camera.
+ *
+ * <p>A camera that fails, or a picture that cannot be read or sent, is counted and {@link #news() named}; the others go on.
  *
  * <p>Until {@link #begin()} recorded cameras take pictures ahead, so that a job on the same processor is not measured by
  * what it costs to draw or decode the first {@value #MAX_AHEAD} of each.
@@ -52,8 +60,17 @@ public final class CameraPublisher implements AutoCloseable {
         void sending(String camera, long sequence, Shot shot) throws InterruptedException;
     }
 
-    /** What has arrived at the broker. */
-    public record Progress(String camera, long frames, long bytes) {}
+    /**
+     * How far a camera is.
+     *
+     * @param frames that have arrived at the broker
+     * @param bytes of them
+     * @param failed pictures that could not be read or sent, and one if the camera could not go on
+     */
+    public record Progress(String camera, long frames, long bytes, long failed) {}
+
+    /** Failures of one camera that are named; the others are counted. */
+    private static final int MAX_NAMED = 20;
 
     private static final int MAX_AHEAD = 128;
     private static final long MAX_AHEAD_BYTES = 32L << 20;
@@ -69,6 +86,7 @@ public final class CameraPublisher implements AutoCloseable {
     private final Listener listener;
     private final CountDownLatch begun = new CountDownLatch(1);
     private final List<Run> runs = new ArrayList<>();
+    private final Queue<String> news = new ConcurrentLinkedQueue<>();
 
     private static final class Run {
         final Camera camera;
@@ -76,6 +94,8 @@ public final class CameraPublisher implements AutoCloseable {
         final CompletableFuture<Void> end = new CompletableFuture<>();
         final AtomicLong frames = new AtomicLong();
         final AtomicLong bytes = new AtomicLong();
+        final AtomicLong failed = new AtomicLong();
+        final Set<String> said = ConcurrentHashMap.newKeySet();
 
         @Nullable
         Thread thread;
@@ -126,19 +146,48 @@ public final class CameraPublisher implements AutoCloseable {
         } catch (InterruptedException | InterruptException | InterruptedIOException e) {
             run.end.cancel(false);
         } catch (IOException | RuntimeException | LinkageError e) { // a library that is missing ends it too
-            run.end.completeExceptionally(e);
+            fail(run, e);
+            run.end.complete(null);
+        }
+    }
+
+    private void fail(Run run, Throwable cause) {
+        long failed = run.failed.incrementAndGet();
+        if (failed <= MAX_NAMED) {
+            String message = cause.getMessage() == null ? cause.toString() : cause.getMessage();
+            say(run, message + (failed == MAX_NAMED ? " (the last that is named)" : ""));
+        }
+    }
+
+    /** Each sentence once: a camera that begins again says the same. */
+    private void say(Run run, String sentence) {
+        if (run.said.add(sentence)) {
+            news.add(run.camera.id() + ": " + sentence);
+        }
+    }
+
+    /** The camera's next picture that can be read; null after the last. */
+    private @Nullable Shot next(Run run) throws IOException {
+        while (true) {
+            try {
+                return run.camera.next();
+            } catch (UnreadableShotException e) {
+                fail(run, e);
+            } finally {
+                run.camera.notes().forEach(note -> say(run, note));
+            }
         }
     }
 
     private void sendAll(Run run) throws IOException, InterruptedException {
         Camera camera = run.camera;
-        Deque<Shot> ahead = camera.live() ? new ArrayDeque<>() : takeAhead(camera);
+        Deque<Shot> ahead = camera.live() ? new ArrayDeque<>() : takeAhead(run);
         begun.await();
         long start = System.nanoTime();
         Instant firstCapture = camera.live() ? null : schedule.firstCapture();
         long sequence = 0;
         while (sequence < schedule.frames() && !run.end.isDone()) {
-            Shot shot = ahead.isEmpty() ? camera.next() : ahead.remove();
+            Shot shot = ahead.isEmpty() ? next(run) : ahead.remove();
             if (shot == null) {
                 break;
             }
@@ -148,9 +197,15 @@ public final class CameraPublisher implements AutoCloseable {
             } else if (schedule.framesPerSecond() != Schedule.NATIVE && System.nanoTime() < due) {
                 continue;
             }
-            listener.sending(camera.id(), sequence, shot);
             Instant capture = firstCapture == null ? Instant.now() : firstCapture.plus(shot.position());
-            send(run, sequence++, shot, capture);
+            byte[] value = encode(camera.id(), sequence, shot, capture);
+            if (value.length + OVERHEAD_BYTES > maxRecordBytes) {
+                fail(run, new IOException(tooLarge(camera.id(), sequence, value.length)));
+            } else {
+                listener.sending(camera.id(), sequence, shot);
+                send(run, sequence, value);
+            }
+            sequence++;
         }
         producer.flush();
     }
@@ -161,9 +216,8 @@ public final class CameraPublisher implements AutoCloseable {
         return rate == Schedule.NATIVE ? shot.position().toNanos() : (long) (sequence * 1e9 / rate);
     }
 
-    private void send(Run run, long sequence, Shot shot, Instant capture) throws IOException {
-        String camera = run.camera.id();
-        byte[] value = SingleObject.encode(CameraFrame.newBuilder()
+    private static byte[] encode(String camera, long sequence, Shot shot, Instant capture) {
+        return SingleObject.encode(CameraFrame.newBuilder()
                 .setCameraId(camera)
                 .setSequence(sequence)
                 .setCaptureTimeMicros(ChronoUnit.MICROS.between(Instant.EPOCH, capture))
@@ -171,31 +225,41 @@ public final class CameraPublisher implements AutoCloseable {
                 .setImage(ByteBuffer.wrap(shot.image()))
                 .setImageFormat(shot.format())
                 .build());
-        if (value.length + OVERHEAD_BYTES > maxRecordBytes) {
-            throw new IOException(
-                    "frame %d of %s: %d bytes (expected: at most %d, max.message.bytes of topic %s; a lower quality or a smaller size makes frames smaller)"
-                            .formatted(sequence, camera, value.length, maxRecordBytes - OVERHEAD_BYTES, topic));
-        }
+    }
+
+    private String tooLarge(String camera, long sequence, int bytes) {
+        return "frame %d of %s: %d bytes (expected: at most %d, max.message.bytes of topic %s; a lower quality or a smaller size makes frames smaller)"
+                .formatted(sequence, camera, bytes, maxRecordBytes - OVERHEAD_BYTES, topic);
+    }
+
+    private void send(Run run, long sequence, byte[] value) {
+        String camera = run.camera.id();
         Future<?> unused =
                 producer.send(new ProducerRecord<>(topic, run.partition, camera, value), (metadata, failed) -> {
                     if (failed == null) {
                         run.frames.incrementAndGet();
                         run.bytes.addAndGet(value.length);
                     } else {
-                        run.end.completeExceptionally(new IOException(
-                                "frame %d of %s could not be sent: %s".formatted(sequence, camera, failed.getMessage()),
-                                failed));
+                        fail(
+                                run,
+                                new IOException(
+                                        "frame %d of %s could not be sent: %s"
+                                                .formatted(sequence, camera, failed.getMessage()),
+                                        failed));
+                        if (!(failed instanceof RecordTooLargeException)) { // the next would not arrive either
+                            run.end.complete(null);
+                        }
                     }
                 });
     }
 
-    private Deque<Shot> takeAhead(Camera camera) throws IOException {
+    private Deque<Shot> takeAhead(Run run) throws IOException {
         Deque<Shot> ahead = new ArrayDeque<>();
         long bytes = 0;
         while (begun.getCount() > 0
                 && ahead.size() < Math.min(MAX_AHEAD, schedule.frames())
                 && bytes < MAX_AHEAD_BYTES) {
-            Shot shot = camera.next();
+            Shot shot = next(run);
             if (shot == null) {
                 break;
             }
@@ -213,29 +277,27 @@ public final class CameraPublisher implements AutoCloseable {
     /** How far every camera is. */
     public List<Progress> progress() {
         return runs.stream()
-                .map(run -> new Progress(run.camera.id(), run.frames.get(), run.bytes.get()))
+                .map(run -> new Progress(run.camera.id(), run.frames.get(), run.bytes.get(), run.failed.get()))
                 .toList();
     }
 
-    /**
-     * Whether every camera has sent its last frame.
-     *
-     * @throws IOException if one could not go on
-     */
-    public boolean finished() throws IOException {
-        // Asked first: a camera that fails in between is seen by the next call, not taken for one that is done.
-        boolean finished = runs.stream().allMatch(run -> run.end.isDone());
-        for (Run run : runs) {
-            if (run.end.isCompletedExceptionally()) {
-                try {
-                    run.end.join();
-                } catch (RuntimeException e) {
-                    Throwable cause = e.getCause() == null ? e : e.getCause();
-                    throw new IOException(cause.getMessage(), cause);
-                }
-            }
+    /** Whether every camera has sent its last frame, or could not go on. */
+    public boolean finished() {
+        return runs.stream().allMatch(run -> run.end.isDone());
+    }
+
+    /** What there was to say since this was asked last: failures and notes, a sentence each. */
+    public List<String> news() {
+        List<String> taken = new ArrayList<>();
+        for (String sentence = news.poll(); sentence != null; sentence = news.poll()) {
+            taken.add(sentence);
         }
-        return finished;
+        return taken;
+    }
+
+    /** How many pictures and cameras failed. */
+    public long failed() {
+        return runs.stream().mapToLong(run -> run.failed.get()).sum();
     }
 
     /** Stops publishing; frames on their way still arrive. */

@@ -89,7 +89,10 @@ public interface RecordFiles extends AutoCloseable {
         };
     }
 
-    /** A video for each camera and head, {@code <camera>.<head>.mp4}; frames are as far apart as they were taken. */
+    /**
+     * A video for each camera and head, {@code <camera>.<head>.mp4}, in the size of its first frame; frames are as far apart as
+     * they were taken.
+     */
     static RecordFiles videos(Path directory, RecordPainter painter) {
         return new Videos(directory, painter);
     }
@@ -111,15 +114,12 @@ public interface RecordFiles extends AutoCloseable {
 
     /** Videos that are being written. */
     final class Videos implements RecordFiles {
-        private record Video(VideoFile file, long firstMicros) {}
-
         /** Each is an encoder; whoever writes to the topic may invent a camera for every record. */
         private static final int MAX_VIDEOS = 128;
 
         private final Path directory;
         private final RecordPainter painter;
-        private final Map<String, Video> videos = new LinkedHashMap<>();
-        private int repeated;
+        private final Map<String, VideoFile> videos = new LinkedHashMap<>();
 
         private Videos(Path directory, RecordPainter painter) {
             this.directory = directory;
@@ -131,7 +131,7 @@ public interface RecordFiles extends AutoCloseable {
             RecordHeader header = RecordKind.header(record);
             String name = FileNames.of(header.getCameraId()) + "." + name(record) + ".mp4";
             BufferedImage picture = painter.paint(record);
-            Video video = videos.get(name);
+            VideoFile video = videos.get(name);
             if (video == null) {
                 if (videos.size() == MAX_VIDEOS) {
                     throw new MalformedRecordException(
@@ -142,24 +142,33 @@ public interface RecordFiles extends AutoCloseable {
                     throw new MalformedRecordException("frame: %d x %d (expected: a size that H.264 has)"
                             .formatted(picture.getWidth(), picture.getHeight()));
                 }
-                VideoFile file = new VideoFile(directory.resolve(name), picture.getWidth(), picture.getHeight());
-                video = new Video(file, header.getCaptureTimeMicros());
+                video = new VideoFile(directory.resolve(name), picture.getWidth(), picture.getHeight());
                 videos.put(name, video);
             }
-            if (!video.file.add(picture, header.getCaptureTimeMicros() - video.firstMicros)) {
-                repeated++;
-            }
+            video.add(picture, header.getCaptureTimeMicros());
         }
 
-        /** Frames that were left out because their time was not after that of the frame before, or too far from the first. */
-        public int repeated() {
-            return repeated;
+        /** Frames whose time did not go on from that of the frame before. */
+        public long continued() {
+            return videos.values().stream().mapToLong(VideoFile::continued).sum();
         }
 
+        /** Ends all of them, even if one cannot be ended. */
         @Override
         public void close() throws IOException {
-            for (Video video : videos.values()) {
-                video.file.close();
+            IOException failed = null;
+            for (VideoFile video : videos.values()) {
+                try {
+                    video.close();
+                } catch (IOException e) {
+                    if (failed != null) {
+                        e.addSuppressed(failed);
+                    }
+                    failed = e;
+                }
+            }
+            if (failed != null) {
+                throw failed;
             }
         }
     }

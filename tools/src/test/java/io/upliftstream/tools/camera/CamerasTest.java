@@ -103,7 +103,7 @@ class CamerasTest {
         assertThat(CameraSource.parse("rtsp://user:secret@10.0.0.7:554/main?a=b")
                         .id())
                 .isEqualTo("10.0.0.7");
-        assertThat(CameraSource.parse("films/my street.mp4").id()).isEqualTo("my_street");
+        assertThat(CameraSource.parse("films/my street.mp4").id()).isEqualTo("my street");
         assertThat(CameraSource.parse("/dev/video0").id()).isEqualTo("video0");
         assertThat(CameraSource.parse("synthetic:7").id()).isEqualTo("street-7");
     }
@@ -145,6 +145,38 @@ class CamerasTest {
             BufferedImage converted = Images.decode(shots.get(2).image());
             assertThat(List.of(converted.getWidth(), converted.getHeight())).containsExactly(30, 20);
             assertThat(converted.getRGB(3, 3) & 0xff).isEqualTo(120);
+        }
+    }
+
+    @Test
+    void aPictureThatCannotBeReadIsNamedAndTheOthersGoOn() throws Exception {
+        ImageIO.write(grey(30, 20, 1), "bmp", directory.resolve("a.bmp").toFile());
+        Files.write(directory.resolve("b.webp"), new byte[] {'R', 'I', 'F', 'F', 1, 2, 3});
+        ImageIO.write(grey(30, 20, 1), "bmp", directory.resolve("c.bmp").toFile());
+        for (String other : List.of("notes.txt", ".hidden.jpg", "noextension")) {
+            Files.write(directory.resolve(other), new byte[] {1});
+        }
+        try (ImageDirectory camera = new ImageDirectory("photos", directory)) {
+            assertThat(camera.notes()).singleElement().asString().contains("3 left out", "notes.txt", ".hidden.jpg");
+            assertThat(camera.notes()).isEmpty();
+            assertThat(Objects.requireNonNull(camera.next()).name()).isEqualTo("a");
+            assertThatThrownBy(camera::next)
+                    .isInstanceOf(UnreadableShotException.class)
+                    .hasMessageContaining("b.webp cannot be read");
+            assertThat(Objects.requireNonNull(camera.next()).name()).isEqualTo("c");
+            assertThat(camera.next()).isNull();
+        }
+    }
+
+    @Test
+    void noTwoPicturesHaveOneName() throws Exception {
+        for (String file : List.of("a.jpg", "a.png", "a.jpg.png", "b.jpg", "B.jpg", "c.JPG", "c.jpg", "IMG_1.jpg")) {
+            Files.write(directory.resolve(file), new byte[] {1});
+        }
+        try (ImageDirectory camera = new ImageDirectory("photos", directory)) {
+            assertThat(all(camera))
+                    .extracting(Shot::name)
+                    .containsExactly("B.jpg", "IMG_1", "a.jpg", "a.jpg.png", "a.png", "b.jpg~2", "c.JPG", "c.jpg~2");
         }
     }
 
