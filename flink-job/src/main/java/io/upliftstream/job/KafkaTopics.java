@@ -10,6 +10,7 @@ import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AdminClientConfig;
@@ -26,6 +27,8 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
  * {@link StartupException} of one sentence.
  */
 public final class KafkaTopics implements AutoCloseable {
+    private static final Duration BETWEEN_LOOKS = Duration.ofMillis(20);
+
     private final Admin admin;
     private final String servers;
     private final Duration timeout;
@@ -87,6 +90,14 @@ public final class KafkaTopics implements AutoCloseable {
         NewTopic created = new NewTopic(topic, Optional.of(partitions), Optional.empty())
                 .configs(Map.of(TopicConfig.MAX_MESSAGE_BYTES_CONFIG, Long.toString(maxRecordBytes)));
         Optional<Void> unused = await(admin.createTopics(List.of(created)).all(), TopicExistsException.class);
+        // The controller answers before every broker has heard of the topic.
+        long deadline = System.nanoTime() + timeout.toNanos();
+        while (!hasTopic(topic)) {
+            if (System.nanoTime() > deadline) {
+                throw missing("topic", topic, "");
+            }
+            LockSupport.parkNanos(BETWEEN_LOOKS.toNanos());
+        }
     }
 
     /** The largest record that a topic takes, in bytes. */
