@@ -14,6 +14,7 @@ import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AdminClientConfig;
@@ -39,6 +40,7 @@ import org.apache.kafka.common.utils.Utils;
 public final class KafkaTopics implements AutoCloseable {
     /** Ample for a connection, which takes one way there and back, and whatever the broker is busy with. */
     private static final int CONNECT_MILLIS = 3000;
+    private static final Duration BETWEEN_LOOKS = Duration.ofMillis(20);
 
     private final Admin admin;
     private final String servers;
@@ -108,6 +110,14 @@ public final class KafkaTopics implements AutoCloseable {
         NewTopic created = new NewTopic(topic, Optional.of(partitions), Optional.empty())
                 .configs(Map.of(TopicConfig.MAX_MESSAGE_BYTES_CONFIG, Long.toString(maxRecordBytes)));
         Optional<Void> unused = await(admin.createTopics(List.of(created)).all(), TopicExistsException.class);
+        // The controller answers before every broker has heard of the topic.
+        long deadline = System.nanoTime() + timeout.toNanos();
+        while (!hasTopic(topic)) {
+            if (System.nanoTime() > deadline) {
+                throw missing("topic", topic, "");
+            }
+            LockSupport.parkNanos(BETWEEN_LOOKS.toNanos());
+        }
     }
 
     /** What tells this Kafka from every other, whatever its brokers are called. */

@@ -123,7 +123,8 @@ class DeployFilesTest {
     @Test
     void theJobFileOfTheRootCanBeUsedWithAndWithoutWhatIsCommentedOut(@TempDir Path directory) throws IOException {
         String text = Files.readString(ROOT.resolve("job.yaml"));
-        List<String> shipped = List.of("uplift.model.bundle=model/bundles/street"); // what uplift takes if none is named
+        List<String> shipped =
+                List.of("uplift.model.bundle=model/bundles/street"); // what uplift takes if none is named
         JobSettings asItIs = JobSettings.load(ROOT.resolve("job.yaml"), Map.of(), shipped);
         assertThat(asItIs.get(InputOptions.BOOTSTRAP_SERVERS)).isEqualTo(InputOptions.BOOTSTRAP_SERVERS.defaultValue());
 

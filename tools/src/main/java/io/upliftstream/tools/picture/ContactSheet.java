@@ -2,7 +2,6 @@ package io.upliftstream.tools.picture;
 
 import io.upliftstream.model.Label;
 import java.awt.Color;
-import java.awt.Font;
 import java.awt.Graphics2D;
 import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
@@ -36,11 +35,9 @@ public final class ContactSheet {
         BufferedImage sheet = new BufferedImage(width, height, BufferedImage.TYPE_INT_RGB);
         Graphics2D pen = sheet.createGraphics();
         pen.setRenderingHint(RenderingHints.KEY_INTERPOLATION, RenderingHints.VALUE_INTERPOLATION_BILINEAR);
-        pen.setRenderingHint(RenderingHints.KEY_TEXT_ANTIALIASING, RenderingHints.VALUE_TEXT_ANTIALIAS_ON);
-        pen.setFont(new Font(Font.SANS_SERIF, Font.PLAIN, 12));
         pen.setColor(Color.WHITE);
         for (int column = 0; column < titles.size(); column++) {
-            pen.drawString(titles.get(column), left(column), CAPTION - 4);
+            Lettering.write(pen, titles.get(column), left(column), CAPTION - 4);
         }
         int top = CAPTION + GAP;
         for (Row row : rows) {
@@ -51,7 +48,7 @@ public final class ContactSheet {
                 pen.drawImage(picture, left(column), top, shownWidth, cellHeight(row), null);
             }
             top += cellHeight(row) + CAPTION;
-            pen.drawString(row.caption(), left(0), top - 4);
+            Lettering.write(pen, row.caption(), left(0), top - 4);
             top += GAP;
         }
         pen.drawImage(legend, 0, top, null);

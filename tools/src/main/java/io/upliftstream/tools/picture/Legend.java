@@ -3,9 +3,7 @@ package io.upliftstream.tools.picture;
 import io.upliftstream.model.Label;
 import io.upliftstream.tools.camera.Images;
 import java.awt.Color;
-import java.awt.Font;
 import java.awt.Graphics2D;
-import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -34,8 +32,6 @@ public final class Legend {
         BufferedImage legend =
                 new BufferedImage(width, GAP + Math.max(1, rows) * CELL_HEIGHT, BufferedImage.TYPE_INT_RGB);
         Graphics2D pen = legend.createGraphics();
-        pen.setRenderingHint(RenderingHints.KEY_TEXT_ANTIALIASING, RenderingHints.VALUE_TEXT_ANTIALIAS_ON);
-        pen.setFont(new Font(Font.SANS_SERIF, Font.PLAIN, 12));
         for (int i = 0; i < labels.size(); i++) {
             Label label = labels.get(i);
             int left = GAP + i % columns * CELL_WIDTH;
@@ -44,7 +40,7 @@ public final class Legend {
             pen.setColor(new Color(label.rgb()));
             pen.fillRect(left, top, SWATCH, SWATCH);
             pen.setColor(Color.WHITE);
-            pen.drawString(label.name(), left + SWATCH + GAP, top + SWATCH - 1);
+            Lettering.write(pen, label.name(), left + SWATCH + GAP, top + SWATCH - 1);
         }
         pen.dispose();
         return legend;

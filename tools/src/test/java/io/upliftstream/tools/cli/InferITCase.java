@@ -89,6 +89,22 @@ class InferITCase {
     }
 
     @Test
+    void aMachineWithoutFontsHasPicturesWithoutWords(@TempDir Path directory) throws Exception {
+        Path fonts = Files.writeString(directory.resolve("fonts.conf"), "<fontconfig></fontconfig>");
+        Path input = Files.write(directory.resolve("a.jpg"), street());
+        Path output = directory.resolve("out");
+        Path printed = directory.resolve("printed");
+        Process process = UpliftProcess.start(
+                directory,
+                printed,
+                List.of("env", "FONTCONFIG_FILE=" + fonts),
+                List.of("infer", "--bundle=" + Topics.BUNDLE, "--input=" + input, "--output=" + output),
+                "-Duser.home=" + directory); // where Java keeps what it knows of fonts
+        assertThat(process.waitFor()).as(Files.readString(printed)).isZero();
+        assertThat(output.resolve("legend.png")).isNotEmptyFile();
+    }
+
+    @Test
     void showAndVerifyOfTheShippedBundle() {
         assertThat(uplift("model", "show", Topics.BUNDLE.toString()))
                 .as(errors.toString())
