@@ -47,8 +47,8 @@ import picocli.CommandLine.Option;
             "  uplift publish --input street.mp4 --rate max --partitions 4     all of it at once; make the topic if need be",
             "  uplift publish --input /dev/video0 --size 640 --rate 5",
             "",
-            "Capture times: of files, the time of --start (default: now) plus the frame's own time in the video, at any",
-            "--rate; of live sources, the time at which the frame came."
+            "Capture times: of files, the time of --start (default: now) plus the frame's own time in the video; with a number",
+            "as --rate and no --start, the time of sending; of live sources, the time at which the frame came."
         })
 final class PublishCommand implements Callable<Integer> {
     private static final int MILLIS_BETWEEN_LOOKS = 100;
@@ -97,7 +97,8 @@ final class PublishCommand implements Callable<Integer> {
     @Option(
             names = "--start",
             paramLabel = "TIME",
-            description = "Capture time of a file's first frame, such as 2026-03-01T12:00:00Z; default: now.")
+            description = "Capture time of a file's first frame, such as 2026-03-01T12:00:00Z, the others by its clock;"
+                    + " default: now.")
     private @Nullable Instant start;
 
     @Option(
@@ -122,8 +123,11 @@ final class PublishCommand implements Callable<Integer> {
         try {
             open(cameras, format);
             int maxRecordBytes = prepare(settings, topic);
-            Schedule schedule = new Schedule(
-                    framesPerSecond, limit == null ? Long.MAX_VALUE : limit, start == null ? Instant.now() : start);
+            // At a rate of its own a file's clock would go ahead of, or fall behind, the times of sending.
+            boolean filmed = framesPerSecond == Schedule.NATIVE || framesPerSecond == Schedule.UNPACED;
+            Instant now = filmed ? Instant.now() : null;
+            Schedule schedule =
+                    new Schedule(framesPerSecond, limit == null ? Long.MAX_VALUE : limit, start == null ? now : start);
             publish(settings, cameras, schedule, maxRecordBytes);
         } finally {
             for (Camera camera : cameras) {

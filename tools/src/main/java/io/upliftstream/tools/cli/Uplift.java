@@ -7,6 +7,8 @@ import io.upliftstream.model.DenseService;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.io.InterruptedIOException;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.charset.Charset;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
@@ -171,13 +173,25 @@ public final class Uplift implements Callable<Integer> {
     }
 
     private static String sentence(Exception error) {
-        if (error instanceof InterruptedException || error instanceof InterruptException) {
+        if (interrupted(error)) {
             return "stopped before the end";
         }
         String message = error instanceof FileSystemException file ? sentence(file) : error.getMessage();
         boolean told =
                 error instanceof StartupException || error instanceof BundleException || error instanceof IOException;
         return line(message == null || !told ? error.toString() : message);
+    }
+
+    /** Whether Ctrl-C is behind an error; what was interrupted may have called it something else. */
+    private static boolean interrupted(Exception error) {
+        boolean found = Thread.currentThread().isInterrupted();
+        for (Throwable cause = error; cause != null && !found; cause = cause.getCause()) {
+            found = cause instanceof InterruptedException
+                    || cause instanceof InterruptException
+                    || cause instanceof ClosedByInterruptException
+                    || cause instanceof InterruptedIOException;
+        }
+        return found;
     }
 
     /** Its own message is the path, and sometimes nothing more. */
