@@ -91,7 +91,7 @@ class MonitoringITCase {
                 }
                 assertThat(line)
                         .containsPattern("^in 3 \\(\\d+\\.\\d/s\\) · results 1 .* · dropped 1 .* · failures 1 ")
-                        .containsPattern(" \\| from capture to result p50 \\d+\\.\\d p95 \\d+\\.\\d s \\| backlog 0$");
+                        .containsPattern(" \\| age of results p50 \\d+\\.\\d p95 \\d+\\.\\d s \\| backlog 0$");
             }
         }
     }

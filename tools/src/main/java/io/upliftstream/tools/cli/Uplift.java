@@ -7,8 +7,6 @@ import io.upliftstream.model.DenseService;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
-import java.io.InterruptedIOException;
-import java.nio.channels.ClosedByInterruptException;
 import java.nio.charset.Charset;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
@@ -19,6 +17,7 @@ import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import org.apache.kafka.common.errors.InterruptException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -35,8 +34,8 @@ import picocli.CommandLine.Spec;
         scope = ScopeType.INHERIT,
         sortOptions = false,
         usageHelpWidth = 110,
-        description = "Dense vision on camera streams: frames in on Kafka, a label, a feature vector and a depth at"
-                + " every pixel out, computed by a ViT and UPLiFT in Flink.",
+        description = "Dense vision on camera streams: frames in on Kafka, maps of classes, features and depth out,"
+                + " computed by a ViT and UPLiFT in Flink.",
         footer = {
             "",
             "Begin here:",
@@ -76,6 +75,12 @@ public final class Uplift implements Callable<Integer> {
     /** How long a command may take to end after Ctrl-C. */
     private static final long GRACE_SECONDS = 60;
 
+    /** As of a process that SIGINT ended. */
+    private static final int INTERRUPTED = 130;
+
+    /** The thread of the command that was stopped. */
+    private static final AtomicReference<Thread> STOPPED = new AtomicReference<>();
+
     @Option(
             names = "--debug",
             scope = ScopeType.INHERIT,
@@ -108,7 +113,7 @@ public final class Uplift implements Callable<Integer> {
         // Ctrl-C interrupts the command, which then closes what it opened.
         Thread stop = new Thread(
                 () -> {
-                    main.interrupt();
+                    stop(main);
                     try {
                         done.await(GRACE_SECONDS, TimeUnit.SECONDS);
                     } catch (InterruptedException e) {
@@ -125,6 +130,12 @@ public final class Uplift implements Callable<Integer> {
             return; // the process is ending already, with the code of the signal
         }
         DenseService.exit(exitCode);
+    }
+
+    /** Ends the command that a thread runs, as Ctrl-C does. */
+    static void stop(Thread command) {
+        STOPPED.set(command);
+        command.interrupt();
     }
 
     /** Says where the log goes, unless the user has. */
@@ -166,6 +177,9 @@ public final class Uplift implements Callable<Integer> {
     }
 
     private static int exitCode(Exception error) {
+        if (interrupted(error)) {
+            return INTERRUPTED;
+        }
         if (error instanceof StartupException startup) {
             return startup.exitCode();
         }
@@ -182,16 +196,11 @@ public final class Uplift implements Callable<Integer> {
         return line(message == null || !told ? error.toString() : message);
     }
 
-    /** Whether Ctrl-C is behind an error; what was interrupted may have called it something else. */
+    /** What was interrupted may have called it something else. */
     private static boolean interrupted(Exception error) {
-        boolean found = Thread.currentThread().isInterrupted();
-        for (Throwable cause = error; cause != null && !found; cause = cause.getCause()) {
-            found = cause instanceof InterruptedException
-                    || cause instanceof InterruptException
-                    || cause instanceof ClosedByInterruptException
-                    || cause instanceof InterruptedIOException;
-        }
-        return found;
+        return STOPPED.get() == Thread.currentThread()
+                || error instanceof InterruptedException
+                || error instanceof InterruptException;
     }
 
     /** Its own message is the path, and sometimes nothing more. */

@@ -84,7 +84,7 @@ public final class JobProgress {
         if (value(metrics, FRAMES + "results", "sum") > 0) {
             line += String.format(
                     Locale.ROOT,
-                    " | from capture to result p50 %.1f p95 %.1f s",
+                    " | age of results p50 %.1f p95 %.1f s",
                     value(metrics, AGE + "median", "max") / 1e6,
                     value(metrics, AGE + "p95", "max") / 1e6);
         }

@@ -73,7 +73,7 @@ class JobProgressTest {
                 "source pendingRecords", "[{'id': 'Source__camera_frames.pendingRecords', 'sum': 7.0, 'max': 4.0}]");
         assertThat(progress.line())
                 .matches("in 12 \\([\\d.]*[1-9][\\d.]*/s\\) · results 5 .* · dropped 3 \\(0\\.0/s\\) · failures 2 .*"
-                        + " \\| from capture to result p50 0\\.4 p95 1\\.5 s \\| backlog 7");
+                        + " \\| age of results p50 0\\.4 p95 1\\.5 s \\| backlog 7");
     }
 
     @Test
