@@ -104,9 +104,7 @@ final class ModelCommand {
         int ran = 0;
         boolean agree = true;
         for (ModelBundle.Variant variant : bundle.variants()) {
-            if (Thread.interrupted()) {
-                throw new InterruptedException();
-            }
+            Uplift.throwIfStopped();
             try (DenseModel model =
                     DenseModel.load(bundle, new ModelOptions(variant.device(), variant.precision(), 0))) {
                 GoldenReport report = model.verify();

@@ -138,6 +138,13 @@ public final class Uplift implements Callable<Integer> {
         command.interrupt();
     }
 
+    /** For commands that wait: what they started may have taken the interruption for its own. */
+    static void throwIfStopped() throws InterruptedException {
+        if (STOPPED.get() == Thread.currentThread()) {
+            throw new InterruptedException();
+        }
+    }
+
     /** Says where the log goes, unless the user has. */
     private static void log() {
         if (System.getProperty("uplift.log") == null) {

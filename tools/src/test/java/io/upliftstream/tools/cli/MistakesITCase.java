@@ -92,7 +92,9 @@ class MistakesITCase {
         NAMES.put("{full}", full.toString());
         NAMES.put("{readonly}", readOnly.toString());
         NAMES.put("{here}", Path.of("").toAbsolutePath().toString());
-        NAMES.put("{street}", Path.of("..", "model", "bundles", "street").toRealPath().toString());
+        NAMES.put(
+                "{street}",
+                Path.of("..", "model", "bundles", "street").toRealPath().toString());
         NAMES.put("{broker}", kafka.bootstrapServers());
         NAMES.put("{closed}", Integer.toString(closed));
         NAMES.put("{taken}", Integer.toString(taken.getLocalPort()));
@@ -113,7 +115,9 @@ class MistakesITCase {
         kafka.close();
         taken.close();
         if (mounted) {
-            new ProcessBuilder("umount", NAMES.get("{full}"), NAMES.get("{readonly}")).start().waitFor();
+            new ProcessBuilder("umount", NAMES.get("{full}"), NAMES.get("{readonly}"))
+                    .start()
+                    .waitFor();
         }
     }
 

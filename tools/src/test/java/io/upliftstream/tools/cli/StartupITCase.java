@@ -127,10 +127,7 @@ class StartupITCase {
         assertSentence(
                 uplift("publish", "--input", "synthetic", "--input", "street=pom.xml"), 2, "street", "NAME=SOURCE");
         assertSentence(uplift("publish", "--input", "synthetic", "--rate", "fast"), 2, "--rate: fast", "native, max");
-        assertSentence(
-                uplift("publish", "--input", "synthetic", "--size", "huge"),
-                2,
-                "--size: huge");
+        assertSentence(uplift("publish", "--input", "synthetic", "--size", "huge"), 2, "--size: huge");
         assertSentence(uplift("consume", "failures", "--format", "png"), 2, "png of failures", "json");
     }
 

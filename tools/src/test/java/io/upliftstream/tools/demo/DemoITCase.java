@@ -75,8 +75,8 @@ class DemoITCase {
                 input.resolve("b.PNG"), Images.png(Images.decode(shot(64, 300).image())));
         Files.write(input.resolve("broken.jpeg"), Arrays.copyOf(jpeg, 400));
         Files.writeString(input.resolve("notes.txt"), "no image");
-        Summary summary =
-                Demo.run(options(input, 1, null, directory.resolve("out"), ServingOptions.Mode.LOSSLESS, "features"), quiet());
+        Summary summary = Demo.run(
+                options(input, 1, null, directory.resolve("out"), ServingOptions.Mode.LOSSLESS, "features"), quiet());
 
         assertThat(summary.balanced()).as("%s", summary).isTrue();
         assertThat(summary.published()).isEqualTo(3);
@@ -127,21 +127,7 @@ class DemoITCase {
             set.add("uplift.max-age=20 ms"); // at a hundred frames a second no model here keeps up with that
         }
         return new DemoOptions(
-                input,
-                cameras,
-                frames,
-                output,
-                mode,
-                BUNDLE,
-                "cpu",
-                "fp32",
-                320,
-                180,
-                100,
-                20_000,
-                set,
-                false,
-                null);
+                input, cameras, frames, output, mode, BUNDLE, "cpu", "fp32", 320, 180, 100, 20_000, set, false, null);
     }
 
     private static Shot shot(int width, int height) {

@@ -110,7 +110,8 @@ class ViewITCase extends LivePage {
         awaitFrame(longName, 1);
         await("document.getElementById('broker').textContent === '" + broker + "'");
         await("new Set([...document.querySelectorAll('#cameras figcaption')].map(c => c.offsetHeight)).size === 1");
-        assertThat((Boolean) browser.executeScript("return document.querySelector('.quiet') === null")).isTrue();
+        assertThat((Boolean) browser.executeScript("return document.querySelector('.quiet') === null"))
+                .isTrue();
         browser.executeScript("uplift.cameras.get('quiet').seen -= 11000");
         await("/^no result for 1[1-9] s, the last was frame 1$/"
                 + ".test(document.querySelector('.quiet[data-camera=quiet] .numbers').textContent)");
