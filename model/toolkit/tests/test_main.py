@@ -170,3 +170,38 @@ def test_an_interruption(
     arguments = ["export", "--config", tmp_path / "model.yaml", "--random", 0, "--output", tmp_path / "b"]
     assert main([*map(str, arguments)]) == 130
     assert capsys.readouterr().err.endswith("export: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("trian-heads", "invalid choice: 'trian-heads' (choose from … perhaps train-heads; see python -m"),
+        ("", "the following arguments are required: COMMAND; see python -m uplift_toolkit --help"),
+        ("export", "export: the following arguments are required: --config, --output; see"),
+        (
+            "export --config a --output b --radnom 0",
+            "arguments: --radnom 0; perhaps --random; see",
+        ),
+        (
+            "train-heads --config a --data b --output c --steps x",
+            "--steps: invalid int value: 'x'; see",
+        ),
+        ("export --config no.yaml --output {dir}/out", "export: {here}/no.yaml: No such file or directory"),
+        (
+            "export --config no.yaml --output {dir}/file/out",
+            "export: --output: {dir}/file is not a directory",
+        ),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str, sentence: str
+) -> None:
+    (tmp_path / "file").write_text("a text")
+    try:
+        code = main(arguments.format(dir=tmp_path).split())
+    except SystemExit as e:
+        code = int(e.code or 0)
+    said = capsys.readouterr().err
+    assert (code, said.count("\n")) == (2, 1)
+    for part in sentence.format(dir=tmp_path, here=Path.cwd()).split("…"):
+        assert part in said

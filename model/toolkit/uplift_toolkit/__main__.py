@@ -1,12 +1,37 @@
 """The command line: python -m uplift_toolkit COMMAND …"""
 
 import argparse
+import difflib
 import importlib
 import os
+import re
 import sys
+from pathlib import Path
+from typing import NoReturn
 
 COMMANDS = ("export", "agree", "parity", "train", "evaluate", "bench")
 """Modules that each have register(subparsers), which adds its subcommands, each with a `run` default."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one sentence what is wrong, and which name was perhaps meant."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.search(r"unrecognized arguments: (\S+)", message)
+        choice = re.search(r"invalid choice: '([^']*)'", message)
+        names = re.findall(r"'([^']*)'", message)[1:] if choice else list(self._option_string_actions)
+        if typed := unknown or choice:
+            near = difflib.get_close_matches(typed[1].split("=")[0], names, n=1, cutoff=0.4)
+            message += f"; perhaps {near[0]}" if near else ""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if (
+            unknown
+        ):  # of a subcommand: otherwise the outermost parser, which does not know its options, would say so
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,6 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # who read the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as of a process that the signal ended
+    except KeyboardInterrupt:  # before there was a command
+        print("uplift_toolkit: interrupted", file=sys.stderr)
+        return 130
 
 
 def run(arguments: list[str] | None) -> int:
@@ -29,7 +57,7 @@ def run(arguments: list[str] | None) -> int:
     except (ImportError, OSError) as e:  # OSError: a library of torch that does not load
         print(f"uplift_toolkit: {e} (expected: the packages that its README installs)", file=sys.stderr)
         return 2
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m uplift_toolkit",
         description="Builds, trains, checks and exports the model bundles that uplift-stream runs.",
     )
@@ -40,6 +68,8 @@ def run(arguments: list[str] | None) -> int:
     torch.backends.nnpack.set_flags(False)  # where it does not support the CPU it says so for every layer
     config = getattr(parsed, "config", None)
     try:
+        if output := getattr(parsed, "output", None):
+            check_output(output)
         return parsed.run(parsed)
     except BrokenPipeError:
         raise
@@ -52,10 +82,24 @@ def run(arguments: list[str] | None) -> int:
     except (UnicodeDecodeError, yaml.YAMLError) as e:
         what = " ".join(str(e).split())
         problem, code = f"{config}, or a file that it names: {what} (expected: text in UTF-8)", 2
-    except (OSError, ValueError, ImportError, torch.OutOfMemoryError) as e:
+    except OSError as e:
+        problem, code = (f"{Path(e.filename).absolute()}: {e.strerror}" if e.filename else str(e)), 2
+    except (ValueError, ImportError, torch.OutOfMemoryError) as e:
         problem, code = str(e), 2
     print(f"{parsed.command}: {problem}", file=sys.stderr)
     return code
+
+
+def check_output(output: Path) -> None:
+    """Raises ValueError unless files can be written to a directory, or it can be made."""
+    there = Path(output).absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        found = "cannot be written to" if there.is_dir() else "is not a directory"
+        raise ValueError(
+            f"--output: {there} {found} (expected: a directory that can be written to, or a new one)"
+        )
 
 
 if __name__ == "__main__":

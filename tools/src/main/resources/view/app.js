@@ -1,10 +1,10 @@
 // The live page. It asks for the newest moments, waits for the answer, draws it, and asks again: what it cannot draw in
 // time it never gets.
-import { draw, drawAll, others, part, place, tile } from './cameras.js';
+import { draw, drawAll, markQuiet, others, part, place, tile } from './cameras.js';
 import { chart } from './charts.js';
-import { colour } from './paint.js';
+import { legend } from './legend.js';
 import { ask, cell, decode, moments } from './records.js';
-import { $, hint, state } from './state.js';
+import { $, hint, remember, state } from './state.js';
 
 const WANTED = { labels: 'labels', colours: 'labels,colours', values: 'labels,values', similar: 'labels,features', none: 'labels' };
 
@@ -38,7 +38,7 @@ async function follow() {
 function connected(yes, error) {
   $('link').classList.toggle('lost', !yes);
   if (!yes) $('link').textContent = `no answer from the viewer, trying again (${error.message})`;
-  else if (state.statistics && !state.statistics.connected) $('link').textContent = 'waiting for Kafka and its topics …';
+  else if (state.statistics && !state.statistics.connected) $('link').textContent = `waiting for Kafka at ${state.statistics.broker} and its topics …`;
   else $('link').textContent = state.paused ? 'paused' : state.cameras.size ? 'live' : 'waiting for the first result …';
 }
 
@@ -84,6 +84,7 @@ state.pick = (name, x, y) => pick(state.cameras.get(name), [x, y]);
 
 async function choose(view, then) {
   state.view = view;
+  remember();
   for (const button of $('views').children) {
     button.setAttribute('role', 'radio');
     button.setAttribute('aria-checked', button.dataset.view === view);
@@ -102,6 +103,7 @@ async function choose(view, then) {
     } catch { /* the next frame will have them */ }
     draw(camera);
   }));
+  explain();
   then?.();
 }
 state.choose = choose;
@@ -111,7 +113,7 @@ function pause(paused) {
   $('pause').textContent = paused ? 'Go on' : 'Pause';
   $('pause').setAttribute('aria-pressed', paused);
   if (!paused) for (const camera of state.cameras.values()) camera.seen = Date.now();
-  if (!paused && state.fixed) { state.fixed = null; location.hash = ''; }
+  if (!paused && state.fixed) { state.fixed = null; location.hash = ''; remember(); }
   connected(true);
 }
 
@@ -119,11 +121,14 @@ function opacity(share) {
   state.opacity = Math.max(0, Math.min(1, share));
   $('opacity').value = 100 * state.opacity;
   drawAll();
+  remember();
 }
 
 $('views').addEventListener('click', event => event.target.dataset.view && choose(event.target.dataset.view));
-$('opacity').addEventListener('input', event => opacity(event.target.value / 100));
-$('safe').addEventListener('change', event => { state.safe = event.target.checked; legend(); drawAll(); });
+$('opacity').value = 100 * state.opacity;
+$('opacity').addEventListener('input', event => { state.opacity = event.target.value / 100; drawAll(); });
+$('opacity').addEventListener('change', remember);
+$('safe').addEventListener('change', event => { state.safe = event.target.checked; explain(); drawAll(); });
 $('pause').addEventListener('click', () => pause(!state.paused));
 $('step').addEventListener('click', step);
 
@@ -146,27 +151,7 @@ document.addEventListener('keydown', event => {
   }
 });
 
-function legend() {
-  $('legend').replaceChildren(...state.labels.map(label => {
-    const button = document.createElement('button'), box = document.createElement('i');
-    box.style.background = `rgb(${colour(label, state.safe)})`;
-    button.append(box, label.name);
-    button.dataset.label = label.id;
-    button.setAttribute('aria-pressed', !state.hidden.has(label.id));
-    button.title = 'Show or hide; double click: this class alone';
-    button.addEventListener('click', () => {
-      if (!state.hidden.delete(label.id)) state.hidden.add(label.id);
-      button.setAttribute('aria-pressed', !state.hidden.has(label.id));
-      drawAll();
-    });
-    button.addEventListener('dblclick', () => {
-      state.hidden = new Set(state.labels.map(l => l.id).filter(id => id !== label.id));
-      legend();
-      drawAll();
-    });
-    return button;
-  }));
-}
+const explain = () => legend(drawAll);
 
 // ---- A link to one frame ----
 
@@ -190,7 +175,10 @@ async function count() {
     try {
       state.statistics = await (await ask('statistics')).json();
       chart(state.statistics);
+      $('broker').textContent = 'Kafka at ' + state.statistics.broker;
       others();
+      markQuiet();
+      if (state.view === 'values') explain(); // the range follows the frames
       connected(true);
     } catch (error) {
       connected(false, error);
@@ -201,7 +189,7 @@ async function count() {
 
 async function names() {
   state.labels = await (await ask('labels')).json();
-  legend();
+  explain();
 }
 
 async function start() {
@@ -214,7 +202,7 @@ async function start() {
       await wait(1000);
     }
   }
-  await choose('labels');
+  await choose(state.view);
   await openLink();
   count();
   follow();

@@ -1,7 +1,7 @@
 // The cameras' tiles and what is drawn on them.
 import { layer, similarities } from './paint.js';
 import { cell } from './records.js';
-import { $, state } from './state.js';
+import { $, address, state } from './state.js';
 
 // Cameras with a tile, unless more are chosen; one that was quiet for so long gives its place to a new one.
 const TILES = 16, QUIET_MILLIS = 10000;
@@ -22,17 +22,30 @@ export function place() {
   return true;
 }
 
-/** Says which cameras have no tile, and how to get one. */
+/** Marks the cameras of which nothing has come for a while. */
+export function markQuiet() {
+  for (const camera of state.cameras.values()) {
+    const millis = state.paused || state.fixed ? 0 : Date.now() - camera.seen, quiet = millis >= QUIET_MILLIS;
+    camera.figure.classList.toggle('quiet', quiet);
+    if (quiet) camera.caption.querySelector('.numbers').textContent = `no result for ${Math.floor(millis / 1000)} s, the last was frame ${camera.drawn}`;
+  }
+}
+
+/** Says which cameras have no tile, and how to get one; and which were chosen and never came. */
 export function others() {
   const known = Object.entries(state.statistics.cameras).filter(([name, n]) => name && n.results).map(([name]) => name);
   const hidden = state.chosen.length || full() ? known.filter(name => !state.cameras.has(name)).sort(byName) : [];
-  const link = (query, text) => Object.assign(document.createElement('a'), { href: '?' + query, textContent: text });
+  const absent = state.chosen.filter(name => !known.includes(name) && !state.cameras.has(name));
+  const link = (cameras, text) => Object.assign(document.createElement('a'), { href: address(cameras), textContent: text });
+  $('absent').hidden = !absent.length;
+  $('absent').textContent = `No result of ${absent.join(', ')} since the viewer began`
+    + (known.length ? `; there are ${known.sort(byName).slice(0, 8).join(', ')}.` : '.');
   $('others').hidden = !hidden.length;
   $('others').replaceChildren(
     `${hidden.length} more ${hidden.length === 1 ? 'camera is' : 'cameras are'} not shown: `,
-    ...hidden.slice(0, 8).flatMap(name => [link(new URLSearchParams([...state.chosen, name].map(c => ['camera', c])), name), ' ']),
+    ...hidden.slice(0, 8).flatMap(name => [link([...state.chosen, name], name), ' ']),
     hidden.length > 8 ? '… ' : '', '(?camera=NAME in the address chooses, as often as needed) ',
-    state.chosen.length ? link('', 'all') : '');
+    state.chosen.length ? link([], 'all') : '');
 }
 
 export function tile(name, pick) {
@@ -43,11 +56,14 @@ export function tile(name, pick) {
   canvas.tabIndex = 0;
   canvas.setAttribute('role', 'img');
   const caption = document.createElement('figcaption');
-  caption.innerHTML = '<b></b><span class="numbers"></span><span class="under"></span><a title="A link to this frame">frame</a>';
-  caption.querySelector('b').textContent = name;
+  caption.innerHTML = '<b></b><span class="under"></span><span class="links"><a title="A link to this frame">frame</a> '
+    + '<a class="alone" title="This camera alone">alone</a></span><span class="numbers"></span>';
+  caption.querySelector('b').textContent = caption.querySelector('b').title = name;
+  caption.querySelector('.alone').addEventListener('pointerenter', event => { event.target.href = address([name]); });
+  caption.querySelector('.alone').href = address([name]);
   figure.append(canvas, caption);
   $('cameras').insertBefore(figure, [...$('cameras').children].find(other => byName(other.dataset.camera, name) > 0) ?? null);
-  const camera = { name, figure, canvas, caption, moment: null, image: null, drawn: null, under: null, range: null, size: [1, 1] };
+  const camera = { name, figure, canvas, caption, moment: null, image: null, drawn: null, under: null, size: [1, 1] };
   canvas.addEventListener('click', event => pick(camera, at(camera, event)));
   canvas.addEventListener('pointermove', event => { camera.under = at(camera, event); tell(camera); });
   canvas.addEventListener('pointerleave', () => { camera.under = null; tell(camera); });
@@ -83,7 +99,7 @@ export function draw(camera) {
   if (over && !(kind === 'features' && !state.query)) {
     context.globalAlpha = state.opacity;
     context.imageSmoothingEnabled = false;
-    context.drawImage(layer(over, state, camera),
+    context.drawImage(layer(over, state),
       over.offsetX, over.offsetY, over.width * over.scaleX, over.height * over.scaleY);
     context.globalAlpha = 1;
   }
@@ -95,11 +111,11 @@ export function draw(camera) {
   }
   canvas.setAttribute('aria-label', `${camera.name}, frame ${moment.sequence}, ${state.view}`);
   const taken = new Date(moment.captureTimeMicros / 1000), known = !Number.isNaN(taken.getTime());
-  const age = Date.now() - moment.captureTimeMicros / 1000;
-  const model = moment.millis ? `model ${(moment.millis.backbone + moment.millis.upsample).toFixed(0)} ms` : '';
+  moment.age ??= Date.now() - moment.captureTimeMicros / 1000; // when it was first drawn
+  const model = moment.millis ? ` · model ${(moment.millis.backbone + moment.millis.upsample).toFixed(0)} ms` : '';
   camera.caption.querySelector('.numbers').textContent = state.fixed
     ? `frame ${moment.sequence} · ${known ? taken.toISOString() : 'at an unknown time'}`
-    : `frame ${moment.sequence} · ${age < 100000 && known ? age.toFixed(0) + ' ms after capture' : taken.toLocaleTimeString()} · ${model}`;
+    : `frame ${moment.sequence} · ${moment.age < 100000 && known ? moment.age.toFixed(0) + ' ms after capture' : 'of ' + taken.toLocaleString()}${model}`;
   camera.caption.querySelector('a').href = `#partition=${moment.partition}&offset=${moment.offset}`;
   tell(camera);
   camera.drawn = moment.sequence;

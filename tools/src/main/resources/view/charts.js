@@ -15,28 +15,31 @@ function plot(id, series) {
 }
 
 const plots = {
-  latency: plot('plot-latency', [['p50', '#56b4e9'], ['p95', '#e69f00'], ['p99', '#d55e00']]),
+  age: plot('plot-age', [['p50', '#56b4e9'], ['p95', '#e69f00'], ['p99', '#d55e00']]),
   rate: plot('plot-rate', [['frames/s', '#009e73']]),
   lost: plot('plot-lost', [['dropped', '#e69f00'], ['failed', '#d55e00']]),
 };
 
 const last = (series, count = 5) => {
   const known = series.slice(-count).filter(value => value !== null);
-  return known.length ? known.reduce((a, b) => a + b) / known.length : 0;
+  return known.length ? known.reduce((a, b) => a + b) / known.length : null;
 };
+const shown = (value, digits) => value === null ? '–' : value.toFixed(digits);
 
 /** Draws what the viewer counted. */
 export function chart(s) {
-  plots.latency.setData([s.seconds, s.p50, s.p95, s.p99]);
+  plots.age.setData([s.seconds, s.p50, s.p95, s.p99]);
   plots.rate.setData([s.seconds, s.rate]);
   plots.lost.setData([s.seconds, s.dropped, s.failed]);
-  $('latency').textContent = `p50 ${last(s.p50).toFixed(0)} · p95 ${last(s.p95).toFixed(0)} · p99 ${last(s.p99).toFixed(0)}`;
-  $('rate').textContent = last(s.rate).toFixed(1);
-  const sum = reasons => Object.values(reasons).reduce((a, b) => a + b, 0);
-  $('lost').textContent = `dropped ${sum(s.dropReasons)} · failed ${sum(s.failureReasons)}`
-    + (sum(s.unreadable) ? ` · not readable ${sum(s.unreadable)}` : '');
-  $('reasons').textContent = [...Object.entries(s.dropReasons).map(([r, n]) => `dropped, ${r}: ${n}`),
-    ...Object.entries(s.failureReasons).map(([r, n]) => `failed, ${r}: ${n}`),
-    ...Object.entries(s.unreadable).map(([r, n]) => `not readable, ${r}: ${n}`),
+  $('age').textContent = ['p50', 'p95', 'p99'].map(name => `${name} ${shown(last(s[name]), 0)}`).join(' · ');
+  $('rate').textContent = shown(last(s.rate), 1);
+  $('lost').textContent = `${shown(last(s.dropped), 1)} · ${shown(last(s.failed), 1)}`;
+  const sum = counts => Object.values(counts).reduce((a, b) => a + b, 0);
+  const total = (what, reasons) => `${sum(reasons)} ${what}`
+    + (sum(reasons) ? ` (${Object.entries(reasons).map(([reason, n]) => `${reason}: ${n}`).join(', ')})` : '');
+  $('totals').textContent = `In all, since the viewer began at ${new Date(1000 * s.since).toLocaleTimeString()}: ` + [
+    `${Object.values(s.cameras).reduce((n, camera) => n + camera.results, 0)} results`,
+    total('dropped', s.dropReasons), total('failed', s.failureReasons),
+    ...(sum(s.unreadable) ? [total('not readable', s.unreadable)] : []),
     ...Object.entries(s.cameras).map(([c, n]) => `${c || '(no camera)'}: ${n.results} results, ${n.dropped} dropped, ${n.failed} failed`)].join(' · ');
 }

@@ -11,7 +11,10 @@ export function colour(label, safe) {
 
 const RAMP = [[0, 0, 16], [59, 15, 112], [183, 55, 121], [252, 137, 97], [252, 253, 191]];
 
-function ramp(share) {
+export const LEAST_SIMILAR = 0.2;
+
+/** From far and unlike, dark, to near and like, bright. */
+export function ramp(share) {
   const position = Math.max(0, Math.min(1, share)) * (RAMP.length - 1), low = Math.min(RAMP.length - 2, Math.floor(position));
   return RAMP[low].map((c, i) => c + (RAMP[low + 1][i] - c) * (position - low));
 }
@@ -25,12 +28,13 @@ const PAINT = {
   colours(p, data) {
     for (let i = 0; i < p.width * p.height; i++) data.set([p.cells[3 * i], p.cells[3 * i + 1], p.cells[3 * i + 2], 255], 4 * i);
   },
-  values(p, data, state, camera) {
+  values(p, data, state) {
     const sorted = Float32Array.from(p.cells).sort();
     const now = [0.02, 0.98].map(share => Math.log(Math.max(1e-3, sorted[Math.floor(share * (sorted.length - 1))])));
-    // Follows slowly, so that a colour keeps its meaning from frame to frame.
-    camera.range = camera.range ? camera.range.map((old, i) => old + 0.05 * (now[i] - old)) : now;
-    const [near, far] = camera.range;
+    // Follows slowly and is that of all cameras, so that a colour keeps its meaning.
+    const old = state.range?.name === p.name ? state.range : null;
+    const [near, far] = old ? [old.near, old.far].map((value, i) => Math.log(value) + 0.05 * (now[i] - Math.log(value))) : now;
+    state.range = { name: p.name, unit: p.unit ?? '', near: Math.exp(near), far: Math.exp(far) };
     for (let i = 0; i < p.cells.length; i++) {
       data.set([...ramp((far - Math.log(Math.max(1e-3, p.cells[i]))) / Math.max(1e-6, far - near)), 255], 4 * i);
     }
@@ -38,7 +42,7 @@ const PAINT = {
   features(p, data, state) {
     const similarity = similarities(p, state.query);
     if (!similarity) return;
-    for (let i = 0; i < similarity.length; i++) data.set([...ramp((similarity[i] - 0.2) / 0.8), 255], 4 * i);
+    for (let i = 0; i < similarity.length; i++) data.set([...ramp((similarity[i] - LEAST_SIMILAR) / (1 - LEAST_SIMILAR)), 255], 4 * i);
   },
 };
 
@@ -55,10 +59,10 @@ export function similarities(p, query) {
 }
 
 /** A canvas with a pixel for every cell of a part. */
-export function layer(p, state, camera) {
+export function layer(p, state) {
   const canvas = new OffscreenCanvas(p.width, p.height), context = canvas.getContext('2d');
   const pixels = context.createImageData(p.width, p.height);
-  PAINT[p.kind](p, pixels.data, state, camera);
+  PAINT[p.kind](p, pixels.data, state);
   context.putImageData(pixels, 0, 0);
   return canvas;
 }

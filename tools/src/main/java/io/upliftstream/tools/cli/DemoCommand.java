@@ -143,7 +143,8 @@ final class DemoCommand implements Callable<Integer> {
         return String.format(
                         Locale.ROOT,
                         "%d frames published%s: %d segmentation, %d features, %d depth records; %d failures, %d dropped%n"
-                                + "%.1f frames/s, latency p50 %.0f p95 %.0f p99 %.0f ms (%s, %s)",
+                                + "%.1f frames/s; from publishing a frame to reading its last result p50 %.0f p95 %.0f p99 %.0f ms"
+                                + " (%s, %s)",
                         summary.published(),
                         summary.unsent() == 0 ? "" : " (%d could not be read or sent)".formatted(summary.unsent()),
                         summary.segmentation(),

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.upliftstream.job.StartupException;
 import java.io.IOException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Objects;
@@ -29,7 +30,14 @@ final class JsonOption {
 
     void write(Object report) throws IOException {
         if (file != null) {
-            JSON.writeValue(file.toFile(), report);
+            byte[] json = JSON.writeValueAsBytes(report);
+            try {
+                Files.write(file, json);
+            } catch (FileSystemException e) {
+                throw e; // which names its file
+            } catch (IOException e) { // such as a disk that is full
+                throw new IOException(file.toAbsolutePath() + ": " + e.getMessage(), e);
+            }
         }
     }
 }

@@ -76,6 +76,7 @@ final class KafkaCommand implements Callable<Integer> {
                     String.join(", ", TOPICS),
                     InputOptions.BOOTSTRAP_SERVERS.key(),
                     kafka.listeners());
+            Uplift.throwIfStopped();
             new CountDownLatch(1).await();
         } catch (InterruptedException e) {
             System.out.println("Stopped.");

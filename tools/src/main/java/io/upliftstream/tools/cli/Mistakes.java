@@ -59,12 +59,13 @@ final class Mistakes {
         }
         String message = String.valueOf(wrong.getMessage());
         if (wrong instanceof MissingParameterException missing) {
-            return missing.getMissing().isEmpty()
-                    ? "%s: no command (expected: %s)"
-                            .formatted(
-                                    command.name(), anyOf(command.subcommands().keySet()))
-                    : "%s is missing (expected: %s)"
-                            .formatted(names(missing.getMissing()), usage(missing.getMissing()));
+            List<ArgSpec> arguments = missing.getMissing();
+            return "%s %s missing (expected: %s)"
+                    .formatted(names(arguments), arguments.size() == 1 ? "is" : "are", usage(arguments));
+        }
+        if (message.equals("Missing required subcommand")) {
+            return "%s: no command (expected: %s)"
+                    .formatted(command.name(), anyOf(command.subcommands().keySet()));
         }
         ArgSpec argument = wrong.getArgSpec();
         if (argument == null) {

@@ -98,12 +98,13 @@ final class ModelCommand {
             description = "Runs the bundle's golden case with every variant that this machine can run and compares with"
                     + " the outputs computed when it was exported. Exit code 1 if one disagrees.")
     int verify(@Parameters(paramLabel = "BUNDLE", description = "Directory of the bundle.") Path directory)
-            throws BundleException {
+            throws BundleException, InterruptedException {
         ModelBundle bundle = ModelBundle.load(directory);
         System.out.printf("%s, sha256 %s: every file matches its hash%n", bundle, bundle.sha256());
         int ran = 0;
         boolean agree = true;
         for (ModelBundle.Variant variant : bundle.variants()) {
+            Uplift.throwIfStopped();
             try (DenseModel model =
                     DenseModel.load(bundle, new ModelOptions(variant.device(), variant.precision(), 0))) {
                 GoldenReport report = model.verify();

@@ -49,8 +49,8 @@ import picocli.CommandLine.Option;
             "",
             "What cannot be opened, read or sent is named and the rest goes on; the exit code is 1 then.",
             "",
-            "Capture times: of files, the time of --start (default: now) plus the frame's own time in the video, at any",
-            "--rate; of live sources, the time at which the frame came."
+            "Capture times: of files, the time of --start (default: now) plus the frame's own time in the video; with a number",
+            "as --rate and no --start, the time of sending; of live sources, the time at which the frame came."
         })
 final class PublishCommand implements Callable<Integer> {
     private static final int MILLIS_BETWEEN_LOOKS = 100;
@@ -99,7 +99,8 @@ final class PublishCommand implements Callable<Integer> {
     @Option(
             names = "--start",
             paramLabel = "TIME",
-            description = "Capture time of a file's first frame, such as 2026-03-01T12:00:00Z; default: now.")
+            description = "Capture time of a file's first frame, such as 2026-03-01T12:00:00Z, the others by its clock;"
+                    + " default: now.")
     private @Nullable Instant start;
 
     @Option(
@@ -126,8 +127,11 @@ final class PublishCommand implements Callable<Integer> {
         try {
             open(cameras, format);
             int maxRecordBytes = prepare(settings, topic);
-            Schedule schedule = new Schedule(
-                    framesPerSecond, limit == null ? Long.MAX_VALUE : limit, start == null ? Instant.now() : start);
+            // At a rate of its own a file's clock would go ahead of, or fall behind, the times of sending.
+            boolean filmed = framesPerSecond == Schedule.NATIVE || framesPerSecond == Schedule.UNPACED;
+            Instant now = filmed ? Instant.now() : null;
+            Schedule schedule =
+                    new Schedule(framesPerSecond, limit == null ? Long.MAX_VALUE : limit, start == null ? now : start);
             failed += publish(settings, cameras, schedule, maxRecordBytes);
         } finally {
             for (Camera camera : cameras) {

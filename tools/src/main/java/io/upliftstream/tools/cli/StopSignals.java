@@ -62,7 +62,7 @@ final class StopSignals {
         synchronized (this) {
             if (exitCode == 0) {
                 exitCode = 128 + number; // as shells have it
-                command.interrupt();
+                Uplift.stop(command);
                 Thread late = new Thread(this::haltLate, "stop");
                 late.setDaemon(true);
                 late.start();

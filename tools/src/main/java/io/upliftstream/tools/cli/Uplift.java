@@ -15,6 +15,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicReference;
 import org.apache.kafka.common.errors.InterruptException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -32,8 +33,8 @@ import picocli.CommandLine.Spec;
         scope = ScopeType.INHERIT,
         sortOptions = false,
         usageHelpWidth = 110,
-        description = "Dense vision on camera streams: frames in on Kafka, a label, a feature vector and a depth at"
-                + " every pixel out, computed by a ViT and UPLiFT in Flink.",
+        description = "Dense vision on camera streams: frames in on Kafka, maps of classes, features and depth out,"
+                + " computed by a ViT and UPLiFT in Flink.",
         footer = {
             "",
             "Begin here:",
@@ -70,6 +71,9 @@ public final class Uplift implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private CommandSpec spec;
 
+    /** The thread of the command that was stopped. */
+    private static final AtomicReference<Thread> STOPPED = new AtomicReference<>();
+
     @Option(
             names = "--debug",
             scope = ScopeType.INHERIT,
@@ -99,6 +103,19 @@ public final class Uplift implements Callable<Integer> {
         }
         StopSignals signals = StopSignals.watch(Thread.currentThread());
         DenseService.exit(signals.exitCode(run(args, err)));
+    }
+
+    /** Ends the command that a thread runs, as Ctrl-C does. */
+    static void stop(Thread command) {
+        STOPPED.set(command);
+        command.interrupt();
+    }
+
+    /** For commands that wait: what they started may have taken the interruption for its own. */
+    static void throwIfStopped() throws InterruptedException {
+        if (STOPPED.get() == Thread.currentThread()) {
+            throw new InterruptedException();
+        }
     }
 
     /** Says where the log goes, unless the user has. */
@@ -140,6 +157,9 @@ public final class Uplift implements Callable<Integer> {
     }
 
     private static int exitCode(Exception error) {
+        if (interrupted(error)) {
+            return INTERRUPTED;
+        }
         if (error instanceof StartupException startup) {
             return startup.exitCode();
         }
@@ -147,13 +167,20 @@ public final class Uplift implements Callable<Integer> {
     }
 
     private static String sentence(Exception error) {
-        if (error instanceof InterruptedException || error instanceof InterruptException) {
+        if (interrupted(error)) {
             return "stopped before the end";
         }
         String message = error instanceof FileSystemException file ? sentence(file) : error.getMessage();
         boolean told =
                 error instanceof StartupException || error instanceof BundleException || error instanceof IOException;
         return line(message == null || !told ? error.toString() : message);
+    }
+
+    /** What was interrupted may have called it something else. */
+    private static boolean interrupted(Exception error) {
+        return STOPPED.get() == Thread.currentThread()
+                || error instanceof InterruptedException
+                || error instanceof InterruptException;
     }
 
     /** Its own message is the path, and sometimes nothing more. */

@@ -81,12 +81,13 @@ final class ViewCommand implements Callable<Integer> {
                 : List.of();
         try (KafkaTopics topics = new KafkaTopics(settings, KafkaOption.OTHER_BROKER);
                 ViewServer server = serve(settings, labels)) {
-            System.out.println("Watching %s at %s (Ctrl-C ends)"
-                    .formatted(settings.get(InputOptions.BOOTSTRAP_SERVERS), server.page()));
+            System.out.println("Watching at " + server.page() + " (Ctrl-C ends)");
+            System.out.println("Kafka: " + settings.get(InputOptions.BOOTSTRAP_SERVERS));
             waiting(topics, settings).ifPresent(System.err::println);
             if (!noBrowser) {
                 server.openBrowser();
             }
+            Uplift.throwIfStopped();
             new CountDownLatch(1).await();
         } catch (InterruptedException | InterruptException e) {
             return 0; // Ctrl-C

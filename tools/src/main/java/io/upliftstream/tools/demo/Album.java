@@ -24,6 +24,7 @@ import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
@@ -124,6 +125,7 @@ final class Album {
             shown.add(camera.get(row * camera.size() / rows));
         }
         PrincipalColours principal = principalColours();
+        boolean measured = pages.values().stream().anyMatch(page -> page.depth != null);
         List<ContactSheet.Row> sheet = new ArrayList<>();
         BitSet classes = new BitSet();
         for (Map.Entry<Key, Page> entry : pages.entrySet()) {
@@ -143,17 +145,43 @@ final class Album {
                 for (byte label : mask) {
                     classes.set(label & 0xff);
                 }
-                sheet.add(new ContactSheet.Row(
-                        "%s, frame %d".formatted(key.camera(), key.sequence()),
-                        List.of(frame, overlay, features(frame, page, principal), depth(frame, page))));
+                List<BufferedImage> pictures = new ArrayList<>(List.of(frame, overlay));
+                String caption = "%s, frame %d".formatted(key.camera(), key.sequence());
+                if (principal != null) {
+                    pictures.add(features(frame, page, principal));
+                }
+                if (measured) {
+                    pictures.add(depth(frame, page));
+                    caption += page.depth == null ? "" : range(page.depth);
+                }
+                sheet.add(new ContactSheet.Row(caption, pictures));
             }
+        }
+        List<String> titles = new ArrayList<>(List.of("frame", "segmentation"));
+        if (principal != null) {
+            titles.add("features (principal components 1, 2, 3 as red, green, blue)");
+        }
+        if (measured) {
+            titles.add("depth (near is bright)");
         }
         FreshFile.write(
                 output.resolve("contact-sheet.png"),
                 Images.png(ContactSheet.draw(
-                        List.of("frame", "segmentation", "features (principal components)", "depth"),
+                        titles,
                         sheet,
                         labels.stream().filter(label -> classes.get(label.id())).toList())));
+    }
+
+    /** What the brightest and the darkest colour of a measure mean. */
+    private static String range(FeatureRecord record) {
+        DepthColours.Range range = DepthColours.range(TensorCodec.toFloats(record.getTensor()));
+        return String.format(
+                Locale.ROOT,
+                "; %s %.1f to %.1f %s",
+                record.getName(),
+                range.near(),
+                range.far(),
+                record.getUnit().orElse(""));
     }
 
     private static BufferedImage features(BufferedImage frame, Page page, @Nullable PrincipalColours principal) {

@@ -19,7 +19,11 @@ final class InFlight {
     private record Frame(long publishedNanos, int bytes, byte @Nullable [] labels) {}
 
     private final Map<Key, Frame> frames = new HashMap<>();
-    private final Latencies latencies = new Latencies();
+    /** Frames with results whose latencies are forgotten when others come: the first calls of a process are slow. */
+    private static final int WARM_UP = 4;
+
+    private Latencies latencies = new Latencies();
+    private int completed;
     private long bytes;
     private long firstPublishNanos;
     private long lastEndNanos;
@@ -56,6 +60,9 @@ final class InFlight {
             bytes -= frame.bytes;
             lastEndNanos = System.nanoTime();
             if (complete) {
+                if (completed++ == WARM_UP) {
+                    latencies = new Latencies();
+                }
                 latencies.add((lastEndNanos - frame.publishedNanos) / 1e6);
             }
             notifyAll();
@@ -72,7 +79,10 @@ final class InFlight {
         return (lastEndNanos - firstPublishNanos) / 1e9;
     }
 
-    /** Milliseconds from publishing a frame to having read all its results, at a percentile; 0 before the first. */
+    /**
+     * Milliseconds from publishing a frame to having read all its results, at a percentile; without
+     * the first {@value #WARM_UP} once there are others; 0 before the first.
+     */
     synchronized double latencyMillis(double percentile) {
         double millis = latencies.percentile(percentile);
         return Double.isNaN(millis) ? 0 : millis;

@@ -29,8 +29,9 @@ import org.jspecify.annotations.Nullable;
  * @param framesPerSecond frames with results, over the time from the first frame published to the last frame whose
  *     results could all be read; starting up is not in it, nor drawing or decoding the first 128 frames of a camera,
  *     which happens meanwhile; for later frames it is, as they share the processor with the job
- * @param latencyMillis from publishing a frame to having read all its results, by percentile; in lossless mode this
- *     holds the frame's wait in Kafka and the wait for the checkpoint that commits it
+ * @param latencyMillis from publishing a frame to having read all its results, by percentile, without the first four
+ *     frames that end so, since the first calls of a process are slow; in lossless mode this holds the frame's wait in
+ *     Kafka and the wait for the checkpoint that commits it
  * @param stageMillis mean time of the stages, as the records state them
  * @param failureReasons failure records by reason
  * @param pixelAccuracy share of right labels; null without a truth

@@ -11,19 +11,25 @@ public final class DepthColours {
 
     private DepthColours() {}
 
+    /** The values of the brightest and the darkest colour. */
+    public record Range(float near, float far) {}
+
+    /** The range of the colours of some values. */
+    public static Range range(float[] depths) {
+        float[] sorted = depths.clone();
+        Arrays.sort(sorted);
+        return new Range(
+                Math.max(LEAST, sorted[sorted.length * 2 / 100]), Math.max(LEAST, sorted[sorted.length * 98 / 100]));
+    }
+
     /** A colour 0xRRGGBB per value. */
     public static int[] colours(float[] depths) {
-        double[] logs = new double[depths.length];
+        Range range = range(depths);
+        double near = Math.log(range.near);
+        double far = Math.max(Math.log(range.far), near + 1e-6);
+        int[] colours = new int[depths.length];
         for (int i = 0; i < depths.length; i++) {
-            logs[i] = Math.log(Math.max(LEAST, depths[i]));
-        }
-        double[] sorted = logs.clone();
-        Arrays.sort(sorted);
-        double near = sorted[sorted.length * 2 / 100];
-        double far = Math.max(sorted[sorted.length * 98 / 100], near + 1e-6);
-        int[] colours = new int[logs.length];
-        for (int i = 0; i < logs.length; i++) {
-            colours[i] = ramp((far - logs[i]) / (far - near));
+            colours[i] = ramp((far - Math.log(Math.max(LEAST, depths[i]))) / (far - near));
         }
         return colours;
     }

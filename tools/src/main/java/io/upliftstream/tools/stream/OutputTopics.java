@@ -25,7 +25,7 @@ public final class OutputTopics {
         return kinds.keySet();
     }
 
-    /** The names of the topics whose records hold a label or a vector at every pixel. */
+    /** The names of the topics whose records hold a grid of labels or vectors. */
     public Set<String> dense() {
         Map<String, RecordKind> dense = new LinkedHashMap<>(kinds);
         dense.values().removeIf(kind -> !kind.dense());

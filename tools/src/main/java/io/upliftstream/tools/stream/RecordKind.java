@@ -52,7 +52,7 @@ public enum RecordKind {
         };
     }
 
-    /** Whether its records hold a label or a vector at every pixel. */
+    /** Whether its records hold a grid of labels or vectors. */
     public boolean dense() {
         return type == SegmentationRecord.class || type == FeatureRecord.class;
     }

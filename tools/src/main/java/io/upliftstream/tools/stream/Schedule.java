@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  *     {@link #UNPACED}
  * @param frames after which a camera is done
  * @param firstCapture of recorded pictures: when the first was taken, the others by the camera's clock. Null for the
- *     time of sending, as for live ones
+ *     time of sending, as of live ones, which a rate of its own asks for: the camera's clock would run away from it
  */
 public record Schedule(double framesPerSecond, long frames, @Nullable Instant firstCapture) {
     /** As the camera takes them. */

@@ -50,6 +50,7 @@ final class Statistics {
         long failed;
     }
 
+    private final long since = System.currentTimeMillis() / 1000;
     private final Second[] seconds = new Second[SECONDS];
     private final Map<String, Camera> cameras = new TreeMap<>();
     private final Map<String, Long> dropReasons = new TreeMap<>();
@@ -122,6 +123,7 @@ final class Statistics {
             epochs.add(epoch);
         }
         Map<String, Object> about = new LinkedHashMap<>();
+        about.put("since", since);
         about.put("seconds", epochs);
         about.put("rate", series(past, second -> second.results));
         about.put("p50", series(past, second -> second.percentile(0.5)));

@@ -3,6 +3,7 @@ package io.upliftstream.tools.view;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
+import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.Label;
 import io.upliftstream.schemas.FeatureRecord;
@@ -77,7 +78,7 @@ public final class ViewServer implements AutoCloseable {
             "/uPlot.css", "text/css; charset=utf-8 /META-INF/resources/webjars/uplot/VERSION/dist/uPlot.min.css"));
 
     static {
-        for (String module : List.of("app", "cameras", "charts", "paint", "records", "state")) {
+        for (String module : List.of("app", "cameras", "charts", "legend", "paint", "records", "state")) {
             PAGES.put("/" + module + ".js", "text/javascript; charset=utf-8 /view/" + module + ".js");
         }
         HttpLimits.set();
@@ -91,6 +92,7 @@ public final class ViewServer implements AutoCloseable {
     private final Object building = new Object();
 
     private final Statistics statistics = new Statistics();
+    private final String broker;
     private final Feed feed;
     private final Archive archive;
     private final Door door;
@@ -125,6 +127,7 @@ public final class ViewServer implements AutoCloseable {
                             .formatted(address.getHostString(), address.getPort(), e.getMessage()),
                     e);
         }
+        broker = settings.get(InputOptions.BOOTSTRAP_SERVERS);
         feed = new Feed(settings, board, statistics);
         archive = new Archive(settings);
         var pool = new ThreadPoolExecutor(4, MAX_THREADS, 30, TimeUnit.SECONDS, new SynchronousQueue<>(), task -> {
@@ -234,6 +237,7 @@ public final class ViewServer implements AutoCloseable {
     private Map<String, Object> statistics() {
         Map<String, Object> about = statistics.about(System.currentTimeMillis() / 1000);
         about.put("connected", feed.connected());
+        about.put("broker", broker);
         return about;
     }
 

@@ -117,20 +117,17 @@ class StartupITCase {
     @Test
     void inputThatIsNotThere() {
         assertSentence(
-                uplift("demo", "--bundle", Topics.BUNDLE.toString(), "--input", "no-such.mp4"), 2, "no-such.mp4");
+                uplift("demo", "--bundle", Topics.BUNDLE.toString(), "--input", "no-such.mp4"), 3, "no-such.mp4");
     }
 
     @Test
     void wrongSourcesAndRates() {
-        assertSentence(uplift("publish", "--input", "no-such.mp4"), 2, "no-such.mp4", "rtsp://");
-        assertSentence(uplift("publish", "--input", "pom.xml"), 2, "pom.xml", "FFmpeg");
+        assertSentence(uplift("publish", "--input", "no-such.mp4"), 3, "no-such.mp4", "rtsp://");
+        assertSentence(uplift("publish", "--input", "pom.xml"), 3, "pom.xml", "FFmpeg");
         assertSentence(
                 uplift("publish", "--input", "synthetic", "--input", "street=pom.xml"), 2, "street", "NAME=SOURCE");
         assertSentence(uplift("publish", "--input", "synthetic", "--rate", "fast"), 2, "--rate: fast", "native, max");
-        assertSentence(
-                uplift("publish", "--input", "synthetic", "--size", "huge"),
-                2,
-                "Invalid value for option '--size': 'huge'");
+        assertSentence(uplift("publish", "--input", "synthetic", "--size", "huge"), 2, "--size: huge");
         assertSentence(uplift("consume", "failures", "--format", "png"), 2, "png of failures", "json");
     }
 
@@ -246,7 +243,7 @@ class StartupITCase {
         assertSentence(uplift("model", "show", directory.toString()), 3, "labels.json", "SHA-256");
         assertSentence(
                 uplift("infer", "--bundle", directory.toString(), "--input", "pom.xml", "--output", "target"),
-                2,
+                3,
                 "pom.xml");
     }
 

@@ -60,12 +60,12 @@ class SynthesizeCommandTest {
     @Test
     void saysWhatIsWrongWithAnOption() {
         assertThat(synthesize("--size", "64")).isEqualTo(2);
-        assertThat(err.toString()).contains("'64' (expected: WxH, for example 640x384)");
+        assertThat(err.toString()).contains("64 (expected: WxH, for example 640x384)");
         assertThat(synthesize("--seeds", "9-1")).isEqualTo(2);
-        assertThat(err.toString()).contains("'9-1' (expected: FIRST-LAST, for example 0-299)");
+        assertThat(err.toString()).contains("9-1 (expected: FIRST-LAST, for example 0-299)");
         assertThat(synthesize("--size", "64x4")).isEqualTo(2);
         assertThat(err.toString()).contains("street camera size: 64x4 (expected: at least 16x16)");
         assertThat(synthesize("--frames", "0")).isEqualTo(2);
-        assertThat(err.toString()).contains("--frames 0");
+        assertThat(err.toString()).contains("--frames: 0");
     }
 }

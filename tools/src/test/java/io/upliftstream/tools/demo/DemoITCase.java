@@ -14,6 +14,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -74,14 +75,17 @@ class DemoITCase {
                 input.resolve("b.PNG"), Images.png(Images.decode(shot(64, 300).image())));
         Files.write(input.resolve("broken.jpeg"), Arrays.copyOf(jpeg, 400));
         Files.writeString(input.resolve("notes.txt"), "no image");
-        Summary summary =
-                Demo.run(options(input, 1, null, directory.resolve("out"), ServingOptions.Mode.LOSSLESS), quiet());
+        Summary summary = Demo.run(
+                options(input, 1, null, directory.resolve("out"), ServingOptions.Mode.LOSSLESS, "features"), quiet());
 
         assertThat(summary.balanced()).as("%s", summary).isTrue();
         assertThat(summary.published()).isEqualTo(3);
         assertThat(summary.segmentation()).isEqualTo(2);
         assertThat(summary.failureReasons()).containsExactly(Map.entry("CORRUPT_IMAGE", 1L));
         assertThat(summary.meanIoU()).isNull();
+        assertThat(Images.size(Files.readAllBytes(directory.resolve("out/contact-sheet.png"))).width)
+                .as("columns for frame, segmentation and depth alone")
+                .isBetween(3 * 360, 4 * 360);
         assertThat(names(directory.resolve("out/overlays")))
                 .containsExactlyInAnyOrder("mixed_photos_000000.png", "mixed_photos_000001.png");
     }
@@ -109,24 +113,21 @@ class DemoITCase {
     }
 
     private static DemoOptions options(
-            @Nullable Path input, int cameras, @Nullable Integer frames, Path output, ServingOptions.Mode mode) {
+            @Nullable Path input,
+            int cameras,
+            @Nullable Integer frames,
+            Path output,
+            ServingOptions.Mode mode,
+            String... unwritten) {
+        List<String> set = new ArrayList<>();
+        for (String records : unwritten) {
+            set.add("uplift.output." + records + ".topic=none");
+        }
+        if (mode == ServingOptions.Mode.LIVE) {
+            set.add("uplift.max-age=20 ms"); // at a hundred frames a second no model here keeps up with that
+        }
         return new DemoOptions(
-                input,
-                cameras,
-                frames,
-                output,
-                mode,
-                BUNDLE,
-                "cpu",
-                "fp32",
-                320,
-                180,
-                100,
-                20_000,
-                // At a hundred frames a second no model here keeps up with an age of 20 ms.
-                mode == ServingOptions.Mode.LIVE ? List.of("uplift.max-age=20 ms") : List.of(),
-                false,
-                null);
+                input, cameras, frames, output, mode, BUNDLE, "cpu", "fp32", 320, 180, 100, 20_000, set, false, null);
     }
 
     private static Shot shot(int width, int height) {

@@ -22,6 +22,21 @@ class InFlightTest {
     }
 
     @Test
+    void slowFirstFramesDoNotCountOnceThereAreOthers() throws InterruptedException {
+        for (int sequence = 0; sequence < 4; sequence++) {
+            inFlight.published("a", sequence, 100, null);
+        }
+        Thread.sleep(500);
+        for (int sequence = 0; sequence < 4; sequence++) {
+            inFlight.ended("a", sequence, true);
+        }
+        assertThat(inFlight.latencyMillis(99)).isGreaterThanOrEqualTo(500);
+        inFlight.published("a", 4, 100, null);
+        inFlight.ended("a", 4, true);
+        assertThat(inFlight.latencyMillis(99)).isLessThan(500);
+    }
+
+    @Test
     @Timeout(value = 1, unit = TimeUnit.MINUTES)
     void publishersWaitForRoom() throws InterruptedException {
         for (int sequence = 0; sequence < 256; sequence++) {

@@ -176,6 +176,7 @@ abstract class LivePage {
         return FeatureRecord.newBuilder()
                 .setHeader(header)
                 .setName(name)
+                .setUnit(channels == 1 ? "m" : null)
                 .setTensor(Tensor.newBuilder()
                         .setShape(List.of(channels, HEIGHT / SCALE, WIDTH / SCALE))
                         .setLayout(TensorLayout.CHW)

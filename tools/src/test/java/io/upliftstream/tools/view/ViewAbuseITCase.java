@@ -61,7 +61,7 @@ class ViewAbuseITCase extends LivePage {
         awaitFrame("honest", 10);
         assertOverlaid(pixel("honest", 60, 5), 0x00008E);
         await("/not readable [1-9]/.test(document.getElementById('lost').textContent)");
-        await("document.getElementById('reasons').textContent.includes('tensor: of 0 sizes')");
+        await("document.getElementById('totals').textContent.includes('tensor: of 0 sizes')");
         await(
                 "Object.keys(window.uplift.statistics.unreadable).some(reason => reason.includes('without the end of its length'))");
         await("Object.keys(window.uplift.statistics.dropReasons).length <= 101");

@@ -7,6 +7,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.openqa.selenium.By;
 import org.openqa.selenium.Dimension;
+import org.openqa.selenium.interactions.Actions;
 
 /** The page in a real browser: what is on the screen is what is in the records. */
 class ViewITCase extends LivePage {
@@ -71,9 +72,52 @@ class ViewITCase extends LivePage {
                         .build());
 
         await("window.uplift.statistics.dropReasons.MAX_AGE >= 17");
-        await("document.getElementById('lost').textContent.includes('dropped 17')");
+        await("/ 17 dropped \\(MAX_AGE: 17\\) /.test(document.getElementById('totals').textContent)");
         browser.executeScript("window.uplift.choose('values')");
         await("window.uplift.cameras.get('counted').moment.parts.find(p => p.kind === 'values').cells[0] === 7.5");
+        assertNoErrors();
+    }
+
+    @Test
+    void theAddressKeepsViewOpacityAndCameras() throws Exception {
+        browser.get(server.page() + "?camera=kept&view=depth&opacity=25");
+        publish("kept", 1);
+        awaitFrame("kept", 1);
+        assertThat((Object) browser.executeScript("return [uplift.view, uplift.opacity, uplift.chosen.join()].join()"))
+                .isEqualTo("values,0.25,kept");
+        await("/^far, 7.5 m.*near, 7.5 m$/.test(document.getElementById('legend').textContent)");
+        browser.findElement(By.cssSelector("[data-view=colours]")).click();
+        await("location.search === '?camera=kept&view=features&opacity=25'"
+                + " && document.getElementById('legend').textContent.includes('principal components')");
+        browser.findElement(By.cssSelector("[data-view=labels]")).click();
+        browser.executeScript("document.activeElement.blur()");
+        new Actions(browser).sendKeys("+").perform();
+        await("location.search === '?camera=kept&opacity=35'"
+                + " && document.getElementById('legend').textContent === 'roadcar'");
+        browser.get(server.page() + "?camera=never-sent");
+        await("/^No result of never-sent .*there are .*kept/.test(document.getElementById('absent').textContent)");
+        assertNoErrors();
+    }
+
+    @Test
+    void aQuietCameraIsMarkedAndCaptionsAreOfOneHeight() throws Exception {
+        String broker = "Kafka at " + kafka.bootstrapServers();
+        String longName = "a-name-that-is-longer-than-a-tile-is-wide-".repeat(4);
+        browser.get(server.page() + "?camera=quiet&camera=" + longName);
+        publish("quiet", 1);
+        publish(longName, 1);
+        awaitFrame("quiet", 1);
+        awaitFrame(longName, 1);
+        await("document.getElementById('broker').textContent === '" + broker + "'");
+        await("new Set([...document.querySelectorAll('#cameras figcaption')].map(c => c.offsetHeight)).size === 1");
+        assertThat((Boolean) browser.executeScript("return document.querySelector('.quiet') === null"))
+                .isTrue();
+        browser.executeScript("uplift.cameras.get('quiet').seen -= 11000");
+        await("/^no result for 1[1-9] s, the last was frame 1$/"
+                + ".test(document.querySelector('.quiet[data-camera=quiet] .numbers').textContent)");
+        publish("quiet", 2);
+        awaitFrame("quiet", 2);
+        await("document.querySelector('[data-camera=quiet].quiet') === null");
         assertNoErrors();
     }
 

@@ -103,7 +103,8 @@ class ViewTroubleITCase extends LivePage {
             await("(window.before = window.uplift.statistics.cameras.busy).dropped > 0");
             await("(busy => busy.dropped > window.before.dropped && busy.results > window.before.results)"
                     + "(window.uplift.statistics.cameras.busy)");
-            await("/^dropped [1-9]/.test(document.getElementById('lost').textContent)");
+            await("/^[0-9.]*[1-9]/.test(document.getElementById('lost').textContent)");
+            await("/ [1-9][0-9]* dropped \\(/.test(document.getElementById('totals').textContent)");
             await("window.uplift.statistics.dropped.some(count => count > 0)");
             browser.get("about:blank");
             job.cancel();
