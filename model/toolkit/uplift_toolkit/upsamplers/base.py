@@ -1,6 +1,6 @@
 """What every upsampler of this package is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from uplift_toolkit.uplift import resize
 
+BAND = 1 << 21  # numbers of a map that are computed at a time for each frame, where that saves memory
 Size = tuple[int, int]
 """Height and width."""
 
@@ -77,6 +78,41 @@ def pixel_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
     n, _, height, width = x.shape
     y = weight @ x.flatten(2)
     return (y if bias is None else y + bias[:, None]).reshape(n, weight.shape[0], height, width)
+
+
+def row_bands(x: Tensor) -> Iterator[slice]:
+    """Rows of [N,C,H,W] that hold about `BAND` numbers of each frame together."""
+    height = int(x.shape[2])
+    rows = max(1, BAND // (int(x.shape[1]) * int(x.shape[3])))
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
+def normed_linear(x: Tensor, norm: nn.GroupNorm, conv: nn.Conv2d, onto: Tensor | None = None) -> Tensor:
+    """conv1×1(SiLU(norm x)), added to `onto`, in its place, if there is one.
+
+    Where no gradient is asked for, the map between norm and convolution exists by bands alone.
+    """
+    if torch.is_grad_enabled():
+        y = conv(F.silu(norm(x), inplace=True))
+        return y if onto is None else y + onto
+    n, channels = x.shape[0], int(x.shape[1])
+    numbers = int(x.shape[2]) * int(x.shape[3]) * channels // norm.num_groups
+    # Of rows first: a sum of millions of squares, one after the other, would be too far off.
+    total = x.sum(dim=3).reshape(n, norm.num_groups, -1).sum(dim=2)
+    squares = torch.linalg.vector_norm(x, dim=3).square().reshape(n, norm.num_groups, -1).sum(dim=2)
+    mean = total / numbers
+    share = torch.rsqrt((squares / numbers - mean.square()).clamp(min=0) + norm.eps)
+    mean, share = (v.repeat_interleave(channels // norm.num_groups, dim=1) for v in (mean, share))
+    scale = share * norm.weight
+    scale, shift = (v[:, :, None, None] for v in (scale, norm.bias - mean * scale))
+    weight = conv.weight.flatten(1)
+    # Written in place: pieces kept between large temporary maps scatter them, and memory grows.
+    out = x.new_empty((n, weight.shape[0], x.shape[2], x.shape[3])) if onto is None else onto
+    for band in row_bands(x):
+        y = F.silu(torch.addcmul(shift, x[:, :, band], scale), inplace=True)
+        y = pixel_linear(y, weight)
+        out[:, :, band] = y if onto is None else out[:, :, band] + y
+    return out
 
 
 def adaptive_pool(x: Tensor, size: Size) -> Tensor:
