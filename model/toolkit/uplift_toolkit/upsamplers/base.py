@@ -95,16 +95,19 @@ def normed_linear(x: Tensor, norm: nn.GroupNorm, conv: nn.Conv2d, onto: Tensor |
     if torch.is_grad_enabled():
         y = conv(F.silu(norm(x), inplace=True))
         return y if onto is None else y + onto
-    n, channels = x.shape[0], int(x.shape[1])
-    numbers = int(x.shape[2]) * int(x.shape[3]) * channels // norm.num_groups
-    # Of rows first: a sum of millions of squares, one after the other, would be too far off.
-    total = x.sum(dim=3).reshape(n, norm.num_groups, -1).sum(dim=2)
-    squares = torch.linalg.vector_norm(x, dim=3).square().reshape(n, norm.num_groups, -1).sum(dim=2)
-    mean = total / numbers
-    share = torch.rsqrt((squares / numbers - mean.square()).clamp(min=0) + norm.eps)
-    mean, share = (v.repeat_interleave(channels // norm.num_groups, dim=1) for v in (mean, share))
-    scale = share * norm.weight
-    scale, shift = (v[:, :, None, None] for v in (scale, norm.bias - mean * scale))
+    n, channels, groups = x.shape[0], int(x.shape[1]), norm.num_groups
+    each = channels // groups
+
+    def mean_of(rows: Tensor) -> Tensor:
+        """Means of the groups, for every channel [N,C,1,1], from those of rows [N,C,H]. A sum of millions,
+        one number after the other, would be too far off."""
+        return rows.reshape(n, groups, -1).mean(dim=2).repeat_interleave(each, dim=1)[:, :, None, None]
+
+    mean = mean_of(x.mean(dim=3))
+    lengths = [torch.linalg.vector_norm(x[:, :, band] - mean, dim=3) for band in row_bands(x)]
+    variance = mean_of(torch.cat(lengths, dim=2).square()) / x.shape[3]
+    scale = torch.rsqrt(variance + norm.eps) * norm.weight[:, None, None]
+    shift = norm.bias[:, None, None] - mean * scale
     weight = conv.weight.flatten(1)
     # Written in place: pieces kept between large temporary maps scatter them, and memory grows.
     out = x.new_empty((n, weight.shape[0], x.shape[2], x.shape[3])) if onto is None else onto
