@@ -12,6 +12,7 @@ import os
 import resource
 import statistics
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from uplift_toolkit import bench_upsamplers
 from uplift_toolkit.bundle import Variant
 from uplift_toolkit.export import image_size, trace
 from uplift_toolkit.fast.quantise import quantise
@@ -224,17 +226,28 @@ def register(subparsers: argparse._SubParsersAction) -> None:
             "Times DINOv2-S/14 + UPLiFT x4 with random weights, bytes of RGB to labels (or features) of\n"
             "every pixel. Contenders have the same weights, a process each, and take turns.\n\n"
             + "\n".join(f"  {name:18} {text}" for name, text in CONTENDERS.items())
+            + "\n\nOr upsamplers alone, of their published sizes, with 384 channels, in fp32 on the CPU,\n"
+            "at every pair of --tokens and --outputs, and their authors' code:\n\n  "
+            + "\n  ".join(textwrap.wrap(" ".join(bench_upsamplers.CONTENDERS), 90))
         ),
         epilog=(
             "examples:\n"
             "  python -m uplift_toolkit bench fp32 readable\n"
             "  git clone https://github.com/mwalmer-umd/UPLiFT\n"
             "  python -m uplift_toolkit bench --authors UPLiFT bf16 authors authors-low authors-bf16\n"
-            "  python -m uplift_toolkit bench --authors UPLiFT --device cuda --batch 8 fp16 authors-fast-bf16"
+            "  python -m uplift_toolkit bench --authors UPLiFT --device cuda fp16 authors-fast-bf16\n"
+            "  python -m uplift_toolkit bench uplift anyup naf --tokens 16 32 64 --json cost.json\n"
+            "  git clone https://github.com/wimmerth/anyup clones/anyup\n"
+            "  python -m uplift_toolkit bench anyup anyup-authors --authors clones --outputs 448 672"
         ),
     )
     parser.add_argument("contenders", nargs="+", metavar="CONTENDER", help="what ratios refer to comes first")
-    parser.add_argument("--authors", type=Path, metavar="DIR", help="a clone of the authors' repository")
+    parser.add_argument(
+        "--authors",
+        type=Path,
+        metavar="DIR",
+        help="a clone of the UPLiFT authors' repository; of upsamplers, a directory of clones",
+    )
     parser.add_argument("--task", choices=["segmentation", "features"], default="segmentation")
     parser.add_argument("--size", type=image_size, default=(448, 448), metavar="WIDTHxHEIGHT")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="frames per call; default: 1")
@@ -252,12 +265,24 @@ def register(subparsers: argparse._SubParsersAction) -> None:
         action="store_true",
         help="the authors' code, too, with the settings of ./uplift for glibc's malloc",
     )
+    parser.add_argument(
+        "--tokens", type=int, nargs="+", default=[32], metavar="N", help="of upsamplers: features on a side"
+    )
+    parser.add_argument(
+        "--outputs", type=int, nargs="+", default=[448], metavar="N", help="of upsamplers: pixels on a side"
+    )
+    parser.add_argument(
+        "--limit", type=float, metavar="GB", help="of upsamplers: memory that a process may take"
+    )
     parser.add_argument("--profile", action="store_true", help="show where the first contender's time goes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if any(name in bench_upsamplers.CONTENDERS for name in arguments.contenders):
+        plain = {} if not arguments.same_allocator else ALLOCATOR
+        return bench_upsamplers.run(arguments, lambda own: _environment(ALLOCATOR if own else plain))
     unknown = [name for name in arguments.contenders if name not in CONTENDERS]
     if unknown:
         raise ValueError(f"contender {unknown[0]!r} (expected one of {list(CONTENDERS)})")

@@ -8,13 +8,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uplift_toolkit.upsamplers.attention import AxisBias, EdgeRope
-from uplift_toolkit.upsamplers.base import Commuting, Size, adaptive_pool, grid_size, reflect_conv, unit
+from uplift_toolkit.upsamplers.base import (
+    Commuting,
+    Size,
+    adaptive_pool,
+    grid_size,
+    normed_linear,
+    reflect_conv,
+    unit,
+)
 from uplift_toolkit.upsamplers.jafar import CrossDecode
 
 MAPS = 1 << 25  # numbers of the features' filtered maps that exist at a time for each frame
 
 
 class ResidualBlock(nn.Module):
+    """Without gradients it writes to its input, where that is added to the output as it is."""
+
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
         self.block = nn.Sequential(
@@ -28,7 +38,8 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity() if inputs == channels else nn.Conv2d(inputs, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.block(x).add_(self.shortcut(x))
+        y = normed_linear(x, self.block[0], self.block[2])
+        return normed_linear(y, self.block[3], self.block[5], onto=self.shortcut(x))
 
 
 def encoder(first: nn.Module, inputs: int, channels: int) -> nn.Sequential:

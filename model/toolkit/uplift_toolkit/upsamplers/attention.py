@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from uplift_toolkit.upsamplers.base import constant, pixel_linear
+from uplift_toolkit.upsamplers.base import constant, pixel_linear, row_bands
 
-SCORES = 1 << 24  # attention scores that exist at a time for each frame
+SCORES = 1 << 22  # attention scores that exist at a time for each frame
 BLOCKS = 32  # tiles along an axis, at most, where pixels attend to a window
 
 
@@ -43,6 +43,11 @@ def attend(
         columns = [(0, width, 0, w, None)]
     else:
         rows, columns = window[0].blocks, window[1].blocks
+    # Without gradients written in place: pieces kept between large temporary maps scatter them, and memory
+    # grows.
+    whole = None
+    if not torch.is_grad_enabled():
+        whole = values.new_empty((*values.shape[:3], height, width))
     bands = []
     for top, bottom, first, end, row_bias in rows:
         tiles = []
@@ -59,9 +64,14 @@ def attend(
             if mean:
                 weights = weights.mean(dim=1, keepdim=True)
             tile = values[:, :, :, first:end, start:stop].flatten(3) @ weights.transpose(2, 3)
-            tiles.append(tile.unflatten(3, (bottom - top, right - left)))
-        bands.append(torch.cat(tiles, dim=4))
-    return torch.cat(bands, dim=3)
+            tile = tile.unflatten(3, (bottom - top, right - left))
+            if whole is not None:
+                whole[:, :, :, top:bottom, left:right] = tile
+            else:
+                tiles.append(tile)
+        if tiles:
+            bands.append(torch.cat(tiles, dim=4))
+    return torch.cat(bands, dim=3) if whole is None else whole
 
 
 class RMSNorm(nn.Module):
@@ -112,10 +122,20 @@ class MeanAttention(nn.Module):
         return attend(q, k, values[:, None], window, mean=True)[:, 0]
 
 
+def turned(e: Tensor, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor]) -> Tensor:
+    """A map [N,D,H,W], its halves of channels turned against each other by angles of cosine and sine `rows`
+    [D,H,1] and `columns` [D,1,W]."""
+    other = torch.cat([-e[:, e.shape[1] // 2 :], e[:, : e.shape[1] // 2]], dim=1)
+    along = (e * rows[0]).addcmul_(other, rows[1])
+    across = (other * rows[0]).addcmul_(e, -rows[1])
+    return (along * columns[0]).addcmul_(across, columns[1])
+
+
 class EdgeRope(nn.Module):
     """Positions as angles, of a map [N,D,H,W] whose first pixel is at 0 and last at 1 on both axes.
 
-    Not a rotation: the angles of the two halves of the channels are learned apart.
+    Not a rotation: the angles of the two halves of the channels are learned apart. Without gradients it
+    writes to its input.
     """
 
     def __init__(self, channels: int) -> None:
@@ -126,12 +146,12 @@ class EdgeRope(nn.Module):
 
     def forward(self, e: Tensor) -> Tensor:
         # Each axis has its turn, or a constant as large as the map would be part of an exported graph.
-        turned = torch.cat([-e[:, e.shape[1] // 2 :], e[:, : e.shape[1] // 2]], dim=1)
-        cos_y, sin_y = self._axis(0, e.shape[2], e)
-        cos_x, sin_x = self._axis(1, e.shape[3], e)
-        along = (e * cos_y).addcmul_(turned, sin_y)
-        across = (turned * cos_y).addcmul_(e, -sin_y)
-        return (along * cos_x).addcmul_(across, sin_x)
+        rows, columns = self._axis(0, e.shape[2], e), self._axis(1, e.shape[3], e)
+        if torch.is_grad_enabled():
+            return turned(e, rows, columns)
+        for band in row_bands(e):
+            e[:, :, band] = turned(e[:, :, band], tuple(v[:, band] for v in rows), columns)
+        return e
 
     def _axis(self, axis: int, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and sine [D,L,1] or [D,1,L]."""

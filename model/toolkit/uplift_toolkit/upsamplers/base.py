@@ -1,6 +1,6 @@
 """What every upsampler of this package is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from uplift_toolkit.uplift import resize
 
+BAND = 1 << 21  # numbers of a map that are computed at a time for each frame, where that saves memory
 Size = tuple[int, int]
 """Height and width."""
 
@@ -77,6 +78,44 @@ def pixel_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
     n, _, height, width = x.shape
     y = weight @ x.flatten(2)
     return (y if bias is None else y + bias[:, None]).reshape(n, weight.shape[0], height, width)
+
+
+def row_bands(x: Tensor) -> Iterator[slice]:
+    """Rows of [N,C,H,W] that hold about `BAND` numbers of each frame together."""
+    height = int(x.shape[2])
+    rows = max(1, BAND // (int(x.shape[1]) * int(x.shape[3])))
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
+def normed_linear(x: Tensor, norm: nn.GroupNorm, conv: nn.Conv2d, onto: Tensor | None = None) -> Tensor:
+    """conv1×1(SiLU(norm x)), added to `onto`, in its place, if there is one.
+
+    Where no gradient is asked for, the map between norm and convolution exists by bands alone.
+    """
+    if torch.is_grad_enabled():
+        y = conv(F.silu(norm(x), inplace=True))
+        return y if onto is None else y + onto
+    n, channels, groups = x.shape[0], int(x.shape[1]), norm.num_groups
+    each = channels // groups
+
+    def mean_of(rows: Tensor) -> Tensor:
+        """Means of the groups, for every channel [N,C,1,1], from those of rows [N,C,H]. A sum of millions,
+        one number after the other, would be too far off."""
+        return rows.reshape(n, groups, -1).mean(dim=2).repeat_interleave(each, dim=1)[:, :, None, None]
+
+    mean = mean_of(x.mean(dim=3))
+    lengths = [torch.linalg.vector_norm(x[:, :, band] - mean, dim=3) for band in row_bands(x)]
+    variance = mean_of(torch.cat(lengths, dim=2).square()) / x.shape[3]
+    scale = torch.rsqrt(variance + norm.eps) * norm.weight[:, None, None]
+    shift = norm.bias[:, None, None] - mean * scale
+    weight = conv.weight.flatten(1)
+    # Written in place: pieces kept between large temporary maps scatter them, and memory grows.
+    out = x.new_empty((n, weight.shape[0], x.shape[2], x.shape[3])) if onto is None else onto
+    for band in row_bands(x):
+        y = F.silu(torch.addcmul(shift, x[:, :, band], scale), inplace=True)
+        y = pixel_linear(y, weight)
+        out[:, :, band] = y if onto is None else out[:, :, band] + y
+    return out
 
 
 def adaptive_pool(x: Tensor, size: Size) -> Tensor:

@@ -9,10 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uplift_toolkit.upsamplers.attention import EdgeRope, MeanAttention
-from uplift_toolkit.upsamplers.base import Commuting, Size, adaptive_pool, grid_size, reflect_conv, unit
+from uplift_toolkit.upsamplers.base import (
+    Commuting,
+    Size,
+    adaptive_pool,
+    grid_size,
+    normed_linear,
+    reflect_conv,
+    unit,
+)
 
 
 class ResidualBlock(nn.Module):
+    """Without gradients it writes to its input."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(8, channels)
@@ -21,8 +31,8 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.silu(self.norm1(x), inplace=True))
-        return self.conv2(F.silu(self.norm2(y), inplace=True)).add_(x)
+        y = normed_linear(x, self.norm1, self.conv1)
+        return normed_linear(y, self.norm2, self.conv2, onto=x)
 
 
 def encoder(inputs: int, channels: int, kernel: int) -> nn.Sequential:
