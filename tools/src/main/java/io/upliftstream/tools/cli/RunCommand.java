@@ -183,6 +183,9 @@ final class RunCommand implements Callable<Integer> {
                 status.update(() -> line);
             }
         } catch (IOException e) {
+            if (Thread.interrupted()) {
+                throw new InterruptedException();
+            }
             if (runs || from.isEmpty()) {
                 throw e;
             }
