@@ -33,8 +33,8 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * {@code uplift run}, stopped or killed at any moment while frames come, and started again with the same command line, two
- * times or as many as the system property {@code uplift.restarts} says. {@code uplift.seed} decides the moments. A table of
+ * {@code uplift run}, stopped or killed at any moment while frames come, and started again with the same command line, of
+ * which only the parallelism changes, two times or as many as the system property {@code uplift.restarts} says. {@code uplift.seed} decides the moments. A table of
  * the times is left in {@code target/restarts.md}.
  */
 class RestartsITCase {
@@ -68,7 +68,7 @@ class RestartsITCase {
                 boolean kill = rounds == 2 ? round == 1 : random.nextBoolean();
                 // Some moments are before the job runs at all.
                 boolean early = rounds > 2 && random.nextInt(5) == 0;
-                table.add(round(topics, kill, early, random.nextInt(MOST_MILLIS)));
+                table.add(round(topics, 1 + random.nextInt(CAMERAS.size()), kill, early, random.nextInt(MOST_MILLIS)));
             }
             ended.countDown();
             publisher.join();
@@ -80,7 +80,7 @@ class RestartsITCase {
         }
         Files.writeString(
                 Path.of("target", "restarts.md"),
-                "| ended by | after | s to end | s from start to first result |\n|---|---|---|---|\n"
+                "| subtasks | ended by | after | s to end | s from start to first result |\n|---|---|---|---|---|\n"
                         + String.join("", table));
         Map<String, List<Long>> sequences = new HashMap<>();
         seen.forEach(result -> sequences
@@ -92,11 +92,11 @@ class RestartsITCase {
     }
 
     /** One run, and a row of the table. */
-    private String round(Topics topics, boolean kill, boolean early, int millis) throws Exception {
+    private String round(Topics topics, int parallelism, boolean kill, boolean early, int millis) throws Exception {
         Path output = Files.createTempFile(directory, "uplift-", ".log");
         int before = seen.size();
         long start = System.nanoTime();
-        Process run = run(topics, output, "uplift.input.stop=never");
+        Process run = run(topics, output, "uplift.input.stop=never", "uplift.parallelism=" + parallelism);
         while (!early && seen.size() == before) {
             assertThat(run.waitFor(10, TimeUnit.MILLISECONDS))
                     .as("ended before the first result: " + Files.readString(output))
@@ -115,8 +115,9 @@ class RestartsITCase {
             run.destroy();
         }
         assertThat(run.waitFor(70, TimeUnit.SECONDS)).isTrue();
-        return "| %s | %s + %s s | %s | %s |%n"
+        return "| %d | %s | %s + %s s | %s | %s |%n"
                 .formatted(
+                        parallelism,
                         kill ? "kill -9" : "SIGTERM",
                         early ? "start" : "first result",
                         seconds(TimeUnit.MILLISECONDS.toNanos(millis)),
@@ -124,15 +125,15 @@ class RestartsITCase {
                         first);
     }
 
-    private Process run(Topics topics, Path output, String stop) throws Exception {
+    private Process run(Topics topics, Path output, String... more) throws Exception {
         List<String> arguments = new ArrayList<>(List.of("run"));
-        topics.assignments(
-                        "uplift.model.bundle="
-                                + ModelTroubleITCase.TINY.toAbsolutePath().normalize(),
-                        "uplift.checkpoint.interval=1 s",
-                        "uplift.kafka.timeout=1 min",
-                        stop)
-                .forEach(assignment -> arguments.addAll(List.of("--set", assignment)));
+        List<String> assignments = topics.assignments(
+                "uplift.model.bundle="
+                        + ModelTroubleITCase.TINY.toAbsolutePath().normalize(),
+                "uplift.checkpoint.interval=1 s",
+                "uplift.kafka.timeout=1 min");
+        assignments.addAll(List.of(more));
+        assignments.forEach(assignment -> arguments.addAll(List.of("--set", assignment)));
         return UpliftProcess.start(directory, output, List.of(), arguments);
     }
 
