@@ -71,7 +71,8 @@ public final class JobState implements AutoCloseable {
         }
     }
 
-    private JobState(Path directory) {
+    /** Without locks. */
+    JobState(Path directory) {
         this.directory = directory;
     }
 
