@@ -3,7 +3,10 @@ package io.upliftstream.job;
 import java.io.IOException;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.connector.source.Boundedness;
 import org.apache.flink.api.connector.source.Source;
@@ -17,6 +20,7 @@ import org.apache.flink.connector.kafka.source.enumerator.KafkaSourceEnumState;
 import org.apache.flink.connector.kafka.source.split.KafkaPartitionSplit;
 import org.apache.flink.core.io.SimpleVersionedSerializer;
 import org.apache.kafka.common.TopicPartition;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Kafka's source, whose state says where a partition is to be read on, and not how far. Where reading ends is decided at
@@ -49,12 +53,61 @@ final class FrameSource
     @Override
     public SplitEnumerator<KafkaPartitionSplit, KafkaSourceEnumState> restoreEnumerator(
             SplitEnumeratorContext<KafkaPartitionSplit> context, KafkaSourceEnumState state) throws IOException {
-        return kafka.restoreEnumerator(
+        var restored = kafka.restoreEnumerator(
                 context,
                 new KafkaSourceEnumState(
                         endingHere(state.assignedSplits()),
                         endingHere(state.unassignedSplits()),
                         state.initialDiscoveryFinished()));
+        Set<TopicPartition> known = state.splits().stream()
+                .map(split -> split.split().getTopicPartition())
+                .collect(Collectors.toSet());
+        return !ends.isEmpty() && known.containsAll(ends.keySet()) ? new Complete(restored, context) : restored;
+    }
+
+    /**
+     * Tells the readers that no more partitions come. The connector's own does so when it finds new partitions, and never
+     * if all are in the state.
+     */
+    private record Complete(
+            SplitEnumerator<KafkaPartitionSplit, KafkaSourceEnumState> kafka,
+            SplitEnumeratorContext<KafkaPartitionSplit> context)
+            implements SplitEnumerator<KafkaPartitionSplit, KafkaSourceEnumState> {
+        @Override
+        public void addReader(int subtask) {
+            kafka.addReader(subtask);
+            context.signalNoMoreSplits(subtask);
+        }
+
+        @Override
+        public void start() {
+            kafka.start();
+        }
+
+        @Override
+        public void handleSplitRequest(int subtask, @Nullable String host) {
+            kafka.handleSplitRequest(subtask, host);
+        }
+
+        @Override
+        public void addSplitsBack(List<KafkaPartitionSplit> splits, int subtask) {
+            kafka.addSplitsBack(splits, subtask);
+        }
+
+        @Override
+        public KafkaSourceEnumState snapshotState(long checkpoint) throws Exception {
+            return kafka.snapshotState(checkpoint);
+        }
+
+        @Override
+        public void notifyCheckpointComplete(long checkpoint) throws Exception {
+            kafka.notifyCheckpointComplete(checkpoint);
+        }
+
+        @Override
+        public void close() throws IOException {
+            kafka.close();
+        }
     }
 
     @Override

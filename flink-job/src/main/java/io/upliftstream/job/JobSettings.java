@@ -12,7 +12,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Collection;
-import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
@@ -103,7 +103,7 @@ public final class JobSettings implements Serializable {
             @Nullable Path file,
             Map<String, String> environment,
             Collection<String> assignments) {
-        Map<String, String> values = new HashMap<>(defaults);
+        Map<String, String> values = new LinkedHashMap<>(defaults);
         values.putAll(SettingsSource.read(file, environment, assignments));
         return new JobSettings(values);
     }

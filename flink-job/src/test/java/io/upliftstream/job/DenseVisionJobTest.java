@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.ExternalizedCheckpointRetention;
 import org.apache.flink.core.execution.CheckpointingMode;
 import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -45,6 +46,36 @@ class DenseVisionJobTest {
         assertThat(env.getCheckpointConfig().getCheckpointInterval()).isEqualTo(3000);
         assertThat(env.getCheckpointConfig().getCheckpointingConsistencyMode())
                 .isEqualTo(CheckpointingMode.EXACTLY_ONCE);
+    }
+
+    @Test
+    void checkpointsOutliveACancelledJobUnlessTheSettingsSayOtherwise() {
+        for (var retention : ExternalizedCheckpointRetention.values()) {
+            StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(new Configuration());
+            define(
+                    env,
+                    "uplift.checkpoint.directory",
+                    "file:///checkpoints",
+                    CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION.key(),
+                    retention.name());
+            assertThat(env.getConfiguration().get(CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION))
+                    .isEqualTo(retention);
+        }
+        StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(new Configuration());
+        define(env);
+        assertThat(env.getConfiguration().get(CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION))
+                .isEqualTo(ExternalizedCheckpointRetention.RETAIN_ON_CANCELLATION);
+    }
+
+    @Test
+    void liveModeGoesOnFromAStateOnlyIfTold() {
+        assertThat(TestFrames.settings().resumes()).isTrue();
+        assertThat(TestFrames.settings("uplift.input.start", "earliest").resumes())
+                .isTrue();
+        assertThat(TestFrames.settings("uplift.mode", "live").resumes()).isFalse();
+        assertThat(TestFrames.settings("uplift.mode", "live", "uplift.input.start", "group")
+                        .resumes())
+                .isTrue();
     }
 
     @Test

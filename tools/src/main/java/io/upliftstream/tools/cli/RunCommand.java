@@ -180,9 +180,13 @@ final class RunCommand implements Callable<Integer> {
                 }
                 pruned = pruned || state.prune(job.id());
                 String line = progress.line();
-                status.update(() -> line);
+                String shown = runs ? line : "Loading the model …";
+                status.update(() -> shown);
             }
         } catch (IOException e) {
+            if (Thread.interrupted()) {
+                throw new InterruptedException();
+            }
             if (runs || from.isEmpty()) {
                 throw e;
             }

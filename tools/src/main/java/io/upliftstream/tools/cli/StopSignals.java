@@ -7,7 +7,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Ctrl-C and SIGTERM. The first interrupts the command, which then closes what it opened; the second ends the process at
+ * Ctrl-C, SIGTERM and the end of a terminal. The first interrupts the command, which then closes what it opened; the second ends the process at
  * once, as does the first when the command has not ended a minute later. Java's own handler would run every shutdown hook
  * while the command still needs what these take down, and would not hear a second signal.
  */
@@ -26,6 +26,7 @@ final class StopSignals {
     /** Watches for signals from now on. */
     static StopSignals watch(Thread command) {
         StopSignals signals = new StopSignals(command);
+        signals.handle("HUP", 1);
         signals.handle("INT", 2);
         signals.handle("TERM", 15);
         return signals;

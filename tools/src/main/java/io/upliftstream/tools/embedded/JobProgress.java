@@ -79,7 +79,7 @@ public final class JobProgress {
             return "Flink does not say how the job goes: " + e;
         }
         if (!metrics.containsKey(FRAMES + "in")) {
-            return restarts == 0 ? "Loading the model …" : "Loading the model again …";
+            return restarts == 0 ? "No figures yet …" : "Loading the model again …";
         }
         String line = List.of("in", "results", "dropped", "failures").stream()
                 .map(outcome -> count(outcome, metrics))

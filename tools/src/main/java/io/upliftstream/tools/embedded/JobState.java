@@ -33,6 +33,8 @@ import org.apache.flink.core.fs.FileSystem;
 import org.apache.flink.core.fs.Path;
 import org.apache.flink.runtime.checkpoint.Checkpoints;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * What outlives a run of a job, so that the next one goes on where it ended: a directory with its checkpoints and the
@@ -43,6 +45,7 @@ import org.jspecify.annotations.Nullable;
  * topic that was made again, or another broker at the same address, has no old state.
  */
 public final class JobState implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(JobState.class);
     private static final String METADATA = "_metadata";
     private static final String SAVEPOINT = "savepoint";
     private static final DateTimeFormatter TIME =
@@ -68,7 +71,8 @@ public final class JobState implements AutoCloseable {
         }
     }
 
-    private JobState(Path directory) {
+    /** Without locks. */
+    JobState(Path directory) {
         this.directory = directory;
     }
 
@@ -214,9 +218,18 @@ public final class JobState implements AutoCloseable {
      * Removes what former runs left, if there is something newer. What a run that goes on has is left to Flink.
      *
      * @param running null if no run goes on
-     * @return whether only the newest state is left
+     * @return whether there is no more to be done
      */
-    public boolean prune(@Nullable JobID running) throws IOException {
+    public boolean prune(@Nullable JobID running) {
+        try {
+            return tryPrune(running);
+        } catch (IOException | RuntimeException e) { // no reason to end a job
+            LOG.warn("what former runs left in {} is not removed", directory, e);
+            return true;
+        }
+    }
+
+    private boolean tryPrune(@Nullable JobID running) throws IOException {
         Optional<Saved> newest = newest();
         String run = String.valueOf(running);
         if (newest.isEmpty()

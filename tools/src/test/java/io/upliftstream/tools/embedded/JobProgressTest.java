@@ -63,7 +63,7 @@ class JobProgressTest {
 
     @Test
     void sumsCountsAndTakesTheOldestAge() throws Exception {
-        assertThat(progress.line()).isEqualTo("Loading the model …");
+        assertThat(progress.line()).isEqualTo("No figures yet …");
         report(10, 0);
         assertThat(progress.line())
                 .as("no result, no age; no frame of a partition, no backlog")
