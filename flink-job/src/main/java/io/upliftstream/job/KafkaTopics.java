@@ -40,6 +40,7 @@ import org.apache.kafka.common.utils.Utils;
 public final class KafkaTopics implements AutoCloseable {
     /** Ample for a connection, which takes one way there and back, and whatever the broker is busy with. */
     private static final int CONNECT_MILLIS = 3000;
+
     private static final Duration BETWEEN_LOOKS = Duration.ofMillis(20);
 
     private final Admin admin;

@@ -105,7 +105,8 @@ public record CameraSource(String id, String source) {
         if (VideoCamera.isUrl(source)) {
             return new VideoCamera(id, source, format);
         }
-        throw new IOException("input: " + Path.of(source).toAbsolutePath() + " does not exist (expected: a video, a directory of images, a"
+        throw new IOException("input: " + Path.of(source).toAbsolutePath()
+                + " does not exist (expected: a video, a directory of images, a"
                 + " webcam such as /dev/video0, a URL such as rtsp://host/stream, or synthetic)");
     }
 }

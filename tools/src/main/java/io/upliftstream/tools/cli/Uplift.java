@@ -71,6 +71,9 @@ public final class Uplift implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private CommandSpec spec;
 
+    /** As of a process that SIGINT ended. */
+    private static final int INTERRUPTED = 130;
+
     /** The thread of the command that was stopped. */
     private static final AtomicReference<Thread> STOPPED = new AtomicReference<>();
 
