@@ -153,6 +153,16 @@ class DamagedImageTest {
         assertThat(JpegDamage.isLoss(warning)).isEqualTo(loss);
     }
 
+    /** The JDK's decoder makes pixels after every scan. */
+    @Test
+    void aProgressiveJpegThatWouldTakeTheJdkLongIsNotLookedAt() throws Exception {
+        byte[] jpeg = Kind.PROGRESSIVE.jpeg();
+        byte[] cut = concat(Arrays.copyOf(jpeg, jpeg.length * 9 / 10), END);
+        ByteBuffer.wrap(cut).putShort(indexOf(cut, 0xc2) + 5, (short) 6_000).putShort(indexOf(cut, 0xc2) + 7, (short)
+                8_000);
+        assertThat(JpegDamage.of(cut, ImageHeader.read(cut, 50_000_000))).isNull();
+    }
+
     @Test
     void theSystemsDecoderSaysItself() throws Exception {
         assumeThat(TurboJpeg.isInstalled()).isTrue();
