@@ -31,6 +31,10 @@ class JobFuzzTest {
                 SingleObject.encode(TestFrames.record("north", 7)),
                 TestFrames.jpeg((byte) 1, (byte) 2),
                 new byte[0],
+                // Values of other kinds, which are described.
+                HexFormat.of().parseHex("0000000167640028acd90000000165b8"),
+                HexFormat.of().parseHex("000000002a0a6e6f727468"),
+                "{\"image\": \"/9j/4AAQ\"}".getBytes(StandardCharsets.UTF_8),
                 // A finding: a union branch that there is not.
                 HexFormat.of().parseHex("c3013f1d316c82ae7fd10a6e6f7274680ef0b1f122000000060008ffd8ff07000000"));
     }

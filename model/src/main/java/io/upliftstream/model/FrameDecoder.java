@@ -93,8 +93,6 @@ public final class FrameDecoder {
     /** Decodes the image to an area of the model's input: u8[H, W, 3] in RGB. */
     private ByteBuffer decode(byte[] image, ImageHeader header, Area area) throws FrameException {
         int reduction = header.jpeg() ? reduction(header, area) : 1;
-        int storedWidth = (header.width() + reduction - 1) / reduction;
-        int storedHeight = (header.height() + reduction - 1) / reduction;
         byte[] decodable = header.decodable(image);
         if (header.jpeg()) {
             try (Memory pixels = TurboJpeg.decode(decodable, header.width(), header.height(), reduction)) {
@@ -119,13 +117,17 @@ public final class FrameDecoder {
                 Mat encoded = new Mat(1, decodable.length, opencv_core.CV_8UC1, bytes);
                 Mat rgb = imdecode(encoded, flags)) {
             if (rgb == null || rgb.empty()) {
-                String reason =
-                        header.jpeg() ? JpegDamage.reason(decodable, header) : ImageHeader.wrongChecksum(decodable);
+                String reason = header.jpeg() ? JpegDamage.reason(decodable, header) : header.pngFault(decodable);
                 throw new FrameException(
                         Reason.CORRUPT_IMAGE,
                         "the image's pixels cannot be decoded%s (expected: a whole JPEG or PNG)"
                                 .formatted(reason == null ? "" : ": " + reason));
             }
+            if (rgb.cols() == header.width() && rgb.rows() == header.height()) {
+                reduction = 1; // a lossless JPEG has no smaller sizes
+            }
+            int storedWidth = (header.width() + reduction - 1) / reduction;
+            int storedHeight = (header.height() + reduction - 1) / reduction;
             if (rgb.cols() != storedWidth || rgb.rows() != storedHeight || rgb.type() != opencv_core.CV_8UC3) {
                 throw new FrameException(
                         Reason.CORRUPT_IMAGE,

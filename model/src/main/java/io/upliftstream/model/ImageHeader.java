@@ -6,6 +6,8 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.zip.CRC32;
+import java.util.zip.DataFormatException;
+import java.util.zip.Inflater;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -336,18 +338,33 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
         return Arrays.copyOf(critical.array(), critical.position());
     }
 
-    /** Which chunk of a PNG has another checksum than its content, null for none. */
-    static @Nullable String wrongChecksum(byte[] png) {
+    /** What is wrong with the chunks of a PNG or the data in them, in zlib's words; null for nothing. */
+    @Nullable
+    String pngFault(byte[] png) {
         ByteBuffer chunks = ByteBuffer.wrap(png);
-        for (int at = PNG_SIGNATURE.length; at < png.length; at += PNG_CHUNK + chunks.getInt(at)) {
-            CRC32 checksum = new CRC32();
-            checksum.update(png, at + 4, 4 + chunks.getInt(at));
-            if ((int) checksum.getValue() != chunks.getInt(at + 8 + chunks.getInt(at))) {
-                String type = new String(png, at + 4, 4, StandardCharsets.US_ASCII);
-                return "the checksum of an %s chunk is not that of its content".formatted(type);
+        byte[] pixels = new byte[1 << 16];
+        Inflater inflater = new Inflater();
+        try {
+            for (int at = PNG_SIGNATURE.length; at < png.length; at += PNG_CHUNK + chunks.getInt(at)) {
+                int length = chunks.getInt(at);
+                CRC32 checksum = new CRC32();
+                checksum.update(png, at + 4, 4 + length);
+                if ((int) checksum.getValue() != chunks.getInt(at + 8 + length)) {
+                    String type = new String(png, at + 4, 4, StandardCharsets.US_ASCII);
+                    return "the checksum of an %s chunk is not that of its content".formatted(type);
+                } else if (chunks.getInt(at + 4) == PNG_IDAT) {
+                    inflater.setInput(png, at + 8, length);
+                    while (inflater.inflate(pixels) > 0 && inflater.getBytesWritten() <= 9L * width * height) {
+                        // only whether it can be done
+                    }
+                }
             }
+            return inflater.finished() ? null : "the pixels end early";
+        } catch (DataFormatException e) {
+            return e.getMessage();
+        } finally {
+            inflater.end();
         }
-        return null;
     }
 
     /** Whether the image lies on its side as stored. */

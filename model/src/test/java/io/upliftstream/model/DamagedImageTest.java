@@ -8,6 +8,7 @@ import io.upliftstream.model.FrameException.Reason;
 import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.Random;
 import java.util.zip.CRC32;
 import org.bytedeco.javacpp.BytePointer;
@@ -152,6 +153,16 @@ class DamagedImageTest {
         assertThat(JpegDamage.isLoss(warning)).isEqualTo(loss);
     }
 
+    /** The JDK's decoder makes pixels after every scan. */
+    @Test
+    void aProgressiveJpegThatWouldTakeTheJdkLongIsNotLookedAt() throws Exception {
+        byte[] jpeg = Kind.PROGRESSIVE.jpeg();
+        byte[] cut = concat(Arrays.copyOf(jpeg, jpeg.length * 9 / 10), END);
+        ByteBuffer.wrap(cut).putShort(indexOf(cut, 0xc2) + 5, (short) 6_000).putShort(indexOf(cut, 0xc2) + 7, (short)
+                8_000);
+        assertThat(JpegDamage.of(cut, ImageHeader.read(cut, 50_000_000))).isNull();
+    }
+
     @Test
     void theSystemsDecoderSaysItself() throws Exception {
         assumeThat(TurboJpeg.isInstalled()).isTrue();
@@ -215,7 +226,30 @@ class DamagedImageTest {
             cut.putInt((int) checksum.getValue()).put(whole, data + 4 + length + 4, whole.length - data - length - 8);
             assertThatExceptionOfType(FrameException.class)
                     .isThrownBy(() -> decoder.decode(cut.array()))
-                    .satisfies(e -> assertThat(e.reason()).isEqualTo(Reason.CORRUPT_IMAGE));
+                    .satisfies(e -> assertThat(e.reason()).isEqualTo(Reason.CORRUPT_IMAGE))
+                    .withMessageContaining("the pixels end early");
+        }
+        ByteBuffer other = ByteBuffer.wrap(whole.clone());
+        other.put(data + 4 + length - 1, (byte) (whole[data + 4 + length - 1] ^ 1)); // of the pixels' own checksum
+        CRC32 checksum = new CRC32();
+        checksum.update(other.array(), data, 4 + length);
+        other.putInt(data + 4 + length, (int) checksum.getValue());
+        assertThatExceptionOfType(FrameException.class)
+                .isThrownBy(() -> decoder.decode(other.array()))
+                .withMessageContaining("incorrect data check");
+    }
+
+    /** Predictor 1, components R, G and B, and every difference 0: all pixels are 128. */
+    @Test
+    void aLosslessJpegHasNoSmallerSizesAndIsReadAllTheSame() throws Exception {
+        byte[] header = HexFormat.of()
+                .parseHex("ffd8" + "ffc3001108" + "00500080" + "03521100471100421100" // 80 rows of 128
+                        + "ffc40014" + "0001" + "00".repeat(16) // category 0 has the code 0
+                        + "ffda000c03520047004200010000");
+        byte[] lossless = concat(header, new byte[80 * 128 * 3 / 8], END);
+        DecodedFrame frame = new FrameDecoder(new InputSpec(16, 10, Fit.STRETCH, 1), 1_000_000).decode(lossless);
+        for (int i = 0; i < frame.rgb().capacity(); i++) {
+            assertThat(frame.rgb().get(i)).isEqualTo((byte) 128);
         }
     }
 
