@@ -93,7 +93,7 @@ class MonitoringITCase {
                 assertThat(line)
                         .containsPattern("^in 3 \\(\\d+\\.\\d/s\\) · results 1 .* · dropped 1 .* · failures 1 ")
                         .containsPattern(
-                                " \\| age of results since the frame's record p50 \\d+\\.\\d p95 \\d+\\.\\d s \\| backlog 0$");
+                                " \\| age of results since record p50 \\d+\\.\\d p95 \\d+\\.\\d s \\| backlog 0$");
             }
         }
     }

@@ -38,6 +38,9 @@ final class RunGroup implements AutoCloseable {
     static final Duration SESSION = Duration.ofSeconds(10);
 
     private static final Duration POLL = Duration.ofSeconds(1);
+    /** By which two processes may see the start of a third apart, if the clock was set in between. */
+    private static final long CLOCK_MILLIS = 10_000;
+
     private static final String MEMBER = "uplift-run";
     private static final Path BOOT = Path.of("/proc/sys/kernel/random/boot_id");
 
@@ -88,9 +91,11 @@ final class RunGroup implements AutoCloseable {
     }
 
     private static Properties properties(JobSettings settings, String group) {
+        ProcessHandle self = ProcessHandle.current();
         Properties properties = settings.kafkaProperties();
         properties.setProperty(ConsumerConfig.GROUP_ID_CONFIG, group);
-        properties.setProperty(ConsumerConfig.CLIENT_ID_CONFIG, machine() + process(ProcessHandle.current()));
+        properties.setProperty(
+                ConsumerConfig.CLIENT_ID_CONFIG, "%s%d-%d".formatted(machine(), self.pid(), startMillis(self)));
         properties.remove(ConsumerConfig.GROUP_INSTANCE_ID_CONFIG);
         properties.setProperty(ConsumerConfig.GROUP_PROTOCOL_CONFIG, "classic");
         properties.setProperty(ConsumerConfig.SESSION_TIMEOUT_MS_CONFIG, Long.toString(SESSION.toMillis()));
@@ -129,12 +134,12 @@ final class RunGroup implements AutoCloseable {
         if (!clientId.startsWith(here)) {
             return clientId.startsWith(MEMBER);
         }
-        String process = clientId.substring(here.length());
-        long pid = Long.parseLong(process.replaceFirst("-.*", ""));
+        String[] process = clientId.substring(here.length()).split("-", 2);
+        long pid = Long.parseLong(process[0]);
+        long start = Long.parseLong(process[1]);
         return pid != ProcessHandle.current().pid()
                 && ProcessHandle.of(pid)
-                        .map(RunGroup::process)
-                        .filter(process::equals)
+                        .filter(found -> Math.abs(startMillis(found) - start) < CLOCK_MILLIS)
                         .isPresent();
     }
 
@@ -155,10 +160,9 @@ final class RunGroup implements AutoCloseable {
         return "%s-%s-%s-".formatted(MEMBER, host, boot);
     }
 
-    /** A process id and when the process began: ids come again. */
-    private static String process(ProcessHandle process) {
-        return process.pid() + "-"
-                + process.info().startInstant().map(Instant::toEpochMilli).orElse(0L);
+    /** When a process began, beside its id, which comes again. */
+    private static long startMillis(ProcessHandle process) {
+        return process.info().startInstant().map(Instant::toEpochMilli).orElse(0L);
     }
 
     /** Leaves. */

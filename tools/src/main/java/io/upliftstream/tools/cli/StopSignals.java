@@ -14,7 +14,7 @@ import org.slf4j.LoggerFactory;
 final class StopSignals {
     private static final Logger LOG = LoggerFactory.getLogger(StopSignals.class);
     private static final int GRACE_SECONDS = 60;
-    private static volatile Supplier<String> lastWords = () -> "";
+    private static volatile Supplier<String> lastWords = () -> "Ended at once.";
 
     private final Thread command;
     private int exitCode;

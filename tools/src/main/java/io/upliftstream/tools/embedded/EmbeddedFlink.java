@@ -309,7 +309,7 @@ public final class EmbeddedFlink implements AutoCloseable {
         public JobProgress progress(AgeFrom ageFrom) throws IOException {
             String since =
                     switch (ageFrom) {
-                        case RECORD -> "the frame's record";
+                        case RECORD -> "record";
                         case CAPTURE -> "capture";
                     };
             return new JobProgress(webPage().resolve("/jobs/" + id), secret, since);

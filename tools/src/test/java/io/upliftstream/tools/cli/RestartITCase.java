@@ -7,6 +7,7 @@ import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -14,6 +15,11 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
+import org.apache.flink.runtime.checkpoint.Checkpoints;
+import org.apache.flink.runtime.checkpoint.OperatorState;
+import org.apache.flink.runtime.checkpoint.metadata.CheckpointMetadata;
+import org.apache.flink.runtime.jobgraph.OperatorID;
+import org.apache.flink.runtime.state.memory.ByteStreamStateHandle;
 import org.apache.kafka.clients.admin.Admin;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -86,6 +92,15 @@ class RestartITCase {
         Process damaged = run(directory, topics);
         assertThat(damaged.waitFor()).isEqualTo(3);
         assertThat(output(damaged)).contains("state file:", "expected: an undamaged state of this job; --fresh");
+
+        OperatorState unknown = new OperatorState("unknown", "unknown", new OperatorID(), 1, 128);
+        unknown.setCoordinatorState(new ByteStreamStateHandle("unknown", new byte[] {1}));
+        try (OutputStream out = Files.newOutputStream(state)) {
+            Checkpoints.storeCheckpointMetadata(new CheckpointMetadata(1000, List.of(unknown), List.of()), out);
+        }
+        Process foreign = run(directory, topics);
+        assertThat(foreign.waitFor()).as(output(foreign)).isEqualTo(3);
+        assertThat(output(foreign)).contains("state file:", "Cannot map", "--fresh starts without it");
 
         Process fresh = run(directory, topics, "uplift.input.start=earliest", "--fresh");
         assertThat(fresh.waitFor()).as(output(fresh)).isZero();
