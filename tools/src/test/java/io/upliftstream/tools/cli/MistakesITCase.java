@@ -83,7 +83,7 @@ class MistakesITCase {
         kafka = EmbeddedKafka.start();
         kafka.createTopic("camera-frames", 1, Map.of());
         kafka.createTopic("segmentation", 1, Map.of());
-        taken = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"));
+        taken = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
         int closed;
         try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             closed = free.getLocalPort();

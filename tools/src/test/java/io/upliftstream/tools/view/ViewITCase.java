@@ -83,7 +83,7 @@ class ViewITCase extends LivePage {
         browser.get(server.page() + "?camera=kept&view=depth&opacity=25");
         publish("kept", 1);
         awaitFrame("kept", 1);
-        assertThat((Object) browser.executeScript("return [uplift.view, uplift.opacity, uplift.chosen.join()].join()"))
+        assertThat(browser.executeScript("return [uplift.view, uplift.opacity, uplift.chosen.join()].join()"))
                 .isEqualTo("values,0.25,kept");
         await("/^far, 7.5 m.*near, 7.5 m$/.test(document.getElementById('legend').textContent)");
         browser.findElement(By.cssSelector("[data-view=colours]")).click();
