@@ -134,9 +134,13 @@ class UpliftScriptTest {
     void aBuildThatIsStoppedDidNotFail() throws Exception {
         assumeTrue(Files.isExecutable(Path.of("/usr/bin/setsid")), "needs setsid");
         // As Maven does: it ends by itself, with an exit code.
-        script("bin/mvn", "trap 'exit 130' INT", "while :; do sleep 0.05; done");
+        script(
+                "bin/mvn",
+                "trap 'exit 130' INT",
+                "echo '[INFO] Building uplift-stream: model 1.2.3                  [3/5]'",
+                "while :; do sleep 0.05; done");
         Process process = start("stopped", "setsid", "bash", "uplift", "demo");
-        awaitLine("stopped", "Building uplift-stream");
+        awaitLine("stopped", "model [3/5]");
         // Ctrl-C goes to every process of the terminal's group.
         new ProcessBuilder("kill", "-INT", "--", "-" + process.pid()).start().waitFor();
         assertThat(process.waitFor()).isEqualTo(130);
