@@ -52,7 +52,44 @@ def test_memory_is_allocated_as_by_the_command_line():
     assert f"export {settings}\n" in launcher.read_text()
 
 
-@pytest.mark.parametrize("arguments", [["authors"], ["nobody"], ["readable", "--upsampler"]])
+@pytest.mark.parametrize(
+    "arguments", [["authors"], ["nobody"], ["readable", "--upsampler"], ["jafar", "fp32"], ["jafar-authors"]]
+)
 def test_says_what_is_missing(arguments, capsys):
     assert main(["bench", *arguments]) == 2
     assert "expected" in capsys.readouterr().err
+
+
+def test_upsamplers_over_tokens_and_sizes(tmp_path, capsys):
+    report = tmp_path / "cost.json"
+    arguments = [
+        "bench",
+        "bilinear",
+        "uplift",
+        "--tokens",
+        "4",
+        "8",
+        "--outputs",
+        "32",
+        "--json",
+        str(report),
+    ]
+    assert main([*arguments, "--threads", "1", "--frames", "1", "--warmup", "1"]) == 0
+    rows = json.loads(report.read_text())["upsamplers"]
+    assert [(row["upsampler"], row["tokens"]) for row in rows] == [
+        ("bilinear", 4),
+        ("uplift", 4),
+        ("bilinear", 8),
+        ("uplift", 8),
+    ]
+    assert all(row["secondsPerFrame"] > 0 < row["memoryGB"] for row in rows)
+    assert report.with_suffix(".png").is_file()
+    capsys.readouterr()
+    assert main(["bench", "bilinear", "--tokens", "3", "--outputs", "32"]) == 2
+    assert "--outputs 32 with --tokens 3 (expected: multiples)" in capsys.readouterr().err
+
+
+def test_an_upsampler_that_fails_is_a_row(tmp_path, capsys):
+    """Patch 4 is none of LiFT's; the table says so."""
+    assert main(["bench", "lift", "--tokens", "4", "--outputs", "16", "--frames", "1"]) == 2
+    assert "patch" in capsys.readouterr().err

@@ -55,9 +55,7 @@ Call = Callable[[Tensor, Tensor], Tensor]
 def model(kind: str, tokens: int, size: int, task: str) -> DenseModel:
     """An upsampler of the published size with random weights, for tokens² features of size² pixels, and a
     head at every pixel."""
-    patch, rest = divmod(size, tokens)
-    if rest:
-        raise ValueError(f"--outputs {size} with --tokens {tokens} (expected: multiples)")
+    patch = size // tokens
     head = HeadConfig("classes", "segmentation", CLASSES)
     if task == "features":
         head = HeadConfig("features", "features", CHANNELS)
@@ -85,6 +83,9 @@ def model(kind: str, tokens: int, size: int, task: str) -> DenseModel:
 
 def contender(name: str, tokens: int, size: int, settings: dict[str, Any]) -> Call:
     if name in KINDS:
+        refused = Path(settings["graph"]).with_suffix(".txt")
+        if refused.is_file():
+            raise ValueError(refused.read_text())
         graph = torch.jit.load(settings["graph"])
         return lambda rgb, features: graph(rgb, features)[0]
     kind = name.partition("-")[0]
@@ -100,8 +101,13 @@ def contender(name: str, tokens: int, size: int, settings: dict[str, Any]) -> Ca
 
 
 def export(kind: str, tokens: int, size: int, settings: dict[str, Any]) -> None:
-    """Writes the graph, in a process of its own: tracing takes more memory than running does."""
-    graph = upsampler_graph(model(kind, tokens, size, settings["task"]), Variant("cpu", "fp32"))
+    """Writes the graph, in a process of its own: tracing takes more memory than running does. Where it cannot
+    be made, it leaves a line of why in its place."""
+    try:
+        graph = upsampler_graph(model(kind, tokens, size, settings["task"]), Variant("cpu", "fp32"))
+    except ValueError as error:
+        Path(settings["graph"]).with_suffix(".txt").write_text(str(error))
+        return
     with torch.no_grad():
         save(trace(graph.eval(), *example(tokens, size)), Path(settings["graph"]))
 
@@ -227,6 +233,9 @@ def run(
         )
     settings = {k: getattr(arguments, k) for k in ("task", "threads", "warmup", "frames", "limit")}
     settings["authors"] = str(arguments.authors)
+    for tokens, size in itertools.product(arguments.tokens, arguments.outputs):
+        if size % tokens:
+            raise ValueError(f"--outputs {size} with --tokens {tokens} (expected: multiples)")
     rows = []
     print("| upsampler | tokens | output | s/frame | CPU s | memory GB | agrees |\n" + "|---" * 7 + "|")
     for tokens, size in itertools.product(arguments.tokens, arguments.outputs):
