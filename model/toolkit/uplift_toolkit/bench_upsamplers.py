@@ -83,9 +83,6 @@ def model(kind: str, tokens: int, size: int, task: str) -> DenseModel:
 
 def contender(name: str, tokens: int, size: int, settings: dict[str, Any]) -> Call:
     if name in KINDS:
-        refused = Path(settings["graph"]).with_suffix(".txt")
-        if refused.is_file():
-            raise ValueError(refused.read_text())
         graph = torch.jit.load(settings["graph"])
         return lambda rgb, features: graph(rgb, features)[0]
     kind = name.partition("-")[0]
@@ -101,13 +98,8 @@ def contender(name: str, tokens: int, size: int, settings: dict[str, Any]) -> Ca
 
 
 def export(kind: str, tokens: int, size: int, settings: dict[str, Any]) -> None:
-    """Writes the graph, in a process of its own: tracing takes more memory than running does. Where it cannot
-    be made, it leaves a line of why in its place."""
-    try:
-        graph = upsampler_graph(model(kind, tokens, size, settings["task"]), Variant("cpu", "fp32"))
-    except ValueError as error:
-        Path(settings["graph"]).with_suffix(".txt").write_text(str(error))
-        return
+    """Writes the graph, for another process: tracing takes more memory than running does."""
+    graph = upsampler_graph(model(kind, tokens, size, settings["task"]), Variant("cpu", "fp32"))
     with torch.no_grad():
         save(trace(graph.eval(), *example(tokens, size)), Path(settings["graph"]))
 
@@ -203,10 +195,11 @@ def measure(name: str, tokens: int, size: int, settings: dict[str, Any]) -> tupl
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as directory:
         settings = {**settings, "graph": f"{directory}/graph.pt"}
-        if name in KINDS:
-            process = context.Process(target=export, args=(name, tokens, size, settings), daemon=True)
-            process.start()
-            process.join()
+        try:
+            if name in KINDS:
+                export(name, tokens, size, settings)
+        except ValueError as error:  # sizes that the kind does not give
+            return {"error": str(error)}, None
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, name, tokens, size, settings), daemon=True)
         process.start()
