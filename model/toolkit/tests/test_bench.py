@@ -52,7 +52,24 @@ def test_memory_is_allocated_as_by_the_command_line():
     assert f"export {settings}\n" in launcher.read_text()
 
 
-@pytest.mark.parametrize("arguments", [["authors"], ["nobody"], ["readable", "--upsampler"]])
+@pytest.mark.parametrize(
+    "arguments", [["authors"], ["nobody"], ["readable", "--upsampler"], ["jafar", "fp32"], ["jafar-authors"]]
+)
 def test_says_what_is_missing(arguments, capsys):
     assert main(["bench", *arguments]) == 2
     assert "expected" in capsys.readouterr().err
+
+
+def test_upsamplers_over_tokens_and_sizes(tmp_path, capsys):
+    """LiFT has no patch 4: that is a row of the table, and the others are measured."""
+    report = tmp_path / "cost.json"
+    sizes = ["--tokens", "4", "--outputs", "32", "16", "--frames", "1", "--warmup", "1", "--threads", "1"]
+    assert main(["bench", "lift", "bilinear", *sizes, "--json", str(report)]) == 0
+    first, second, third, fourth = json.loads(report.read_text())["upsamplers"]
+    assert [row["upsampler"] for row in (first, second)] == ["lift", "bilinear"]
+    assert all(row["secondsPerFrame"] > 0 < row["memoryGB"] for row in (first, second, fourth))
+    assert third["error"] == "upsampler lift: patch 4 (expected of the backbone: 8 or 16)"
+    assert report.with_suffix(".png").is_file()
+    assert "| lift | 4x4 | 16x16 | upsampler lift: patch 4 (expected " in capsys.readouterr().out
+    assert main(["bench", "bilinear", "--tokens", "3", "--outputs", "32"]) == 2
+    assert "--outputs 32 with --tokens 3 (expected: multiples)" in capsys.readouterr().err

@@ -144,8 +144,12 @@ def test_a_checkpoint_loads_strictly(kind, tmp_path):
     with pytest.raises(WeightsError, match=rf"of another shape: {last} \[7\] \(expected: "):
         load_strict(upsampler, {**state, last: torch.zeros(7)}, "file")
     others = {f"{prefix}weight": torch.zeros(3) for prefix in upsampler.ignored}
-    torch.save({"epoch": 3, "state_dict": {**state, **others}}, tmp_path / "published.pth")
-    load_strict(upsampler, read_state_dict(tmp_path / "published.pth"), "file", upsampler.ignored)
+    behind = {f"module.{name}": value for name, value in state.items()}
+    for stored in ({"epoch": 3, "state_dict": {**state, **others}}, {kind: state}, {"model": behind}, behind):
+        torch.save(stored, tmp_path / "published.pth")
+        fresh = upsampler_of(kind, arguments)
+        load_strict(fresh, read_state_dict(tmp_path / "published.pth"), "file", upsampler.ignored)
+        assert all(torch.equal(value, state[name]) for name, value in fresh.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,7 @@ Call = Callable[[Tensor, Tensor], Tensor]
 def model(kind: str, tokens: int, size: int, task: str) -> DenseModel:
     """An upsampler of the published size with random weights, for tokens² features of size² pixels, and a
     head at every pixel."""
-    patch, rest = divmod(size, tokens)
-    if rest:
-        raise ValueError(f"--outputs {size} with --tokens {tokens} (expected: multiples)")
+    patch = size // tokens
     head = HeadConfig("classes", "segmentation", CLASSES)
     if task == "features":
         head = HeadConfig("features", "features", CHANNELS)
@@ -100,7 +98,7 @@ def contender(name: str, tokens: int, size: int, settings: dict[str, Any]) -> Ca
 
 
 def export(kind: str, tokens: int, size: int, settings: dict[str, Any]) -> None:
-    """Writes the graph, in a process of its own: tracing takes more memory than running does."""
+    """Writes the graph, for another process: tracing takes more memory than running does."""
     graph = upsampler_graph(model(kind, tokens, size, settings["task"]), Variant("cpu", "fp32"))
     with torch.no_grad():
         save(trace(graph.eval(), *example(tokens, size)), Path(settings["graph"]))
@@ -197,10 +195,11 @@ def measure(name: str, tokens: int, size: int, settings: dict[str, Any]) -> tupl
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as directory:
         settings = {**settings, "graph": f"{directory}/graph.pt"}
-        if name in KINDS:
-            process = context.Process(target=export, args=(name, tokens, size, settings), daemon=True)
-            process.start()
-            process.join()
+        try:
+            if name in KINDS:
+                export(name, tokens, size, settings)
+        except ValueError as error:  # sizes that the kind does not give
+            return {"error": str(error)}, None
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, name, tokens, size, settings), daemon=True)
         process.start()
@@ -227,6 +226,9 @@ def run(
         )
     settings = {k: getattr(arguments, k) for k in ("task", "threads", "warmup", "frames", "limit")}
     settings["authors"] = str(arguments.authors)
+    for tokens, size in itertools.product(arguments.tokens, arguments.outputs):
+        if size % tokens:
+            raise ValueError(f"--outputs {size} with --tokens {tokens} (expected: multiples)")
     rows = []
     print("| upsampler | tokens | output | s/frame | CPU s | memory GB | agrees |\n" + "|---" * 7 + "|")
     for tokens, size in itertools.product(arguments.tokens, arguments.outputs):

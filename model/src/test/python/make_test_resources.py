@@ -1,4 +1,4 @@
-"""Writes src/test/resources: images with what Pillow makes of them, and the bundle `tiny`.
+"""Writes src/test/resources: images with what Pillow makes of them, the bundle `tiny`, and `upsamplers`.
 
     python model/src/test/python/make_test_resources.py
 
@@ -13,7 +13,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
-from uplift_toolkit.export import save
+from uplift_toolkit.export import export_bundle, save
+from uplift_toolkit.heads import HeadConfig
+from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
+from uplift_toolkit.vit import ViTConfig
 
 RESOURCES = Path(__file__).parent.parent / "resources"
 WIDTH, HEIGHT = 40, 24  # what the images are resized to
@@ -178,6 +181,36 @@ def tiny() -> None:
     (bundle / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 
+def upsamplers() -> None:
+    """Bundles with random weights and an upsampler that is not UPLiFT, for cpu-fp32 alone."""
+    for kind, options in (("jafar", {"qk_dim": 16, "num_heads": 2}), ("anyup", {"qk_dim": 16})):
+        config = ModelConfig(
+            name=kind,
+            version="1.0.0",
+            description="A model of random weights, for tests.",
+            license="Apache-2.0",
+            input=InputConfig(WIDTH, HEIGHT),
+            backbone=ViTConfig(patch=8, dim=16, depth=1, heads=2, grid=(3, 5), class_token=False),
+            steps=0,
+            uplift={},
+            heads=[HeadConfig("classes", "segmentation", 4)],
+            labels=[{"id": i, "name": f"class {i}", "color": f"#{i}0{i}0{i}0"} for i in range(4)],
+            kind=kind,
+            options=options,
+        )
+        torch.manual_seed(2)
+        model = DenseModel(config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim > 1:  # or one class would be everywhere
+                    parameter.normal_(0, 1 / 3)
+            model.heads["classes"].linear.bias.zero_()
+        bundle = export_bundle(model, RESOURCES / "upsamplers" / kind, operators=())
+        for variant in ("cpu-bf16", "cuda-fp16"):
+            bundle = bundle.without(variant)
+
+
 if __name__ == "__main__":
     images()
     tiny()
+    upsamplers()

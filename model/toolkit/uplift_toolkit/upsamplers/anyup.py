@@ -19,7 +19,7 @@ from uplift_toolkit.upsamplers.base import (
 )
 from uplift_toolkit.upsamplers.jafar import CrossDecode
 
-MAPS = 1 << 25  # numbers of the features' filtered maps that exist at a time for each frame
+MAPS = 1 << 23  # numbers of the features' filtered maps that exist at a time for each frame
 
 
 class ResidualBlock(nn.Module):
