@@ -3,12 +3,14 @@ package io.upliftstream.tools.camera;
 import java.awt.Color;
 import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
+import java.awt.image.DataBufferByte;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import org.bytedeco.ffmpeg.global.avcodec;
 import org.bytedeco.ffmpeg.global.avutil;
 import org.bytedeco.javacv.FFmpegFrameRecorder;
@@ -52,6 +54,10 @@ final class Clips {
             recorder.setPixelFormat(avutil.AV_PIX_FMT_YUV420P);
             recorder.setFrameRate(10);
             recorder.setGopSize(5);
+            if (codec == avcodec.AV_CODEC_ID_H264) { // OpenH264 holds no rate with noise
+                recorder.setVideoBitrate(0);
+                recorder.setVideoOption("rc_mode", "off");
+            }
             if (!movflags.isEmpty()) {
                 recorder.setOption("movflags", movflags);
             }
@@ -62,11 +68,14 @@ final class Clips {
         }
     }
 
-    /** Twenty pictures, each a little lighter than the one before. */
-    static List<BufferedImage> brightening() {
+    /** Twenty pictures of noise, so that they take more room than their container. */
+    static List<BufferedImage> noise() {
         List<BufferedImage> pictures = new ArrayList<>();
+        Random random = new Random(1);
         for (int i = 0; i < 20; i++) {
-            pictures.add(flat(64, 48, new Color(10 * i, 10 * i, 10 * i)));
+            BufferedImage picture = flat(64, 48, Color.BLACK);
+            random.nextBytes(((DataBufferByte) picture.getRaster().getDataBuffer()).getData());
+            pictures.add(picture);
         }
         return pictures;
     }
