@@ -47,7 +47,8 @@ import org.slf4j.LoggerFactory;
 public final class DenseVisionJob {
     private static final Logger LOG = LoggerFactory.getLogger(DenseVisionJob.class);
 
-    private static final int MAX_POLL_RECORDS = 16;
+    /** A batch that was small on its way may be unpacked to a hundred times its size, and a poll unpacks what it returns. */
+    private static final int MAX_POLL_RECORDS = 1;
 
     /** Polls whose records wait before the operator: prefetched, held by the fetcher, queued, and being read. */
     private static final int POLLS = 4;
