@@ -139,9 +139,9 @@ class UpliftScriptTest {
                 "trap 'exit 130' INT",
                 "echo '[INFO] Building uplift-stream: model 1.2.3                  [3/5]'",
                 "while :; do sleep 0.05; done");
-        Process process = start("stopped", "setsid", "bash", "uplift", "demo");
+        Process process = start("stopped", "setsid", "env", "--default-signal=INT", "bash", "uplift", "demo");
         awaitLine("stopped", "model [3/5]");
-        // Ctrl-C goes to every process of the terminal's group.
+        // Ctrl-C goes to every process of the group, and tests in the background are told to ignore it.
         new ProcessBuilder("kill", "-INT", "--", "-" + process.pid()).start().waitFor();
         assertThat(process.waitFor()).isEqualTo(130);
         assertThat(printed("stopped"))
