@@ -22,12 +22,13 @@ class PlacementTest {
         assertThat(choose(bundle, "cpu", "bf16", 0).variant().name()).isEqualTo("cpu-bf16");
         Placement int8 = choose(bundle, "cpu", "int8", 0);
         assertThat(int8.variant().name()).isEqualTo("cpu-int8");
-        assertThat(int8.variant().backbone().path()).isEqualTo(TestBundles.STREET.resolve("cpu-fp32/backbone.pt"));
+        assertThat(int8.variant().backbone().path())
+                .isEqualTo(TestBundles.STREET.toAbsolutePath().resolve("cpu-fp32/backbone.pt"));
         Placement int8WithBf16 = choose(bundle, "cpu", "int8", 0, "avx512_bf16");
         assertThat(int8WithBf16.variant().name()).isEqualTo("cpu-int8+cpu-bf16");
         assertThat(int8WithBf16.variant().upsampler()).isEqualTo(int8.variant().upsampler());
         assertThat(int8WithBf16.variant().backbone().path())
-                .isEqualTo(TestBundles.STREET.resolve("cpu-bf16/backbone.pt"));
+                .isEqualTo(TestBundles.STREET.toAbsolutePath().resolve("cpu-bf16/backbone.pt"));
         assertThat(choose(bundle, "auto", "auto", 1).device()).isEqualTo(Device.gpu(0));
         assertThat(choose(bundle, "cuda:1", "auto", 2).variant().name()).isEqualTo("cuda-fp16");
         assertThat(choose(bundle, "cuda:1", "auto", 2).device()).isEqualTo(Device.gpu(1));
