@@ -80,7 +80,9 @@ class CameraPublisherTest {
             assertThat(publisher.news())
                     .containsExactlyInAnyOrder("north: no avformat", "south: a.webp cannot be read");
             assertThat(publisher.failed()).isEqualTo(3);
-            assertThat(asked).as("goes on behind what cannot be read").hasValue(3);
+            assertThat(asked.get())
+                    .as("goes on behind what cannot be read, and may ask once more behind the end")
+                    .isBetween(3, 4);
         }
     }
 }
