@@ -9,7 +9,7 @@ import java.nio.file.Path;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
-/** The subscriber of docs/schemas.md: compiled, run, and the same there as here. */
+/** The subscriber of docs/subscribe.md: compiled, run, and the same there as here. */
 class SubscriberExampleTest {
     // example
     /** Where a class is on the frame: the box around all its pixels, in frame pixels; empty if there are none. */
@@ -51,6 +51,6 @@ class SubscriberExampleTest {
         int start = source.indexOf("    // example\n") + "    // example\n".length();
         String example = source.substring(start, source.indexOf("    // end of example\n"));
 
-        assertThat(Files.readString(Path.of("../docs/schemas.md"))).contains("```java\n" + example + "```");
+        assertThat(Files.readString(Path.of("../docs/subscribe.md"))).contains("```java\n" + example + "```");
     }
 }

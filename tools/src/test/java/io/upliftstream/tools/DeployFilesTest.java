@@ -181,7 +181,7 @@ class DeployFilesTest {
                 .next();
         Map<String, String> places = Map.of(
                 "schemas/examples/pom.xml", "uplift-stream-schemas</artifactId>\\s*<version>(.*)<",
-                "docs/schemas.md", "uplift-stream-schemas</artifactId>\\s*<version>(.*)<",
+                "docs/subscribe.md", "uplift-stream-schemas</artifactId>\\s*<version>(.*)<",
                 "docs/deploy.md", "uplift-stream-flink-job-(.*)-job.jar");
         for (Map.Entry<String, String> place : places.entrySet()) {
             assertThat(matches(Files.readString(ROOT.resolve(place.getKey())), place.getValue()))
