@@ -3,6 +3,9 @@ package io.upliftstream.job;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.util.List;
 import java.util.Map;
 import org.apache.flink.configuration.CheckpointingOptions;
@@ -97,17 +100,33 @@ class DenseVisionJobTest {
     }
 
     @Test
-    void saysThatNoBrokerAnswers() {
+    void saysThatNothingListens() {
         // port 9 of this machine: discard, where nobody listens
+        assertThatNoBrokerAnswers(
+                "localhost:9",
+                "Kafka broker: no connection to localhost:9: Connection refused"
+                        + " (expected: a running broker at uplift.kafka.bootstrap-servers)");
+    }
+
+    @Test
+    void saysThatNoBrokerAnswers() throws IOException {
+        try (ServerSocket silent = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            String server = "127.0.0.1:" + silent.getLocalPort();
+            assertThatNoBrokerAnswers(
+                    server,
+                    "Kafka broker: no answer from " + server + " within 300 ms"
+                            + " (expected: a running broker at uplift.kafka.bootstrap-servers; a slow one: a larger uplift.kafka.timeout)");
+        }
+    }
+
+    private static void assertThatNoBrokerAnswers(String server, String message) {
         JobSettings settings =
-                TestFrames.settings("uplift.kafka.bootstrap-servers", "localhost:9", "uplift.kafka.timeout", "300 ms");
+                TestFrames.settings("uplift.kafka.bootstrap-servers", server, "uplift.kafka.timeout", "300 ms");
 
         assertThatThrownBy(() -> KafkaPreflight.check(settings, List.of()))
                 .isInstanceOfSatisfying(
                         StartupException.class, e -> assertThat(e.exitCode()).isEqualTo(3))
-                .hasMessage(
-                        "Kafka broker: no answer from localhost:9 within 300 ms"
-                                + " (expected: a running broker at uplift.kafka.bootstrap-servers; a slow one: a larger uplift.kafka.timeout)");
+                .hasMessage(message);
     }
 
     @Test

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.embedded;
 
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.net.InetAddress;
@@ -19,6 +20,7 @@ import org.apache.kafka.clients.CommonClientConfigs;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.errors.InterruptException;
 import org.apache.kafka.common.utils.Exit;
 import org.apache.kafka.common.utils.Time;
 import org.apache.kafka.metadata.storage.Formatter;
@@ -97,6 +99,10 @@ public final class EmbeddedKafka implements AutoCloseable {
             try {
                 return startOnce(port, brokerSettings, clientSettings);
             } catch (RuntimeException e) {
+                if (isInterruption(e)) {
+                    Thread.currentThread().interrupt();
+                    throw new InterruptedIOException("interrupted while starting Kafka");
+                }
                 // The ports were free a moment ago; another process may have taken one since.
                 if (attempt == ATTEMPTS) {
                     throw new IOException("embedded Kafka did not start: " + e.getMessage(), e);
@@ -104,6 +110,15 @@ public final class EmbeddedKafka implements AutoCloseable {
                 LOG.warn("embedded Kafka did not start, trying other ports", e);
             }
         }
+    }
+
+    private static boolean isInterruption(Throwable failure) {
+        for (Throwable each = failure; each != null; each = each.getCause()) {
+            if (each instanceof InterruptedException || each instanceof InterruptException) {
+                return true;
+            }
+        }
+        return Thread.currentThread().isInterrupted();
     }
 
     /**

@@ -27,7 +27,7 @@ class BenchCommandITCase {
                 .satisfiesExactly(fp32 -> assertThat(fp32).isEqualTo("cpu-fp32"), int8 -> assertThat(int8)
                         .startsWith("cpu-int8")); // "+cpu-bf16" where the CPU has that
         assertThat(benchModel("--against=" + street + ":int7"))
-                .isEqualTo("uplift: precision: int7 (expected: auto, fp32, bf16, fp16 or int8)\n");
+                .isEqualTo("uplift: --precision: int7 (expected: auto, fp32, bf16, fp16 or int8)\n");
     }
 
     /** What it says on standard error. */

@@ -55,7 +55,7 @@ final class Flood implements AutoCloseable {
 
     private static final int MANY = 4000;
 
-    /** Bytes that a disk has room for. */
+    /** Unpacked bytes that the disk has room for. */
     private static final long BYTES_A_SECOND = 20 << 20;
 
     private final Topics topics;
@@ -288,7 +288,7 @@ final class Flood implements AutoCloseable {
                 continue;
             }
             ProducerRecord<byte[], byte[]> record = kind.frame(topics.name("camera-frames"), number);
-            bytes += kind == Hostility.ZSTD ? 0 : size(record);
+            bytes += size(record);
             hostileSent.incrementAndGet();
             Future<?> unused = (kind == Hostility.ZSTD ? compressing : producer).send(record, (metadata, refusal) -> {
                 if (refusal != null) {

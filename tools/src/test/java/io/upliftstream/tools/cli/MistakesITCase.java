@@ -68,6 +68,7 @@ class MistakesITCase {
 
     @BeforeAll
     static void surroundings() throws Exception {
+        System.setProperty(ModelOption.HOME, Path.of("..").toRealPath().toString()); // as the launcher does
         Path home = directory.toRealPath();
         Files.createDirectory(home.resolve("empty"));
         Files.writeString(home.resolve("file"), "a text");
@@ -112,6 +113,7 @@ class MistakesITCase {
 
     @AfterAll
     static void stop() throws Exception {
+        System.clearProperty(ModelOption.HOME);
         kafka.close();
         taken.close();
         if (mounted) {
