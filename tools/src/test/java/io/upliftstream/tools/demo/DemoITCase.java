@@ -8,6 +8,7 @@ import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.SyntheticCamera;
+import io.upliftstream.tools.stream.FileNames;
 import java.awt.image.BufferedImage;
 import java.io.OutputStream;
 import java.io.PrintStream;
@@ -87,7 +88,8 @@ class DemoITCase {
                 .as("columns for frame, segmentation and depth alone")
                 .isBetween(3 * 360, 4 * 360);
         assertThat(names(directory.resolve("out/overlays")))
-                .containsExactlyInAnyOrder("mixed_photos_000000.png", "mixed_photos_000001.png");
+                .containsExactlyInAnyOrder(
+                        FileNames.of("mixed photos") + "_000000.png", FileNames.of("mixed photos") + "_000001.png");
     }
 
     @Test

@@ -60,7 +60,7 @@ class ViewAbuseITCase extends LivePage {
         }
         awaitFrame("honest", 10);
         assertOverlaid(pixel("honest", 60, 5), 0x00008E);
-        await("/not readable [1-9]/.test(document.getElementById('lost').textContent)");
+        await("/[1-9] not readable/.test(document.getElementById('totals').textContent)");
         await("document.getElementById('totals').textContent.includes('tensor: of 0 sizes')");
         await(
                 "Object.keys(window.uplift.statistics.unreadable).some(reason => reason.includes('without the end of its length'))");
