@@ -264,8 +264,8 @@ final class Flood implements AutoCloseable {
     }
 
     /**
-     * Has as many records on their way as the job takes in two seconds. A live job takes all, and tells of what it let go only
-     * later.
+     * Has as many records on their way as the job takes in two seconds, or half a second of a live job, which takes them all and
+     * tells of what it let go only later.
      */
     private void meanHarm() {
         long number = 0;
@@ -278,7 +278,7 @@ final class Flood implements AutoCloseable {
         while (flooding) {
             long now = System.nanoTime();
             if (now - looked > TimeUnit.SECONDS.toNanos(2)) {
-                window = Math.max(least, 2 * (hostileSettled.get() - settledThen));
+                window = Math.max(least, (hostileSettled.get() - settledThen) / (lossless ? 1 : 4));
                 settledThen = hostileSettled.get();
                 looked = now;
             }
