@@ -338,3 +338,11 @@ def test_frames_without_labels_are_left_out_on_demand(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"1 frames without labels, as a .*--skip-bad leaves them out"):
         Frames(data, SIZE, 3)
     assert Frames(data, SIZE, 3, skip_bad=True).names == ["b"]
+
+
+def test_a_split_goes_before_the_images_beside_it(tmp_path: Path) -> None:
+    data = data_set(tmp_path, "ab")
+    assert Frames(data, SIZE, 3, "val").names == ["a", "b"]
+    data_set(tmp_path / "val", "c")
+    assert Frames(data, SIZE, 3, "val").names == ["c"]
+    assert Frames(data, SIZE, 3, "train").names == ["a", "b"]

@@ -73,6 +73,16 @@ def test_a_data_set_with_bad_files_is_named(tmp_path: Path, capsys: pytest.Captu
     assert "backbone.checkpoint.pt: " in said and "expected: the checkpoint of a run" in said
 
 
+def test_a_flat_folder_has_no_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images").mkdir()
+    arguments = ["--config", write(tmp_path), "--data", tmp_path, "--weights", tmp_path / "out"]
+    said = refused(capsys, "evaluate", *arguments, "--split", "val")
+    assert said == (
+        f"evaluate: --split: no split val in {tmp_path} (expected: {tmp_path}/val/images; a flat folder has "
+        "no splits)\n"
+    )
+
+
 class Plain(nn.Module):
     """A model of timm's as far as the toolkit looks at it: tokens of a patch grid, or what a case gives."""
 

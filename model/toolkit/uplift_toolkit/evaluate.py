@@ -251,7 +251,7 @@ def load_probes(
 def run(arguments: argparse.Namespace) -> int:
     config = ModelConfig.load(arguments.config, KINDS)
     device = prepare(arguments)
-    frames = open_frames(arguments, config)
+    frames = open_frames(arguments, config, "val")
     images = min(arguments.images, len(frames))
     report: dict[str, Any] = {"data": str(arguments.data), "frames": images, "tolerance": arguments.tolerance}
     if arguments.weights is not None:

@@ -35,7 +35,9 @@ def add_common(parser: argparse.ArgumentParser, split: str = "train") -> None:
         metavar="DIR",
         help="images/ with labels/ and depth/ where needed; the same in train/ and val/; or Cityscapes",
     )
-    parser.add_argument("--split", default=split, help=f"of data that has several (default {split})")
+    parser.add_argument(
+        "--split", help=f"of data that has several (default: {split}, or all of a folder without splits)"
+    )
     parser.add_argument(
         "--skip-bad",
         action="store_true",
@@ -105,10 +107,21 @@ def prepare(arguments: argparse.Namespace) -> torch.device:
     return torch.device(name)
 
 
-def open_frames(arguments: argparse.Namespace, config: ModelConfig) -> Frames:
-    """The frames of `--data`, in at most twice the size of the model's input."""
+def open_frames(arguments: argparse.Namespace, config: ModelConfig, split: str = "train") -> Frames:
+    """The frames of `--data`, in at most twice the size of the model's input.
+
+    Without `--split` they are those of `split`, or all of a folder without splits. ValueError if the data has
+    no split of the name that `--split` gives.
+    """
+    data, asked = arguments.data, arguments.split
+    folders = (f"{asked}/images", f"leftImg8bit/{asked}")
+    if asked and not any((data / folder).is_dir() for folder in folders):
+        raise ValueError(
+            f"--split: no split {asked} in {data} (expected: {data}/{asked}/images; a flat folder has no "
+            "splits)"
+        )
     size = (2 * config.input.height, 2 * config.input.width)
-    return Frames(arguments.data, size, len(config.labels), arguments.split, arguments.skip_bad)
+    return Frames(data, size, len(config.labels), asked or split, arguments.skip_bad)
 
 
 def mixed_precision(wanted: str, device: torch.device) -> AbstractContextManager[object]:
