@@ -14,6 +14,7 @@ from PIL import Image
 from uplift_toolkit import derived
 from uplift_toolkit.data import Frames, sources
 from uplift_toolkit.images import VOID, read_image
+from uplift_toolkit.training import say_no_class
 
 SIZE = (8, 16)  # height, width
 T = Image.Transpose
@@ -167,6 +168,17 @@ def test_labels_that_are_no_class_are_refused(tmp_path: Path) -> None:
     data = data_set(tmp_path, "a", np.full(SIZE, 9, np.uint8))
     with pytest.raises(ValueError, match=r"no label is a class's id \(expected: 0 to 2\)"):
         Frames(data, SIZE, 3).require("labels")
+
+
+def test_labels_that_are_no_class_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = np.ones(SIZE, np.uint8)
+    ids[0, :16], ids[1, :16] = 7, VOID
+    ids[2, :16] = 3
+    say_no_class(Frames(data_set(tmp_path, "a", ids), SIZE, 3))
+    assert capsys.readouterr().err == (
+        f"{tmp_path}: labels 3, 7 are no class of the model, which has 0 to 2: so 25% of the first image are "
+        "void\n"
+    )
 
 
 def touch(path: Path) -> None:
@@ -338,3 +350,11 @@ def test_frames_without_labels_are_left_out_on_demand(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"1 frames without labels, as a .*--skip-bad leaves them out"):
         Frames(data, SIZE, 3)
     assert Frames(data, SIZE, 3, skip_bad=True).names == ["b"]
+
+
+def test_a_split_goes_before_the_images_beside_it(tmp_path: Path) -> None:
+    data = data_set(tmp_path, "ab")
+    assert Frames(data, SIZE, 3, "val").names == ["a", "b"]
+    data_set(tmp_path / "val", "c")
+    assert Frames(data, SIZE, 3, "val").names == ["c"]
+    assert Frames(data, SIZE, 3, "train").names == ["a", "b"]

@@ -33,8 +33,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("name: Straße\n".encode("latin-1"), "expected: text in UTF-8"),
         ("name: street\n".encode("utf-16"), "expected: text in UTF-8"),
         (b"name: a\x00b\n", "expected: text in UTF-8"),
-        (b"", "model.yaml: "),
-        (b"- a\n- b\n", "model.yaml: "),
+        (b"", "model.yaml: no description of a model (expected: name, input, backbone, …)"),
+        (b"- a\n- b\n", "model.yaml: no description of a model"),
         (b"name: street\n", "'backbone' is missing"),
     ],
 )
@@ -71,6 +71,24 @@ def test_a_data_set_with_bad_files_is_named(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "out" / "backbone.checkpoint.pt").write_bytes(b"PK")
     said = refused(capsys, *arguments, "--steps", 2, "--skip-bad", "--resume")
     assert "backbone.checkpoint.pt: " in said and "expected: the checkpoint of a run" in said
+
+
+def test_a_flat_folder_has_no_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images").mkdir()
+    arguments = ["--config", write(tmp_path), "--data", tmp_path, "--weights", tmp_path / "out"]
+    said = refused(capsys, "evaluate", *arguments, "--split", "val")
+    assert said == (
+        f"evaluate: --split: no split val in {tmp_path} (expected: {tmp_path}/val/images; a flat folder has "
+        "no splits)\n"
+    )
+
+
+def test_labels_and_weights_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["export", "--output", tmp_path / "b", "--weights", tmp_path, "--config"]
+    said = refused(capsys, *arguments, write(tmp_path, labels="cityscape"))
+    assert "labels: cityscape (expected: ade20k, ade20k-151, cityscapes, voc2012 or a JSON file)" in said
+    said = refused(capsys, *arguments, write(tmp_path))
+    assert "backbone.safetensors: no such file (train-backbone makes it; " in said
 
 
 class Plain(nn.Module):
@@ -170,6 +188,15 @@ def test_an_interruption(
     arguments = ["export", "--config", tmp_path / "model.yaml", "--random", 0, "--output", tmp_path / "b"]
     assert main([*map(str, arguments)]) == 130
     assert capsys.readouterr().err.endswith("export: interrupted\n")
+    monkeypatch.setattr("uplift_toolkit.train.open_frames", interrupted)
+    training = ["train-backbone", *arguments[1:3], "--data", tmp_path, "--output", tmp_path / "out"]
+    assert main([*map(str, training)]) == 130
+    said = "train-backbone: interrupted; nothing was saved yet (--save-minutes 3)\n"
+    assert capsys.readouterr().err == said
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "backbone.checkpoint.pt").touch()
+    assert main([*map(str, training)]) == 130
+    assert capsys.readouterr().err == "train-backbone: interrupted\n"
 
 
 @pytest.mark.parametrize(

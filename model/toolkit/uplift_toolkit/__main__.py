@@ -74,7 +74,7 @@ def run(arguments: list[str] | None) -> int:
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:
-        problem, code = "interrupted", 130
+        problem, code = f"interrupted{unsaved(parsed)}", 130
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -88,6 +88,15 @@ def run(arguments: list[str] | None) -> int:
         problem, code = str(e), 2
     print(f"{parsed.command}: {problem}", file=sys.stderr)
     return code
+
+
+def unsaved(parsed: argparse.Namespace) -> str:
+    """Says of a training run that has no checkpoint for `--resume` to continue that it has none."""
+    minutes = getattr(parsed, "save_minutes", None)
+    part = parsed.command.removeprefix("train-")
+    if minutes is None or any(parsed.output.glob(f"{part}*.checkpoint.pt")):
+        return ""
+    return f"; nothing was saved yet (--save-minutes {minutes:g})"
 
 
 def check_output(output: Path) -> None:

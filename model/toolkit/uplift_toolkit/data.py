@@ -4,7 +4,7 @@ Three layouts are read, told apart by their folders:
 
 - plain: `images/*` (JPEG, PNG and the others of `IMAGES`), and where there are any `labels/*.png` (class ids)
   and `depth/*.png` (16 bit, centimetres, 0 = none) or `depth/*.npy` (metres), one file name per frame;
-- CamVid: the plain layout in `train/` and `val/`;
+- CamVid: the plain layout in `train/` and `val/`, which go before one beside them;
 - Cityscapes: `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` and
   `gtFine/SPLIT/CITY/*_gtFine_labelTrainIds.png` or `…_labelIds.png`.
 
@@ -89,7 +89,7 @@ def sources(directory: Path, split: str) -> list[Source]:
             if not image.name.startswith(".")
         ]
     else:
-        folder = directory if (directory / "images").is_dir() else directory / split
+        folder = _plain_folder(directory, split)
         images = folder / "images" if (folder / "images").is_dir() else directory
         kinds = {"labels": (".png",), "depth": (".png", ".npy")} if images != directory else {}
         truth = {kind: _by_stem(folder / kind, suffixes) for kind, suffixes in kinds.items()}
@@ -110,6 +110,12 @@ def sources(directory: Path, split: str) -> list[Source]:
             f"leftImg8bit/{split}/)"
         )
     return found
+
+
+def _plain_folder(directory: Path, split: str) -> Path:
+    """Where `images/` lies: the split's folder, unless only the directory itself has one."""
+    has_images = [(folder / "images").is_dir() for folder in (directory / split, directory)]
+    return directory if has_images == [False, True] else directory / split
 
 
 def _with_truth(directory: Path, found: list[Source], skip_bad: bool) -> list[Source]:
@@ -326,9 +332,8 @@ def pixel_weights(weights: Tensor, labels: Tensor) -> Tensor:
 
 
 def _cache_folder(directory: Path, split: str) -> Path:
-    if (directory / "images").is_dir():
-        return directory / "arrays"
-    return directory / split / "arrays" if (directory / split).is_dir() else directory / f"arrays-{split}"
+    folder = _plain_folder(directory, split)
+    return folder / "arrays" if folder.is_dir() else directory / f"arrays-{split}"
 
 
 def _working_size(found: list[Source], size: tuple[int, int]) -> tuple[int, int]:

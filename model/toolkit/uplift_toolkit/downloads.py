@@ -141,7 +141,10 @@ def _download(url: str, headers: dict[str, str], part: Path) -> None:
                     version.unlink(missing_ok=True)
                     return
                 problem = f"ended after {found} bytes (expected: {expected})"
-    raise WeightsError(f"weights: {url} cannot be downloaded: {problem}; run again to continue")
+    raise WeightsError(
+        f"weights: {url} cannot be downloaded: {problem}; run again to continue, or put the file on disk and "
+        "name it in weights:"
+    )
 
 
 def _printable(said: object) -> str:

@@ -207,7 +207,11 @@ def table(report: dict[str, Any]) -> str:
     for name, values in report.get("ceiling", {}).items():
         lines.append(f"\nideal patches, {name}: mean IoU {values['meanIoU']:.4f}")
     for upsampling, values in report.get("cost", {}).items():
-        lines.append(f"\n{upsampling}: " + ", ".join(f"{k} {v:g}" for k, v in values.items()))
+        said = [
+            f"{k.removesuffix(' bytes')} {v / 1e6:.1f} MB" if k.endswith(" bytes") else f"{k} {v:g}"
+            for k, v in values.items()
+        ]
+        lines.append(f"\n{upsampling}: {', '.join(said)}")
     return "\n".join(lines)
 
 
@@ -251,7 +255,7 @@ def load_probes(
 def run(arguments: argparse.Namespace) -> int:
     config = ModelConfig.load(arguments.config, KINDS)
     device = prepare(arguments)
-    frames = open_frames(arguments, config)
+    frames = open_frames(arguments, config, "val")
     images = min(arguments.images, len(frames))
     report: dict[str, Any] = {"data": str(arguments.data), "frames": images, "tolerance": arguments.tolerance}
     if arguments.weights is not None:

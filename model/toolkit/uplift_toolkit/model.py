@@ -173,6 +173,8 @@ class ModelConfig:
         """Reads the YAML file; ValueError says which entry is missing or wrong, or that the upsampler is none
         of the `kinds` that the caller can work with."""
         values = yaml.safe_load(path.read_text())
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: no description of a model (expected: name, input, backbone, …)")
         try:
             backbone, upsampler = values["backbone"], values["upsampler"]
             described: ViTConfig | TimmConfig
@@ -239,7 +241,11 @@ def _without_weights(head: dict[str, Any]) -> dict[str, Any]:
 
 def _labels(source: str, directory: Path) -> list[dict[str, Any]]:
     named = LABELS / f"{source}.json"
-    return json.loads((named if named.is_file() else directory / source).read_text())
+    file = named if named.is_file() else directory / source
+    if not file.is_file():
+        sets = ", ".join(sorted(path.stem for path in LABELS.glob("*.json")))
+        raise ValueError(f"labels: {source} (expected: {sets} or a JSON file)")
+    return json.loads(file.read_text())
 
 
 PARTS = ("backbone", "upsampler", "heads")
@@ -328,7 +334,12 @@ def _read(config: ModelConfig, directory: Path | None, part: str) -> tuple[State
         source, sha256 = config.weights[part]
     elif directory is not None:
         name = config.upsampler_file if part == "upsampler" else part
-        source, sha256 = str(directory / f"{name}.safetensors"), None
+        file = directory / f"{name}.safetensors"
+        if not file.is_file():
+            raise WeightsError(
+                f"weights: {file}: no such file (train-{part} makes it; or the configuration names weights)"
+            )
+        source, sha256 = str(file), None
     else:
         raise WeightsError(f"{part}: no weights (expected: in the configuration, or a directory of them)")
     return read_state_dict(locate(source, sha256)), source

@@ -8,6 +8,7 @@ import argparse
 import json
 import math
 import pickle
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from uplift_toolkit.data import Frames
+from uplift_toolkit.derived import some
+from uplift_toolkit.images import VOID
 from uplift_toolkit.model import ModelConfig
 from uplift_toolkit.upsamplers import KINDS, PLAIN
 
@@ -35,7 +38,9 @@ def add_common(parser: argparse.ArgumentParser, split: str = "train") -> None:
         metavar="DIR",
         help="images/ with labels/ and depth/ where needed; the same in train/ and val/; or Cityscapes",
     )
-    parser.add_argument("--split", default=split, help=f"of data that has several (default {split})")
+    parser.add_argument(
+        "--split", help=f"of data that has several (default: {split}, or all of a folder without splits)"
+    )
     parser.add_argument(
         "--skip-bad",
         action="store_true",
@@ -105,10 +110,38 @@ def prepare(arguments: argparse.Namespace) -> torch.device:
     return torch.device(name)
 
 
-def open_frames(arguments: argparse.Namespace, config: ModelConfig) -> Frames:
-    """The frames of `--data`, in at most twice the size of the model's input."""
+def open_frames(arguments: argparse.Namespace, config: ModelConfig, split: str = "train") -> Frames:
+    """The frames of `--data`, in at most twice the size of the model's input.
+
+    Without `--split` they are those of `split`, or all of a folder without splits. ValueError if the data has
+    no split of the name that `--split` gives.
+    """
+    data, asked = arguments.data, arguments.split
+    folders = (f"{asked}/images", f"leftImg8bit/{asked}")
+    if asked and not any((data / folder).is_dir() for folder in folders):
+        raise ValueError(
+            f"--split: no split {asked} in {data} (expected: {data}/{asked}/images; a flat folder has no "
+            "splits)"
+        )
     size = (2 * config.input.height, 2 * config.input.width)
-    return Frames(arguments.data, size, len(config.labels), arguments.split, arguments.skip_bad)
+    frames = Frames(data, size, len(config.labels), asked or split, arguments.skip_bad)
+    say_no_class(frames)
+    return frames
+
+
+def say_no_class(frames: Frames) -> None:
+    """Names on standard error the ids in the first frame's labels that are no class, nor the usual void."""
+    if frames.labels is None:
+        return
+    ids, counts = np.unique(frames.labels[0], return_counts=True)
+    others = (ids >= frames.classes) & (ids != VOID)
+    if others.any():
+        share = counts[others].sum() / counts.sum()
+        print(
+            f"{frames.directory}: labels {some(map(str, ids[others]), 8)} are no class of the model, which "
+            f"has 0 to {frames.classes - 1}: so {share:.0%} of the first image are void",
+            file=sys.stderr,
+        )
 
 
 def mixed_precision(wanted: str, device: torch.device) -> AbstractContextManager[object]:

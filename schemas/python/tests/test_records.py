@@ -155,7 +155,7 @@ def test_readme(monkeypatch, capsys):
         namespace = {"message": Message(name)}
         exec(reading, namespace)
         assert namespace[found].shape == shape
-    exec(loop, {"uplift_records": uplift_records})
+    exec(loop, {})
     share = (uplift_records.labels(read("segmentation-rle")) == 11).mean()
     assert capsys.readouterr().out.splitlines() == [
         f"north-gate 41 {share:.1%} persons",
