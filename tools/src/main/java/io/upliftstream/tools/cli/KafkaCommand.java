@@ -71,9 +71,7 @@ final class KafkaCommand implements Callable<Integer> {
                       ./uplift view --bootstrap-servers %1$s
                       ./uplift consume segmentation --follow --bootstrap-servers %1$s
                     """,
-                    kafka.bootstrapServers(),
-                    String.join(", ", TOPICS),
-                    kafka.listeners());
+                    kafka.bootstrapServers(), String.join(", ", TOPICS), kafka.listeners());
             Uplift.throwIfStopped();
             new CountDownLatch(1).await();
         } catch (InterruptedException e) {

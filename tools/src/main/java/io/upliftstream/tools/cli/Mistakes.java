@@ -118,8 +118,7 @@ final class Mistakes {
 
     private static String usage(List<ArgSpec> arguments) {
         return arguments.stream()
-                .map(argument ->
-                        argument.isOption() ? name(argument) + " " + argument.paramLabel() : words(argument))
+                .map(argument -> argument.isOption() ? name(argument) + " " + argument.paramLabel() : words(argument))
                 .collect(Collectors.joining(" "));
     }
 
