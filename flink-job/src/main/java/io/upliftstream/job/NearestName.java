@@ -2,6 +2,7 @@ package io.upliftstream.job;
 
 import java.util.Collection;
 import java.util.Comparator;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /** The name that somebody may have meant. */
@@ -9,14 +10,13 @@ public final class NearestName {
     private NearestName() {}
 
     /**
-     * The name of the least Levenshtein distance: the fewest letters to insert, delete or replace.
-     *
-     * @param names at least one
+     * The name of the least Levenshtein distance: the fewest letters to insert, delete or replace. Empty if more than half
+     * of the letters are other ones.
      */
-    public static String of(String typed, Collection<String> names) {
+    public static Optional<String> of(String typed, Collection<String> names) {
         return names.stream()
                 .min(Comparator.comparingInt(name -> distance(name, typed)))
-                .orElseThrow();
+                .filter(name -> 2 * distance(name, typed) <= Math.max(name.length(), typed.length()));
     }
 
     private static int distance(String one, String other) {

@@ -1,6 +1,7 @@
 package io.upliftstream.job;
 
 import java.io.BufferedReader;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -9,7 +10,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Properties;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.YamlParserUtils;
@@ -67,17 +67,27 @@ final class SettingsSource {
             throw new StartupException(
                     StartupException.CONFIGURATION,
                     "configuration file: %s cannot be read (%s; expected: YAML, or properties if it is named so)"
-                            .formatted(file.toAbsolutePath().normalize(), problem(String.valueOf(e.getMessage()))),
+                            .formatted(file.toAbsolutePath().normalize(), problem(e)),
                     e);
         }
         return values;
     }
 
-    /** The place, which a parser says on a line of its own, and the first line of what is wrong there. */
-    private static String problem(String message) {
-        String what = message.lines().findFirst().orElse("").strip();
-        Matcher place = PLACE.matcher(message);
-        return place.find() ? "line %s, column %s: %s".formatted(place.group(1), place.group(2), what) : what;
+    /** What is wrong, and where: a parser says what it was about and where that began, then these two, a line for each. */
+    private static String problem(Exception e) {
+        String message = String.valueOf(e.getMessage());
+        if (e instanceof CharacterCodingException || message.contains("MalformedInputException")) {
+            return "it is not text in UTF-8";
+        }
+        String what = message.lines()
+                .filter(line -> !line.startsWith(" ") && !line.startsWith("in "))
+                .reduce("", (before, last) -> last)
+                .strip();
+        return PLACE.matcher(message)
+                .results()
+                .reduce((before, last) -> last)
+                .map(place -> "line %s, column %s: %s".formatted(place.group(1), place.group(2), what))
+                .orElse(what);
     }
 
     private static void flatten(String prefix, Map<?, ?> nested, Map<String, String> values) {
@@ -127,7 +137,10 @@ final class SettingsSource {
         List<String> keys = JobSettings.OPTIONS.stream().map(ConfigOption::key).toList();
         if (!keys.contains(key)) {
             throw JobSettings.wrong(
-                    "option", key + " is not known", "one of the options, perhaps " + NearestName.of(key, keys));
+                    "option",
+                    key + " is not known",
+                    "one of the options"
+                            + NearestName.of(key, keys).map(", perhaps "::concat).orElse(""));
         }
     }
 }

@@ -190,6 +190,16 @@ class JobSettingsTest {
                 .message()
                 .hasLineCount(1);
 
+        Files.writeString(broken, "uplift.mode: live\nuplift.mode: lossless\n");
+        assertThatThrownBy(() -> JobSettings.load(broken, Map.of(), List.of()))
+                .hasMessageContaining("(line 2, column 1: found duplicate key uplift.mode; expected: ");
+        Files.writeString(broken, "uplift:\n\tmode: live\n");
+        assertThatThrownBy(() -> JobSettings.load(broken, Map.of(), List.of()))
+                .hasMessageContaining("(line 2, column 1: found character '\\t");
+        Files.write(broken, new byte[] {'a', (byte) 0xff, (byte) 0xfe});
+        assertThatThrownBy(() -> JobSettings.load(broken, Map.of(), List.of()))
+                .hasMessageContaining("cannot be read (it is not text in UTF-8; expected: ");
+
         assertThatThrownBy(() -> JobSettings.load(null, Map.of(), List.of("live")))
                 .hasMessage("argument: live (expected: key=value)");
     }

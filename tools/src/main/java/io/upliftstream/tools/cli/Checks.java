@@ -1,6 +1,7 @@
 package io.upliftstream.tools.cli;
 
 import io.upliftstream.job.StartupException;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -26,7 +27,11 @@ final class Checks {
         }
     }
 
-    /** @throws StartupException unless files can be written to the directory, or it can be made */
+    /**
+     * Makes a directory, unless it is there.
+     *
+     * @throws StartupException unless it can be made and files can be written to it
+     */
     void writable(String option, Path directory) {
         Path there = directory.toAbsolutePath().normalize();
         while (!Files.exists(there, LinkOption.NOFOLLOW_LINKS)) {
@@ -34,12 +39,22 @@ final class Checks {
         }
         String found = !Files.isDirectory(there)
                 ? "is not a directory"
-                : !Files.isWritable(there) ? "cannot be written to" : "";
+                : !Files.isWritable(there) || !made(directory) ? "cannot be written to" : "";
         if (!found.isEmpty()) {
             throw new StartupException(
                     StartupException.ENVIRONMENT,
                     "%s: %s %s (expected: a directory that can be written to, or a name for a new one)"
                             .formatted(option, there, found));
+        }
+    }
+
+    /** Whether a directory is there now: in some, such as /proc, even root can make none. */
+    private static boolean made(Path directory) {
+        try {
+            Files.createDirectories(directory);
+            return true;
+        } catch (IOException e) {
+            return false;
         }
     }
 }

@@ -276,7 +276,8 @@ final class ConsumeCommand implements Callable<Integer> {
     }
 
     private void report(StatusLine status, String topic, RecordPainter painter, RecordFiles files) {
-        StringBuilder report = new StringBuilder("%d %s records from topic %s".formatted(count, lower(kind), topic));
+        StringBuilder report = new StringBuilder(
+                "%d %s record%s from topic %s".formatted(count, lower(kind), count == 1 ? "" : "s", topic));
         if (format != Format.JSON) {
             report.append(" in ").append(output);
         }

@@ -92,7 +92,7 @@ final class DemoCommand implements Callable<Integer> {
             description = "An option of the job or of Flink, such as uplift.output.tensor.dtype=int8; repeatable.")
     private List<String> set = new ArrayList<>();
 
-    @Option(names = "--no-browser", description = "No live page (see uplift view) while it runs.")
+    @Option(names = "--no-browser", description = "Only print the address of the live page (see uplift view).")
     private boolean noBrowser;
 
     @Mixin

@@ -1,6 +1,5 @@
 package io.upliftstream.tools.cli;
 
-import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.stream.RecordKind;
@@ -23,7 +22,7 @@ import picocli.CommandLine.Option;
             "",
             "Examples, each in a terminal of its own:",
             "  uplift kafka",
-            "  uplift run --set uplift.model.bundle=model/bundles/street",
+            "  uplift run",
             "  uplift publish --input street.mp4",
             "  uplift view"
         })
@@ -64,18 +63,15 @@ final class KafkaCommand implements Callable<Integer> {
             System.out.printf(
                     """
                     Kafka is at %1$s, for this machine alone (whoever has an account on it), until Ctrl-C; what is on it
-                    is gone then. Listening: %4$s
+                    is gone then. Listening: %3$s
                     Topics, of which each partition keeps its last GB or so: %2$s
                     For example, each in a terminal of its own:
-                      ./uplift run --set uplift.model.bundle=model/bundles/street --set %3$s=%1$s
+                      ./uplift run --bootstrap-servers %1$s
                       ./uplift publish --input synthetic --bootstrap-servers %1$s
                       ./uplift view --bootstrap-servers %1$s
                       ./uplift consume segmentation --follow --bootstrap-servers %1$s
                     """,
-                    kafka.bootstrapServers(),
-                    String.join(", ", TOPICS),
-                    InputOptions.BOOTSTRAP_SERVERS.key(),
-                    kafka.listeners());
+                    kafka.bootstrapServers(), String.join(", ", TOPICS), kafka.listeners());
             Uplift.throwIfStopped();
             new CountDownLatch(1).await();
         } catch (InterruptedException e) {

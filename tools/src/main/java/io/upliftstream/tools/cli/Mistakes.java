@@ -17,6 +17,7 @@ import picocli.CommandLine.MissingParameterException;
 import picocli.CommandLine.Model.ArgSpec;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.OverwrittenOptionException;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.TypeConversionException;
 import picocli.CommandLine.UnmatchedArgumentException;
@@ -71,6 +72,13 @@ final class Mistakes {
         if (argument == null) {
             return message;
         }
+        if (wrong instanceof OverwrittenOptionException) {
+            return "%s is there more than once (expected: one %s%s)"
+                    .formatted(
+                            name(argument),
+                            argument.paramLabel(),
+                            argument.paramLabel().endsWith("|DIR") ? "; a directory holds many" : "");
+        }
         Class<?>[] types = argument.auxiliaryTypes();
         if (types[types.length - 1].isEnum() && message.contains("expected one of")) {
             String typed = message.replaceFirst("(?s).* but was '(.*)'$", "$1");
@@ -87,15 +95,21 @@ final class Mistakes {
             Set<String> options = command.options().stream()
                     .map(OptionSpec::longestName)
                     .collect(Collectors.toCollection(TreeSet::new));
-            return "%s is no option of %s (expected: one of its options, perhaps %s)"
-                    .formatted(option, command.qualifiedName(), NearestName.of(option, options));
+            return "%s is no option of %s (expected: one of its options%s)"
+                    .formatted(option, command.qualifiedName(), perhaps(", ", option, options));
         }
         Set<String> commands = command.subcommands().keySet();
         return commands.isEmpty()
                 ? "%s: %s takes no more words (expected: options, which begin with --)"
                         .formatted(typed, command.qualifiedName())
-                : "%s is no command (expected: one of %s; perhaps %s)"
-                        .formatted(typed, String.join(", ", commands), NearestName.of(typed, commands));
+                : "%s is no command (expected: one of %s%s)"
+                        .formatted(typed, String.join(", ", commands), perhaps("; ", typed, commands));
+    }
+
+    private static String perhaps(String separator, String typed, Set<String> names) {
+        return NearestName.of(typed, names)
+                .map(name -> separator + "perhaps " + name)
+                .orElse("");
     }
 
     private static String names(List<ArgSpec> arguments) {
@@ -104,13 +118,17 @@ final class Mistakes {
 
     private static String usage(List<ArgSpec> arguments) {
         return arguments.stream()
-                .map(argument ->
-                        argument.isOption() ? name(argument) + " " + argument.paramLabel() : argument.paramLabel())
+                .map(argument -> argument.isOption() ? name(argument) + " " + argument.paramLabel() : words(argument))
                 .collect(Collectors.joining(" "));
     }
 
     private static String name(ArgSpec argument) {
         return argument instanceof OptionSpec option ? option.longestName() : argument.paramLabel();
+    }
+
+    /** What an argument without a name can be. */
+    private static String words(ArgSpec argument) {
+        return argument.type().isEnum() ? anyOf(constants(argument.type())) : argument.paramLabel();
     }
 
     private static Stream<String> constants(Class<?> type) {

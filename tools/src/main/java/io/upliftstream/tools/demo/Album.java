@@ -159,7 +159,7 @@ final class Album {
         }
         List<String> titles = new ArrayList<>(List.of("frame", "segmentation"));
         if (principal != null) {
-            titles.add("features (principal components 1, 2, 3 as red, green, blue)");
+            titles.add("features (components 1, 2, 3 as RGB)");
         }
         if (measured) {
             titles.add("depth (near is bright)");

@@ -124,16 +124,14 @@ public final class Demo {
         if (options.flinkPage() != null) {
             EmbeddedFlink.showPage(flinkConfiguration, options.flinkPage());
         }
-        try (ViewServer view = options.page() ? view() : null;
+        try (ViewServer view = view();
                 CameraPublisher publisher = publisher(cameras);
                 EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(ServingOptions.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             DenseVisionJob.definePipeline(env, settings);
-            if (view != null) {
-                progress.say("Watch it, while it runs, at " + view.page());
-                if (StatusLine.columns() > 0) {
-                    view.openBrowser();
-                }
+            progress.say("Watch it, while it runs, at " + view.page());
+            if (options.browser() && StatusLine.columns() > 0) {
+                view.openBrowser();
             }
             progress.say("Starting Flink …");
             EmbeddedFlink.Job job = flink.submit(env);
@@ -141,7 +139,7 @@ public final class Demo {
                 progress.say("Flink's page: " + flink.webPage());
             }
             progress.say("Listening until the demo ends: " + kafka.listeners() + ", " + flink.listeners()
-                    + (view == null ? "" : ", the live page at " + view.page().getAuthority()));
+                    + ", the live page at " + view.page().getAuthority());
             progress.say("Loading " + bundle + " …");
             job.awaitRunning();
             try (KafkaConsumer<byte[], byte[]> subscriber = RecordReader.consumer(settings, Map.of())) {

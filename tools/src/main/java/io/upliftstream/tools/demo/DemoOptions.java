@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * @param framesPerSecond of synthetic cameras: the pace in live mode, and of the street's own clock
  * @param seed of the first synthetic camera; the others follow
  * @param set further options of the job, {@code key=value}; they win
- * @param page whether to serve a live page
+ * @param browser whether to open one with the live page
  * @param flinkPage port of Flink's own page, 0 for any free one; null for none
  */
 public record DemoOptions(
@@ -35,7 +35,7 @@ public record DemoOptions(
         double framesPerSecond,
         long seed,
         List<String> set,
-        boolean page,
+        boolean browser,
         @Nullable Integer flinkPage) {
 
     static final int SYNTHETIC_FRAMES = 100;
@@ -79,7 +79,7 @@ public record DemoOptions(
                 framesPerSecond,
                 seed,
                 set,
-                page,
+                browser,
                 flinkPage);
     }
 

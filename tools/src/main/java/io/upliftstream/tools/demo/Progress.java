@@ -23,9 +23,11 @@ public final class Progress {
         status.say(message);
     }
 
-    /** Shows how the frames ended so far, if it is time. */
+    /** Shows how the frames ended so far, if it is time and one has. */
     void update(Account account, InFlight inFlight) {
-        status.update(() -> line(account.ends(), inFlight));
+        if (inFlight.lastEndNanos() != 0) {
+            status.update(() -> line(account.ends(), inFlight));
+        }
     }
 
     private String line(Map<String, Account.Ends> cameras, InFlight inFlight) {
