@@ -140,7 +140,9 @@ final class SettingsSource {
                     "option",
                     key + " is not known",
                     "one of the options"
-                            + NearestName.of(key, keys).map(", perhaps "::concat).orElse(""));
+                            + NearestName.of(key, keys)
+                                    .map(", perhaps "::concat)
+                                    .orElse(""));
         }
     }
 }

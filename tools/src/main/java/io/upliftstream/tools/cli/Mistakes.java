@@ -58,6 +58,14 @@ final class Mistakes {
         if (wrong instanceof UnmatchedArgumentException unmatched) {
             return unknown(command, unmatched.getUnmatched().get(0));
         }
+        if (wrong instanceof OverwrittenOptionException twice) {
+            String value = twice.getOverwritten().paramLabel();
+            return "%s is there more than once (expected: one %s%s)"
+                    .formatted(
+                            name(twice.getOverwritten()),
+                            value,
+                            value.endsWith("|DIR") ? "; a directory holds many" : "");
+        }
         String message = String.valueOf(wrong.getMessage());
         if (wrong instanceof MissingParameterException missing) {
             List<ArgSpec> arguments = missing.getMissing();
@@ -71,13 +79,6 @@ final class Mistakes {
         ArgSpec argument = wrong.getArgSpec();
         if (argument == null) {
             return message;
-        }
-        if (wrong instanceof OverwrittenOptionException) {
-            return "%s is there more than once (expected: one %s%s)"
-                    .formatted(
-                            name(argument),
-                            argument.paramLabel(),
-                            argument.paramLabel().endsWith("|DIR") ? "; a directory holds many" : "");
         }
         Class<?>[] types = argument.auxiliaryTypes();
         if (types[types.length - 1].isEnum() && message.contains("expected one of")) {
