@@ -181,6 +181,7 @@ final class Flood implements AutoCloseable {
             flood.sendHonest();
         } while (!flood.settled(Duration.ofSeconds(1)) && flood.process.isAlive());
         flood.latencies.clear();
+        flood.outcomes.clear();
         flood.late.set(0);
         return flood;
     }
