@@ -30,7 +30,9 @@ final class KafkaPreflight {
     static Map<String, Integer> check(JobSettings settings, List<HeadSpec> heads) {
         try (KafkaTopics topics = new KafkaTopics(settings, "")) {
             String input = settings.get(InputOptions.INPUT_TOPIC);
-            int partitions = topics.partitions(input).orElseThrow(() -> topics.missing("input topic", input, ""));
+            int partitions = topics.partitions(input)
+                    .orElseThrow(
+                            () -> topics.missing("input topic", input, "; uplift publish --partitions N makes it"));
             int parallelism = settings.get(ServingOptions.PARALLELISM);
             if (parallelism > partitions) {
                 throw new StartupException(

@@ -39,7 +39,7 @@ import org.apache.kafka.common.utils.Utils;
  */
 public final class KafkaTopics implements AutoCloseable {
     /** Ample for a connection, which takes one way there and back, and whatever the broker is busy with. */
-    private static final int CONNECT_MILLIS = 3000;
+    private static final Duration CONNECT_PATIENCE = Duration.ofSeconds(3);
 
     private static final Duration BETWEEN_LOOKS = Duration.ofMillis(20);
 
@@ -192,24 +192,39 @@ public final class KafkaTopics implements AutoCloseable {
      * @throws StartupException if no connection to any of them is made
      */
     public void requireListener() {
+        if (reached) {
+            return;
+        }
+        refusal(servers, timeout.compareTo(CONNECT_PATIENCE) < 0 ? timeout : CONNECT_PATIENCE)
+                .ifPresent(refused -> {
+                    throw new StartupException(
+                            StartupException.ENVIRONMENT,
+                            "Kafka broker: no connection to %s: %s (expected: a running broker at %s%s)"
+                                    .formatted(servers, refused, InputOptions.BOOTSTRAP_SERVERS.key(), otherBroker));
+                });
+        reached = true;
+    }
+
+    /**
+     * Why no connection to any broker is made; empty if there is one.
+     *
+     * @param servers {@code HOST:PORT}, separated by commas
+     * @param patience with each
+     */
+    public static Optional<String> refusal(String servers, Duration patience) {
         String refused = "";
-        for (String server : reached ? new String[0] : servers.split(",", -1)) {
+        for (String server : servers.split(",", -1)) {
             String host = String.valueOf(Utils.getHost(server.strip()));
             try (Socket socket = new Socket()) {
-                socket.connect(new InetSocketAddress(host, Utils.getPort(server.strip())), (int)
-                        Math.min(CONNECT_MILLIS, timeout.toMillis()));
-                reached = true;
-                return;
+                socket.connect(
+                        new InetSocketAddress(host, Utils.getPort(server.strip())),
+                        Math.toIntExact(patience.toMillis()));
+                return Optional.empty();
             } catch (IOException e) {
                 refused = String.valueOf(e.getMessage());
             }
         }
-        if (!reached) {
-            throw new StartupException(
-                    StartupException.ENVIRONMENT,
-                    "Kafka broker: no connection to %s: %s (expected: a running broker at %s%s)"
-                            .formatted(servers, refused, InputOptions.BOOTSTRAP_SERVERS.key(), otherBroker));
-        }
+        return Optional.of(refused);
     }
 
     /** The answer to a question that can only fail for reasons of its own. */

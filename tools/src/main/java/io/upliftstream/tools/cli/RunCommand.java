@@ -103,6 +103,9 @@ final class RunCommand implements Callable<Integer> {
             EmbeddedFlink.showPage(flinkConfiguration, pagePort);
         }
         StatusLine status = new StatusLine(System.out, StatusLine.columns());
+        try (KafkaTopics topics = new KafkaTopics(settings, KafkaOption.OTHER_BROKER)) {
+            topics.requireListener();
+        }
         try (EmbeddedFlink flink = new EmbeddedFlink(flinkConfiguration, settings.get(ServingOptions.PARALLELISM))) {
             StreamExecutionEnvironment env = flink.environment();
             Map<TopicPartition, Long> ends = DenseVisionJob.definePipeline(env, settings);
@@ -167,6 +170,7 @@ final class RunCommand implements Callable<Integer> {
             EmbeddedFlink.Job job, JobSettings settings, JobState state, Optional<Saved> from, StatusLine status)
             throws IOException, InterruptedException {
         JobProgress progress = job.progress(settings.get(ServingOptions.AGE_FROM));
+        BrokerWatch broker = new BrokerWatch(settings);
         boolean runs = false;
         boolean pruned = false;
         try {
@@ -179,7 +183,10 @@ final class RunCommand implements Callable<Integer> {
                                     settings.get(InputOptions.BOOTSTRAP_SERVERS)));
                 }
                 pruned = pruned || state.prune(job.id());
-                String line = progress.line();
+                broker.news().ifPresent(status::say);
+                String line = broker.isLost()
+                        ? progress.line().replaceFirst("backlog \\d+", "backlog ?") // the last that was known
+                        : progress.line();
                 String shown = runs ? line : "Loading the model …";
                 status.update(() -> shown);
             }

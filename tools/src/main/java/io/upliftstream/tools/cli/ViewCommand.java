@@ -16,7 +16,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.apache.kafka.common.errors.InterruptException;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -87,12 +87,15 @@ final class ViewCommand implements Callable<Integer> {
             if (!noBrowser) {
                 server.openBrowser();
             }
-            Uplift.throwIfStopped();
-            new CountDownLatch(1).await();
+            BrokerWatch broker = new BrokerWatch(settings);
+            while (true) {
+                Uplift.throwIfStopped();
+                TimeUnit.SECONDS.sleep(1);
+                broker.news().ifPresent(System.err::println);
+            }
         } catch (InterruptedException | InterruptException e) {
             return 0; // Ctrl-C
         }
-        return 0;
     }
 
     private ViewServer serve(JobSettings settings, List<Label> labels) {
