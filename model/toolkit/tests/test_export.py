@@ -259,7 +259,9 @@ def test_command_without_weights(tmp_path, capsys):
     ]
     assert main(arguments) == 2
     error = capsys.readouterr().err.splitlines()
-    assert error[-1].startswith(f"export: weights: {tmp_path}/backbone.safetensors: no such file (train-backbone makes it")
+    assert error[-1].startswith(
+        f"export: weights: {tmp_path}/backbone.safetensors: no such file (train-backbone makes it"
+    )
     assert error[:-1] == ["loading the weights …"]
 
 
