@@ -29,12 +29,16 @@ const PAINT = {
     for (let i = 0; i < p.width * p.height; i++) data.set([p.cells[3 * i], p.cells[3 * i + 1], p.cells[3 * i + 2], 255], 4 * i);
   },
   values(p, data, state) {
-    const sorted = Float32Array.from(p.cells).sort();
-    const now = [0.02, 0.98].map(share => Math.log(Math.max(1e-3, sorted[Math.floor(share * (sorted.length - 1))])));
-    // Follows slowly and is that of all cameras, so that a colour keeps its meaning.
+    // Follows slowly, once for each record, and is that of all cameras, so that a colour keeps its meaning.
     const old = state.range?.name === p.name ? state.range : null;
-    const [near, far] = old ? [old.near, old.far].map((value, i) => Math.log(value) + 0.05 * (now[i] - Math.log(value))) : now;
-    state.range = { name: p.name, unit: p.unit ?? '', near: Math.exp(near), far: Math.exp(far) };
+    if (!old || !p.ranged) {
+      const sorted = Float32Array.from(p.cells).sort();
+      const [near, far] = [0.02, 0.98].map(share => Math.max(1e-3, sorted[Math.floor(share * (sorted.length - 1))]));
+      const followed = (before, now) => old ? before * (now / before) ** 0.05 : now;
+      state.range = { name: p.name, unit: p.unit ?? '', near: followed(old?.near, near), far: followed(old?.far, far) };
+      p.ranged = true;
+    }
+    const near = Math.log(state.range.near), far = Math.log(state.range.far);
     for (let i = 0; i < p.cells.length; i++) {
       data.set([...ramp((far - Math.log(Math.max(1e-3, p.cells[i]))) / Math.max(1e-6, far - near)), 255], 4 * i);
     }

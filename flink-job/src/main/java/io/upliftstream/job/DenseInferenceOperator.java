@@ -335,11 +335,6 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         for (RawFrame frame : lanes.atModel()) {
             quarantine.end(frame);
         }
-        if (jobMetrics != null) {
-            jobMetrics.totals().forEach((name, total) -> getRuntimeContext()
-                    .getLongCounter(name)
-                    .add(total));
-        }
         if (openEngine != null) {
             openEngine.close();
             openEngine = null;
@@ -347,6 +342,11 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         if (spans != null) {
             spans.close();
             spans = null;
+        }
+        if (jobMetrics != null) {
+            jobMetrics.totals().forEach((name, total) -> getRuntimeContext()
+                    .getLongCounter(name)
+                    .add(total));
         }
         super.close();
     }

@@ -220,13 +220,13 @@ public final class DenseVisionJob {
                         ? CheckpointingMode.EXACTLY_ONCE
                         : CheckpointingMode.AT_LEAST_ONCE);
         // Who cancels a job may want to start it again, and all else is repeated then.
-        if (!env.getConfiguration()
-                .getOptional(CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION)
-                .isPresent()) {
+        if (!flink.contains(CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION)
+                && env.getConfiguration()
+                        .getOptional(CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION)
+                        .isEmpty()) {
             flink.set(
                     CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION,
-                    flink.getOptional(CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION)
-                            .orElse(ExternalizedCheckpointRetention.RETAIN_ON_CANCELLATION));
+                    ExternalizedCheckpointRetention.RETAIN_ON_CANCELLATION);
         }
         // The JobManager's memory, Flink's default, holds 5 MB and is gone with it.
         flink.set(CheckpointingOptions.CHECKPOINT_STORAGE, "filesystem");

@@ -77,7 +77,7 @@ public interface FrameEngine extends AutoCloseable {
         }
         try {
             return ofBundle(settings, gpu.model(), gpu::close);
-        } catch (StartupException e) {
+        } catch (RuntimeException | Error e) {
             gpu.close();
             throw e;
         }
@@ -151,8 +151,11 @@ public interface FrameEngine extends AutoCloseable {
 
             @Override
             public void close() {
-                service.close();
-                closed.run();
+                try {
+                    service.close();
+                } finally {
+                    closed.run();
+                }
             }
         };
     }

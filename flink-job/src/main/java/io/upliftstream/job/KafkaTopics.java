@@ -32,6 +32,7 @@ import org.apache.kafka.common.errors.InterruptException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.utils.Utils;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The topics of the Kafka that settings name. What cannot work, such as brokers that do not answer, is a
@@ -123,7 +124,7 @@ public final class KafkaTopics implements AutoCloseable {
 
     /** What tells this Kafka from every other, whatever its brokers are called. */
     public String clusterId() {
-        return require(admin.describeCluster().clusterId());
+        return await(admin.describeCluster().clusterId()).orElseThrow();
     }
 
     /** What tells a topic from one of the same name that was there before it or comes after it. */
@@ -140,7 +141,7 @@ public final class KafkaTopics implements AutoCloseable {
         for (int partition = 0; partition < partitions; partition++) {
             asked.put(new TopicPartition(topic, partition), OffsetSpec.latest());
         }
-        return require(admin.listOffsets(asked).all()).entrySet().stream()
+        return await(admin.listOffsets(asked).all()).orElseThrow().entrySet().stream()
                 .collect(Collectors.toMap(
                         Map.Entry::getKey, end -> end.getValue().offset()));
     }
@@ -150,7 +151,7 @@ public final class KafkaTopics implements AutoCloseable {
         Map<TopicPartition, OffsetAndMetadata> committed = new HashMap<>();
         offsets.forEach((partition, offset) -> committed.put(partition, new OffsetAndMetadata(offset)));
         Optional<Void> unused =
-                await(admin.alterConsumerGroupOffsets(group, committed).all(), UnknownTopicOrPartitionException.class);
+                await(admin.alterConsumerGroupOffsets(group, committed).all());
     }
 
     /** The client ids of a consumer group's members; empty if there is no such group. */
@@ -227,14 +228,13 @@ public final class KafkaTopics implements AutoCloseable {
         return Optional.of(refused);
     }
 
-    /** The answer to a question that can only fail for reasons of its own. */
-    private <T> T require(KafkaFuture<T> answer) {
-        return await(answer, UnknownTopicOrPartitionException.class)
-                .orElseThrow(() -> new IllegalStateException("Kafka gave no answer"));
+    /** The answer; every failure is told. */
+    private <T> Optional<T> await(KafkaFuture<T> answer) {
+        return await(answer, null);
     }
 
     /** The answer; empty if it is the failure that the caller expects. */
-    private <T> Optional<T> await(KafkaFuture<T> answer, Class<? extends KafkaException> expected) {
+    private <T> Optional<T> await(KafkaFuture<T> answer, @Nullable Class<? extends KafkaException> expected) {
         requireListener();
         try {
             return Optional.ofNullable(answer.get(timeout.toMillis(), TimeUnit.MILLISECONDS));
@@ -243,7 +243,7 @@ public final class KafkaTopics implements AutoCloseable {
         } catch (InterruptedException e) {
             throw new InterruptException(e); // which interrupts this thread anew
         } catch (ExecutionException e) {
-            if (expected.isInstance(e.getCause())) {
+            if (expected != null && expected.isInstance(e.getCause())) {
                 return Optional.empty();
             } else if (e.getCause() instanceof org.apache.kafka.common.errors.TimeoutException) {
                 throw unreachable(e.getCause());

@@ -41,6 +41,14 @@ class AdmissionGateTest {
     }
 
     @Test
+    void aFrameThatComesFromMoreThanASecondAheadIsCounted() {
+        AdmissionGate gate = gate(Mode.LIVE, AgeFrom.RECORD, 0);
+        assertThat(gate.isAheadOfClock(frame, -1000)).isFalse();
+        assertThat(gate.isAheadOfClock(frame, -1001)).isTrue();
+        assertThat(gate.isAheadOfClock(frame, -1001)).as("again").isTrue();
+    }
+
+    @Test
     void aFrameThatWouldExpireBeforeTheModelIsNotAdmitted() {
         AdmissionGate gate = gate(Mode.LIVE, AgeFrom.RECORD, 70);
         assertThat(gate.admits(frame)).isTrue();

@@ -158,9 +158,6 @@ class DenseInferenceOperatorTest extends OperatorTest {
                 .containsExactly("EMPTY_VALUE", "MISSING_CAMERA_ID");
     }
 
-    /** Seven cameras within their share, and one at ten times that. */
-    /** A camera whose images take long to decode cannot have every place at the model. */
-    /** 300 stale frames whose ids had 5 MB each ended the process. */
     @Test
     void anOutcomeThatNoRecordCanTellOfRestartsNothing() throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =

@@ -124,6 +124,7 @@ class LiveModeTest extends OperatorTest {
                 .containsExactly("south SUPERSEDED 3", "north SUPERSEDED 2");
     }
 
+    /** Seven cameras within their share, and one at ten times that. */
     @Test
     void aCameraThatSendsTenTimesItsShareCannotStarveTheOthers() throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
@@ -162,6 +163,7 @@ class LiveModeTest extends OperatorTest {
                 .isEqualTo(sequence);
     }
 
+    /** A camera whose images take long to decode cannot have every place at the model. */
     @Test
     void aCameraHasHalfOfThePlacesWhileAnotherSends() throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
@@ -195,6 +197,7 @@ class LiveModeTest extends OperatorTest {
         assertThat(engine.submitted).as("alone again").hasSize(12);
     }
 
+    /** 300 stale frames whose ids had 5 MB each ended the process. */
     @Test
     void whateverTheNamesMemoryIsBounded() throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =

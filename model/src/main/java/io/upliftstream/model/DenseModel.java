@@ -182,12 +182,13 @@ public final class DenseModel implements AutoCloseable {
             long created = System.nanoTime();
             NDArray features = backbone.forward(arrays, frames).singletonOrThrow();
             boolean gpu = placement.device().isGpu();
-            if (gpu && inStages) {
+            boolean waits = gpu && inStages;
+            if (waits) {
                 await(features);
             }
-            long middle = gpu && !inStages ? created : System.nanoTime();
+            long middle = waits || !gpu ? System.nanoTime() : created;
             NDList outputs = upsampler.forward(arrays, frames, features);
-            if (gpu && inStages) {
+            if (waits) {
                 await(outputs.head());
             }
             long computed = System.nanoTime();

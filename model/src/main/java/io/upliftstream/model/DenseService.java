@@ -135,14 +135,19 @@ public final class DenseService implements AutoCloseable {
         }
     }
 
-    /**
-     * Ends the process: in order, or, if a call of the model or of a decoder hangs, at once. A call cannot be ended, and both an orderly end
-     * and Java's halt run the native library's destructors beneath it, which may crash.
-     */
+    /** Ends the process: in order, or, if a call of the model or of a decoder hangs, at once. */
     public static void exit(int code) {
         if (!MicroBatcher.stuck()) {
             System.exit(code);
         }
+        exitAtOnce(code);
+    }
+
+    /**
+     * Ends the process whatever goes on in it. A call of the model cannot be ended, and both an orderly end and Java's halt run
+     * the native library's destructors beneath it, which may crash.
+     */
+    public static void exitAtOnce(int code) {
         try {
             NativeLibrary.getProcess().getFunction("_exit").invoke(new Object[] {code});
         } finally { // where there is no such function

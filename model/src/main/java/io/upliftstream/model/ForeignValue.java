@@ -4,7 +4,7 @@ import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
+import java.nio.CharBuffer;
 import java.util.List;
 import java.util.Set;
 
@@ -128,12 +128,13 @@ public final class ForeignValue {
     }
 
     private static String text(byte[] value) {
-        String text;
-        try {
-            text = UTF_8.newDecoder().decode(ByteBuffer.wrap(value)).toString();
-        } catch (CharacterCodingException e) {
+        CharBuffer start = CharBuffer.allocate(PREFIX);
+        boolean all = value.length <= PREFIX; // else a character may be cut at the end
+        ByteBuffer bytes = ByteBuffer.wrap(value, 0, Math.min(value.length, PREFIX));
+        if (UTF_8.newDecoder().decode(bytes, start, all).isError()) {
             return "";
         }
+        String text = start.flip().toString();
         if (text.isEmpty() || text.chars().anyMatch(character -> character < ' ' && "\t\n\r".indexOf(character) < 0)) {
             return "";
         }
@@ -142,6 +143,6 @@ public final class ForeignValue {
         int end = text.offsetByCodePoints(0, Math.min(text.codePointCount(0, text.length()), QUOTED));
         String quoted = text.substring(0, end).replaceAll("[\\p{C}\\p{Z}]", " ");
         return "%s, '%s%s': send the image itself, not what is said of it"
-                .formatted(kind, quoted, end < text.length() ? "…" : "");
+                .formatted(kind, quoted, end < text.length() || !all ? "…" : "");
     }
 }

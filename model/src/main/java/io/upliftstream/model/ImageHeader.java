@@ -62,7 +62,7 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
      * Reads the header, and the marks up to the image's end.
      *
      * @param maxPixels of an image as its header states them
-     * @throws FrameException EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE or TOO_LARGE
+     * @throws FrameException EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE, UNSUPPORTED_IMAGE or TOO_LARGE
      */
     public static ImageHeader read(byte[] image, long maxPixels) throws FrameException {
         if (image.length == 0) {
@@ -87,8 +87,8 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
         int orientation = 0;
         int scans = 0;
         int frame = 0;
-        long[] given =
-                new long[256]; // of each component, by identifier: a bit for each coefficient of which all is given
+        // By a component's identifier: a bit for each coefficient that is given to its last bit.
+        long[] given = new long[256];
         int at = 2;
         while (at + 1 < jpeg.length) {
             if (jpeg[at] != (byte) 0xff) { // nearly all bytes of a scan
@@ -306,8 +306,8 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
     }
 
     /**
-     * The bytes that a decoder gets: a JPEG with an end-of-image marker, and a PNG up to its IEND, without its ancillary chunks (those whose
-     * type begins with a lower-case letter; PNG specification, 5.4). OpenCV reads on behind an IEND without pixels, reserves
+     * The bytes that a decoder gets: a JPEG with an end-of-image marker, and a PNG up to its IEND, without its ancillary
+     * chunks (those whose type begins with a lower-case letter; PNG specification, 5.4). OpenCV reads on behind an IEND without pixels, reserves
      * what a chunk claims to hold before it looks whether the chunk is there, and takes animations apart: from 500 bytes
      * that made seconds and gigabytes.
      *

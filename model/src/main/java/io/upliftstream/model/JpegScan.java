@@ -32,7 +32,12 @@ final class JpegScan {
 
     private final byte[] jpeg;
     private final ByteBuffer bytes;
-    private final @Nullable Table[] tables = new Table[8]; // by class and identifier
+
+    /** By class and identifier: the codes' lengths and values as a segment has them, and the table that a scan asks for. */
+    private final short[] @Nullable [] lengths = new short[8][];
+
+    private final short[] @Nullable [] values = new short[8][];
+    private final @Nullable Table[] tables = new Table[8];
 
     /** Rows of identifier, blocks across and blocks down of an MCU. */
     private int[][] components = {};
@@ -90,11 +95,7 @@ final class JpegScan {
             at = end;
             switch (marker) {
                 case 0xc0, 0xc1 -> frame(content);
-                case 0xc4 -> {
-                    if (!huffman(content, end)) {
-                        return false;
-                    }
-                }
+                case 0xc4 -> huffman(content, end);
                 case 0xdd -> interval = unsigned(content);
                 case 0xda -> {
                     if (!scan(content)) {
@@ -129,29 +130,34 @@ final class JpegScan {
         }
     }
 
-    /** Reads the tables of a segment; false if one is none. */
-    private boolean huffman(int from, int end) {
+    /** Notes the tables of a segment. A file has room for a million, so that only those are made that a scan asks for. */
+    private void huffman(int from, int end) {
         int content = from;
         while (content < end) {
             int id = jpeg[content++];
+            int slot = (id >> 4 & 1) * AC + (id & 3);
+            short[] own = unsigned(content, 16);
             int codes = 0;
-            short[] lengths = new short[16];
-            for (int i = 0; i < 16; i++) {
-                lengths[i] = (short) (jpeg[content++] & 0xff);
-                codes += lengths[i];
+            for (short length : own) {
+                codes += length;
             }
-            short[] values = new short[codes];
-            for (int i = 0; i < codes; i++) {
-                values[i] = (short) (jpeg[content++] & 0xff);
-            }
-            if ((id & ~0x13) != 0 || !table((id >> 4) * AC + (id & 3), lengths, values)) {
-                return false;
-            }
+            lengths[slot] = own;
+            values[slot] = unsigned(content + 16, codes);
+            tables[slot] = null;
+            content += 16 + codes;
         }
-        return true;
     }
 
-    private boolean table(int slot, short[] lengths, short[] values) {
+    private short[] unsigned(int from, int count) {
+        short[] numbers = new short[count];
+        for (int i = 0; i < count; i++) {
+            numbers[i] = (short) (jpeg[from + i] & 0xff);
+        }
+        return numbers;
+    }
+
+    /** The table of these codes; one without any if they are none. */
+    private static Table table(int slot, short[] lengths, short[] values) {
         short[] symbol = new short[1 << 16];
         short[] symbols = new short[1 << QUICK_BITS];
         int from = 0;
@@ -164,7 +170,7 @@ final class JpegScan {
                 int steps = slot < AC ? 1 : extra == 0 && run < 15 ? 64 : run + 1; // 64: no more in this block
                 int to = from + (1 << (16 - length));
                 if (to > symbol.length || extra > 16) {
-                    return false;
+                    return Table.EMPTY;
                 }
                 short step = (short) (steps << STEP_BITS | (length + extra));
                 Arrays.fill(symbol, from, to, step);
@@ -174,8 +180,7 @@ final class JpegScan {
                 from = to;
             }
         }
-        tables[slot] = new Table(symbol, slot < AC ? symbols : several(symbols));
-        return true;
+        return new Table(symbol, slot < AC ? symbols : several(symbols));
     }
 
     /** Joins the symbols that lie in the bits of one entry; the end of a block is the last. */
@@ -199,18 +204,26 @@ final class JpegScan {
 
     /** The table; that of the standard (ITU-T T.81, K.3) where a webcam leaves it out, and one without codes if there is none. */
     private Table table(int slot) {
-        if (tables[slot] == null && (slot & 3) < 2) {
+        Table table = tables[slot];
+        if (table == null) {
+            short[] ownLengths = lengths[slot];
+            short[] ownValues = values[slot];
             JPEGHuffmanTable standard =
                     switch (slot) {
                         case DC -> JPEGHuffmanTable.StdDCLuminance;
                         case DC + 1 -> JPEGHuffmanTable.StdDCChrominance;
                         case AC -> JPEGHuffmanTable.StdACLuminance;
-                        default -> JPEGHuffmanTable.StdACChrominance;
+                        case AC + 1 -> JPEGHuffmanTable.StdACChrominance;
+                        default -> null;
                     };
-            table(slot, standard.getLengths(), standard.getValues());
+            if (ownLengths != null && ownValues != null) {
+                table = table(slot, ownLengths, ownValues);
+            } else {
+                table = standard == null ? Table.EMPTY : table(slot, standard.getLengths(), standard.getValues());
+            }
+            tables[slot] = table;
         }
-        Table table = tables[slot];
-        return table == null ? Table.EMPTY : table;
+        return table;
     }
 
     /** Steps over the blocks of a scan. */

@@ -17,6 +17,7 @@ import org.bytedeco.opencv.global.opencv_core;
 import org.bytedeco.opencv.global.opencv_imgcodecs;
 import org.bytedeco.opencv.opencv_core.Mat;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -119,6 +120,29 @@ class DamagedImageTest {
         byte[] progressive = Kind.PROGRESSIVE.jpeg();
         Arrays.fill(progressive, progressive.length / 2, progressive.length / 2 + 300, (byte) 0);
         assertDamaged(progressive, "Corrupt JPEG data");
+    }
+
+    /** Sixteen megabytes of tables, of which no scan asks for any. */
+    @Test
+    @Timeout(10)
+    void tablesThatNothingUsesTakeNoTime() throws Exception {
+        byte[] baseline = Kind.BASELINE.jpeg();
+        byte[] segment = new byte[2 + 65_535];
+        segment[0] = (byte) 0xff;
+        segment[1] = (byte) 0xc4;
+        int tables = (segment.length - 4) / 17; // each an identifier, and no code of any length
+        int length = 2 + 17 * tables;
+        segment[2] = (byte) (length >> 8);
+        segment[3] = (byte) length;
+        for (int i = 0; i < tables; i++) {
+            segment[4 + 17 * i] = 0x03;
+        }
+        byte[] own = Arrays.copyOf(segment, 2 + length);
+        byte[][] parts = new byte[258][];
+        Arrays.fill(parts, own);
+        parts[0] = Arrays.copyOf(baseline, 2);
+        parts[257] = Arrays.copyOfRange(baseline, 2, baseline.length);
+        assertThat(JpegScan.isSuspect(concat(parts))).isFalse();
     }
 
     /** A webcam's JPEG has the standard's tables, and does not say so. */

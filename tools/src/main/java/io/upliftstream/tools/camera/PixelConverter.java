@@ -150,6 +150,7 @@ final class PixelConverter implements AutoCloseable {
     @Override
     public void close() {
         swscale.sws_freeContext(context);
+        context = null; // which the call leaves as it is
         swscale.sws_free_context(toneMapping);
         avutil.av_frame_free(bgr);
     }

@@ -28,7 +28,8 @@ public final class VideoCamera implements Camera {
     private final String shown;
     private final JpegFormat format;
     private final VideoReader reader;
-    private final PixelConverter converter = new PixelConverter();
+    private final PixelConverter converter;
+    private final boolean live;
     private final Timeline timeline;
     private final List<String> notes = new ArrayList<>();
     private int next;
@@ -55,6 +56,8 @@ public final class VideoCamera implements Camera {
                     "input: %s cannot be opened: %s (expected: %s)".formatted(shown, e.getMessage(), expected),
                     source.equals(shown) ? e : null);
         }
+        converter = new PixelConverter();
+        live = isDevice(source) || (isUrl(source) && !reader.hasLength()); // a file has a length
         timeline = Timeline.of(reader.framesPerSecond());
         if (reader.hdr()) {
             notes.add("input: " + shown + " is HDR, and is mapped to the tones and colours of BT.709");
@@ -94,7 +97,7 @@ public final class VideoCamera implements Camera {
 
     @Override
     public boolean live() {
-        return isDevice(source) || (isUrl(source) && !reader.hasLength()); // a file has a length
+        return live;
     }
 
     @Override

@@ -29,6 +29,9 @@ final class VideoReader implements AutoCloseable {
     /** A device may have nothing yet. */
     private static final int MILLIS_BETWEEN_LOOKS = 5;
 
+    /** Behind the last packet, a decoder has frames, errors, and then its end. */
+    private static final int MAX_LOOKS_AT_THE_END = 1000;
+
     /** What a decoder patched; a reference that is missing is how a stream begins that is joined midway. */
     private static final int DAMAGE = AVFrame.FF_DECODE_ERROR_INVALID_BITSTREAM
             | AVFrame.FF_DECODE_ERROR_CONCEALMENT_ACTIVE
@@ -104,7 +107,7 @@ final class VideoReader implements AutoCloseable {
     @Nullable
     AVFrame next() throws IOException {
         AVCodecContext opened = Objects.requireNonNull(decoder);
-        while (true) {
+        for (int looks = 0; !drained || looks < MAX_LOOKS_AT_THE_END; looks += drained ? 1 : 0) {
             int received = avcodec.avcodec_receive_frame(opened, frame);
             if (received >= 0) {
                 frames++;
@@ -119,6 +122,7 @@ final class VideoReader implements AutoCloseable {
                 send(opened);
             }
         }
+        return null;
     }
 
     private void send(AVCodecContext opened) throws IOException {

@@ -137,8 +137,8 @@ final class ChaosCommand implements Callable<Integer> {
                 ServingOptions.CHECKPOINT_INTERVAL.key() + "=1 s"));
         assignments.addAll(set);
         checks.writable("--output", output);
-        JobSettings unused = JobSettings.load(null, Map.of(), assignments); // before anything starts, and the bundle
-        ModelBundle.load(unused.bundle());
+        JobSettings settings = JobSettings.load(null, Map.of(), assignments); // before anything starts, and the bundle
+        ModelBundle.load(settings.bundle());
         boolean holds = Chaos.run(
                 new ChaosOptions(
                         home,

@@ -142,7 +142,7 @@ final class InferCommand implements Callable<Integer> {
         try {
             if (!Files.exists(input)) {
                 throw new IOException("input: " + input.toAbsolutePath()
-                        + " does not exist (expected: an image, a directory of them, or" + " a video)");
+                        + " does not exist (expected: an image, a directory of them, or a video)");
             }
             return Files.isDirectory(input) || ImageDirectory.isImage(input)
                     ? new ImageDirectory("infer", input)

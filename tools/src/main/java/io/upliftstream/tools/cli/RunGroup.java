@@ -134,6 +134,9 @@ final class RunGroup implements AutoCloseable {
         if (!clientId.startsWith(here)) {
             return clientId.startsWith(MEMBER);
         }
+        if (!clientId.substring(here.length()).matches("\\d{1,18}-\\d{1,18}")) {
+            return true;
+        }
         String[] process = clientId.substring(here.length()).split("-", 2);
         long pid = Long.parseLong(process[0]);
         long start = Long.parseLong(process[1]);

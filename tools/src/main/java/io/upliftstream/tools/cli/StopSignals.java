@@ -1,5 +1,6 @@
 package io.upliftstream.tools.cli;
 
+import io.upliftstream.model.DenseService;
 import java.lang.reflect.Proxy;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
@@ -87,7 +88,7 @@ final class StopSignals {
             System.out.println(lastWords.get());
             System.out.flush();
         } finally {
-            Runtime.getRuntime().halt(exitCode(1));
+            DenseService.exitAtOnce(exitCode(1));
         }
     }
 }

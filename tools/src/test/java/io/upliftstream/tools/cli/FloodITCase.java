@@ -68,6 +68,9 @@ class FloodITCase {
                     assertThat(report.unexpected())
                             .as("more than one: %s", report)
                             .isZero();
+                    if (EACH.toSeconds() >= 60) {
+                        assertThat(report.served()).as("in time: %s", report).isGreaterThan(report.sent() * 9 / 10);
+                    }
                     if (flood.lossless()) {
                         assertThat(report.outcomes().keySet().stream().filter(each -> each.startsWith("honest")))
                                 .as("every honest frame has a result: %s", report)

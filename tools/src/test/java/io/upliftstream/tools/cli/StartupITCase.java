@@ -4,11 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -149,11 +152,25 @@ class StartupITCase {
     @Test
     void frameThatItsTopicDoesNotTake() throws IOException {
         kafka.createTopic("narrow", 1, Map.of("max.message.bytes", "2000"));
-        Outcome outcome = uplift(
-                "publish", "--input=synthetic", "--limit=2", "--set", broker(), "--set", "uplift.input.topic=narrow");
-        assertThat(outcome.exitCode())
-                .as("both frames are named on standard output")
-                .isEqualTo(1);
+        ByteArrayOutputStream printed = new ByteArrayOutputStream();
+        PrintStream console = System.out;
+        System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
+        Outcome outcome;
+        try {
+            outcome = uplift(
+                    "publish",
+                    "--input=synthetic",
+                    "--limit=2",
+                    "--set",
+                    broker(),
+                    "--set",
+                    "uplift.input.topic=narrow");
+        } finally {
+            System.setOut(console);
+        }
+        assertThat(outcome.exitCode()).isEqualTo(1);
+        assertThat(printed.toString(StandardCharsets.UTF_8))
+                .contains("frame 0 of street: ", "frame 1 of street: ", "max.message.bytes of topic narrow");
     }
 
     @Test

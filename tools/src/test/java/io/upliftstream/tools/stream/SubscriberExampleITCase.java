@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import javax.tools.ToolProvider;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
@@ -57,12 +58,13 @@ class SubscriberExampleITCase {
             }
             Method main = loader.loadClass("Subscriber").getMethod("main", String[].class);
             System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
+            AtomicReference<Throwable> end = new AtomicReference<>();
             Thread subscriber = new Thread(
                     () -> {
                         try {
                             main.invoke(null, (Object) new String[] {kafka.bootstrapServers(), "0"});
                         } catch (ReflectiveOperationException e) {
-                            assertThat(e).hasRootCauseInstanceOf(InterruptedException.class);
+                            end.set(e);
                         }
                     },
                     "subscriber");
@@ -72,6 +74,7 @@ class SubscriberExampleITCase {
             }
             subscriber.interrupt();
             subscriber.join();
+            assertThat(end.get()).hasRootCauseInstanceOf(InterruptedException.class);
         } finally {
             System.setOut(console);
         }
