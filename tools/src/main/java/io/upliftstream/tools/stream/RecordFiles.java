@@ -108,8 +108,7 @@ public interface RecordFiles extends AutoCloseable {
     }
 
     private static String name(SpecificRecord record) {
-        return FileNames.withoutDots(
-                record instanceof SegmentationRecord labels ? labels.getName() : ((FeatureRecord) record).getName());
+        return FileNames.withoutDots(RecordKind.head(record));
     }
 
     /** Videos that are being written. */

@@ -77,6 +77,11 @@ public enum RecordKind {
                 : header(record).getCameraId();
     }
 
+    /** The name of the head that a dense record is of. */
+    public static String head(SpecificRecord record) {
+        return record instanceof SegmentationRecord labels ? labels.getName() : ((FeatureRecord) record).getName();
+    }
+
     /** The header of a record of any kind but frames. */
     public static RecordHeader header(SpecificRecord record) {
         if (record instanceof SegmentationRecord labels) {

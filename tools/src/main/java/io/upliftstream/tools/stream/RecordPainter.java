@@ -10,14 +10,11 @@ import io.upliftstream.tools.picture.DepthColours;
 import io.upliftstream.tools.picture.Grid;
 import io.upliftstream.tools.picture.Overlay;
 import io.upliftstream.tools.picture.Planes;
-import io.upliftstream.tools.picture.PrincipalColours;
 import java.awt.Color;
 import java.awt.Dimension;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import org.apache.avro.specific.SpecificRecord;
 
@@ -29,14 +26,9 @@ public final class RecordPainter {
     /** The step between the hues of labels, as a share of the circle: by the golden section neighbours differ much. */
     private static final float HUE_STEP = 0.618034f;
 
-    /** Heads whose colours stay; whoever writes to the topic may invent one for every record. */
-    private static final int MAX_HEADS = 64;
-
     private final FrameImages images;
     private final int[] palette;
-    /** By the channels and the name of the head: fitted on its first record, so that colours stay. */
-    private final Map<String, PrincipalColours> principal = new HashMap<>();
-
+    private final HeadColours principal = new HeadColours();
     private int missing;
 
     /** @param labels with their colours; empty for colours of no meaning */
@@ -95,19 +87,9 @@ public final class RecordPainter {
 
     private int[] colours(FeatureRecord record) {
         float[] planes = Planes.of(record.getTensor());
-        int channels = Planes.channels(record.getTensor());
-        if (channels == 1) {
-            return DepthColours.colours(planes);
-        }
-        String head = channels + " " + record.getName();
-        PrincipalColours fitted = principal.get(head);
-        if (fitted == null) {
-            fitted = PrincipalColours.fitted(planes, channels);
-            if (principal.size() < MAX_HEADS) {
-                principal.put(head, fitted);
-            }
-        }
-        return fitted.colours(planes);
+        return Planes.channels(record.getTensor()) == 1
+                ? DepthColours.colours(planes)
+                : principal.of(record, planes).colours(planes);
     }
 
     /** Classes that were drawn without their frame, which was not on the input topic, or not as they say. */

@@ -161,9 +161,8 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, lo
     }
 
     private String key(String kind, SpecificRecord record) {
-        String name =
-                record instanceof FeatureRecord features ? features.getName() : ((SegmentationRecord) record).getName();
-        return "%d %d@%d %s %s".formatted(number, source().getPartition(), source().getOffset(), kind, name);
+        return "%d %d@%d %s %s"
+                .formatted(number, source().getPartition(), source().getOffset(), kind, RecordKind.head(record));
     }
 
     private static boolean has(String kind, SpecificRecord record) {

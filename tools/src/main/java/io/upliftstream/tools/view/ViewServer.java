@@ -6,13 +6,10 @@ import com.sun.net.httpserver.HttpServer;
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.Label;
-import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.MalformedRecordException;
-import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.embedded.HttpLimits;
-import io.upliftstream.tools.picture.Planes;
-import io.upliftstream.tools.picture.PrincipalColours;
+import io.upliftstream.tools.stream.HeadColours;
 import io.upliftstream.tools.stream.RecordKind;
 import java.awt.Color;
 import java.awt.Dimension;
@@ -31,7 +28,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadPoolExecutor;
@@ -63,9 +59,6 @@ public final class ViewServer implements AutoCloseable {
     private static final long MAX_ANSWER =
             Math.min(64L << 20, Runtime.getRuntime().maxMemory() / 16);
 
-    /** Heads whose colours stay. */
-    private static final int MAX_HEADS = 64;
-
     private static final float GOLDEN_RATIO = 0.618034f;
     /** The version of org.webjars.npm:uplot, which its files have in their path. */
     private static final String UPLOT_VERSION = "1.6.30";
@@ -96,7 +89,7 @@ public final class ViewServer implements AutoCloseable {
     private final Feed feed;
     private final Archive archive;
     private final Door door;
-    private final Map<String, PrincipalColours> colours = new ConcurrentHashMap<>();
+    private final HeadColours colours = new HeadColours();
     private final HttpServer server;
     private final ExecutorService requests;
 
@@ -250,7 +243,7 @@ public final class ViewServer implements AutoCloseable {
         for (Moment moment : moments) {
             Map<String, Object> about = moment.about();
             List<Map<String, Object>> parts = new ArrayList<>();
-            List<Moment.Part> drawn = moment.parts(question.want(), made, this::colours, this::unreadable);
+            List<Moment.Part> drawn = moment.parts(question.want(), made, colours::of, this::unreadable);
             long bytes = drawn.stream().mapToLong(part -> part.data().length).sum();
             if (!abouts.isEmpty() && length + bytes > MAX_ANSWER) {
                 break;
@@ -280,25 +273,10 @@ public final class ViewServer implements AutoCloseable {
     }
 
     private void unreadable(SpecificRecord record, String reason) {
-        String head =
-                record instanceof FeatureRecord features ? features.getName() : ((SegmentationRecord) record).getName();
+        String head = RecordKind.head(record);
         if (statistics.unreadable(head, reason)) {
             LOG.warn("{} of {}: {}", head, RecordKind.header(record).getSource(), reason);
         }
-    }
-
-    /** Fitted once for each head, so that a colour keeps its meaning; whoever writes to the topics may invent heads. */
-    private PrincipalColours colours(FeatureRecord record, float[] planes) {
-        int channels = Planes.channels(record.getTensor());
-        String head = channels + " " + record.getName();
-        PrincipalColours fitted = colours.get(head);
-        if (fitted == null) {
-            fitted = PrincipalColours.fitted(planes, channels);
-            if (colours.size() < MAX_HEADS) {
-                colours.put(head, fitted);
-            }
-        }
-        return fitted;
     }
 
     private Answer image(Question question) {
