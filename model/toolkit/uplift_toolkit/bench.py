@@ -28,8 +28,7 @@ from uplift_toolkit.bundle import Variant
 from uplift_toolkit.export import image_size, trace
 from uplift_toolkit.fast.quantise import quantise
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph
-from uplift_toolkit.heads import HeadConfig
-from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
+from uplift_toolkit.model import DenseModel, InputConfig
 from uplift_toolkit.uplift import uplift_config
 from uplift_toolkit.vit import MODELS
 
@@ -56,28 +55,9 @@ CONTENDERS = {
 
 def model(width: int, height: int, task: str) -> DenseModel:
     """DINOv2-S/14 + UPLiFT x4 with random weights: 19 classes, or all 384 channels, at every pixel."""
-    vit = MODELS["vit_small_patch14_dinov2"]
-    head = HeadConfig("classes", "segmentation", 19)
-    if task == "features":
-        head = HeadConfig("features", "features", vit.dim)
-    config = ModelConfig(
-        name="bench",
-        version="0",
-        description="",
-        license="",
-        input=InputConfig(width, height),
-        backbone=vit,
-        steps=4,
-        uplift=uplift_config(vit.dim, vit.patch),
-        heads=[head],
-        labels=[{}] * head.channels,
-    )
-    torch.manual_seed(0)
-    made = DenseModel(config).eval()
-    if task == "features":
-        made.heads["features"].linear.weight.data = torch.eye(vit.dim)[:, :, None, None]
-        made.heads["features"].linear.bias.data.zero_()
-    return made
+    vit, size = MODELS["vit_small_patch14_dinov2"], InputConfig(width, height)
+    uplift = uplift_config(vit.dim, vit.patch)
+    return bench_upsamplers.random_model(task, vit, input=size, steps=4, uplift=uplift)
 
 
 def graphs(name: str, own: DenseModel, device: str) -> tuple[BackboneGraph, UpsamplerGraph]:
