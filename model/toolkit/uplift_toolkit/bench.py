@@ -15,6 +15,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -51,6 +52,9 @@ CONTENDERS = {
     "authors-fast": "the authors' make_fast, fp32",
     "authors-fast-bf16": "the authors' make_fast, bf16",
 }
+# Options that are not of both graphs and upsamplers.
+OF_GRAPHS = ("size", "batch", "device", "cpus", "rounds", "upsampler", "profile")
+OF_UPSAMPLERS = ("tokens", "outputs", "limit")
 
 
 def model(width: int, height: int, task: str) -> DenseModel:
@@ -256,11 +260,16 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--profile", action="store_true", help="show where the first contender's time goes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=partial(run, parser))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    if any(name in bench_upsamplers.CONTENDERS for name in arguments.contenders):
+def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    upsamplers = any(name in bench_upsamplers.CONTENDERS for name in arguments.contenders)
+    for name in OF_GRAPHS if upsamplers else OF_UPSAMPLERS:
+        if getattr(arguments, name) != parser.get_default(name):
+            others = CONTENDERS if upsamplers else bench_upsamplers.CONTENDERS
+            raise ValueError(f"--{name} with {arguments.contenders} (expected: some of {list(others)})")
+    if upsamplers:
         plain = {} if not arguments.same_allocator else ALLOCATOR
         return bench_upsamplers.run(arguments, lambda own: _environment(ALLOCATOR if own else plain))
     unknown = [name for name in arguments.contenders if name not in CONTENDERS]
