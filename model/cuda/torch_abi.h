@@ -22,7 +22,6 @@ int32_t aoti_torch_dtype_float16();
 int32_t aoti_torch_dtype_bfloat16();
 int32_t aoti_torch_dtype_uint8();
 int32_t aoti_torch_dtype_int32();
-int32_t aoti_torch_device_type_cpu();
 int32_t aoti_torch_device_type_cuda();
 
 // What follows returns 0, or another number after it has written what went wrong to the process's log.

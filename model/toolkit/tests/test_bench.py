@@ -60,6 +60,20 @@ def test_says_what_is_missing(arguments, capsys):
     assert "expected" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fp32", "--tokens", "16"],
+        ["readable", "--limit", "4"],
+        ["lift", "--batch", "2"],
+        ["lift", "--profile"],
+    ],
+)
+def test_an_option_of_other_contenders_is_refused(arguments, capsys):
+    assert main(["bench", *arguments]) == 2
+    assert f"bench: {arguments[1]} with ['{arguments[0]}'] (expected: some of [" in capsys.readouterr().err
+
+
 def test_upsamplers_over_tokens_and_sizes(tmp_path, capsys):
     """LiFT has no patch 4: that is a row of the table, and the others are measured."""
     report = tmp_path / "cost.json"

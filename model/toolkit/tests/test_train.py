@@ -128,7 +128,9 @@ def test_a_trained_model_sees_unseen_frames(world: dict[str, Path], tmp_path: Pa
     assert Image.open(report.with_suffix(".png")).size[0] > 300
 
 
-def test_another_upsampler_is_trained_and_judged_beside(world: dict[str, Path], tmp_path: Path) -> None:
+def test_another_upsampler_is_trained_and_judged_beside(
+    world: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     common = ["--config", world["config"], "--data", world["data"], "--output", tmp_path]
     for part in ("backbone", "upsampler"):
         (tmp_path / f"{part}.safetensors").write_bytes(
@@ -137,6 +139,7 @@ def test_another_upsampler_is_trained_and_judged_beside(world: dict[str, Path], 
     small = ["--steps", 2, "--images", 4, "--batch", 2]
     anyup = ["--kind", "anyup", "--loss", "cosine", "--task-loss", 1]
     assert main(["train-upsampler", *map(str, [*common, *anyup])]) == 2  # three levels are too many
+    assert capsys.readouterr().err.endswith("upsampler anyup: 1x2 features (expected: at least 2x2)\n")
     command("train-upsampler", *common, *small, *anyup, "--levels", 2)
     command("train-upsampler", *common, *small, "--kind", "lift", "--levels", 2, "--larger", "--shifted")
     assert "cosine/1" in {name for row in history(tmp_path / "upsampler-anyup.json") for name in row}
@@ -412,5 +415,5 @@ def test_a_label_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_frames_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no frames \(expected: \*.jpg or \*.png in it"):
+    with pytest.raises(ValueError, match=r"no frames \(expected: \*.jpg, .*, \*.tga in it"):
         Frames(tmp_path, (8, 8), 2)

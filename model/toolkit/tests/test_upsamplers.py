@@ -17,7 +17,7 @@ from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.parity import compare
 from uplift_toolkit.train_upsampler import LOSSES, Example
 from uplift_toolkit.uplift import resize
-from uplift_toolkit.upsamplers import KINDS, UPSAMPLERS, attention, loftup, upsampler_of
+from uplift_toolkit.upsamplers import UPSAMPLERS, attention, loftup, upsampler_of
 from uplift_toolkit.weights import WeightsError, load_strict, read_state_dict
 
 # Names of cases, with the authors' arguments, the sizes of image and features, and of an output that the
@@ -182,6 +182,21 @@ def test_a_head_may_be_read_earlier(name):
     torch.testing.assert_close(read, whole, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_change_no_numbers(name):
+    """Without them maps are written in place and by bands."""
+    kind, arguments, image, features, size = CASES[name]
+    upsampler = scattered(upsampler_of(kind, arguments))
+    image, features = torch.randn(2, *image), torch.randn(2, *features)
+    size = size or upsampler.size_for((1, 1), tuple(image.shape[2:]), tuple(features.shape[2:]))
+    with torch.enable_grad():
+        expected = upsampler(image, features, size)
+    assert expected.requires_grad
+    with torch.no_grad():
+        found = upsampler(image, features, size)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)
+
+
 @pytest.mark.parametrize("name", ["jafar", "anyup", "loftup"])
 @torch.inference_mode()
 def test_bands_of_queries_do_not_matter(name, monkeypatch):
@@ -198,7 +213,7 @@ def test_bands_of_queries_do_not_matter(name, monkeypatch):
 
 def small_model(kind, directory):
     configuration = write(directory, upsampler={"kind": kind, **SMALL.get(kind, {})})
-    return scattered(DenseModel(ModelConfig.load(configuration, KINDS)))
+    return scattered(DenseModel(ModelConfig.load(configuration)))
 
 
 @pytest.mark.parametrize("kind", UPSAMPLERS)
@@ -265,7 +280,7 @@ def test_without_weights_there_is_nothing_to_load(tmp_path):
 @pytest.mark.parametrize(
     ("upsampler", "sentence"),
     [
-        ({"kind": "cubic"}, "upsampler.kind: 'cubic' (expected here: uplift or lift or "),
+        ({"kind": "cubic"}, "upsampler.kind: 'cubic' (expected: uplift or lift or "),
         ({"kind": "jafar", "steps": 3}, "upsampler jafar: "),
         ({"kind": "naf"}, "upsampler naf: 3 features for 24 pixels of an axis (expected: "),
         ({"kind": "loftup", "lr_pe_type": "cosine"}, "lr_pe_type: 'cosine' (expected one of "),
@@ -273,14 +288,14 @@ def test_without_weights_there_is_nothing_to_load(tmp_path):
 )
 def test_a_wrong_upsampler_is_a_sentence(upsampler, sentence, tmp_path):
     with pytest.raises(ValueError) as error:
-        ModelConfig.load(write(tmp_path, upsampler=upsampler), KINDS)
+        ModelConfig.load(write(tmp_path, upsampler=upsampler))
     assert sentence in str(error.value)
 
 
 def test_lift_is_for_patches_of_8_and_16(tmp_path):
     vit = {"patch": 4, "dim": 16, "depth": 1, "heads": 2, "grid": [6, 10]}
     with pytest.raises(ValueError, match=r"upsampler lift: patch 4 \(expected of the backbone: 8 or 16\)"):
-        ModelConfig.load(write(tmp_path, backbone={"vit": vit}, upsampler={"kind": "lift"}), KINDS)
+        ModelConfig.load(write(tmp_path, backbone={"vit": vit}, upsampler={"kind": "lift"}))
 
 
 @pytest.mark.parametrize("kind", SMALL | {"lift": {}, "featup": {}})

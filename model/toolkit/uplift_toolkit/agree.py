@@ -13,7 +13,6 @@ from torch import Tensor
 from uplift_toolkit.graph import Normalise
 from uplift_toolkit.images import read_image
 from uplift_toolkit.model import DenseModel, ModelConfig
-from uplift_toolkit.upsamplers import KINDS
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    model = DenseModel.load(ModelConfig.load(arguments.config, KINDS), arguments.weights)
+    model = DenseModel.load(ModelConfig.load(arguments.config), arguments.weights)
     largest = 0.0
     for row in compare(model, arguments.images, arguments.outputs):
         what = "difference" if row.equal is None else f"margin, {row.equal:.4%} of the labels equal"

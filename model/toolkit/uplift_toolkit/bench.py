@@ -15,6 +15,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -28,8 +29,7 @@ from uplift_toolkit.bundle import Variant
 from uplift_toolkit.export import image_size, trace
 from uplift_toolkit.fast.quantise import quantise
 from uplift_toolkit.graph import BackboneGraph, Normalise, UpsamplerGraph
-from uplift_toolkit.heads import HeadConfig
-from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
+from uplift_toolkit.model import DenseModel, InputConfig
 from uplift_toolkit.uplift import uplift_config
 from uplift_toolkit.vit import MODELS
 
@@ -52,32 +52,16 @@ CONTENDERS = {
     "authors-fast": "the authors' make_fast, fp32",
     "authors-fast-bf16": "the authors' make_fast, bf16",
 }
+# Options that are not of both graphs and upsamplers.
+OF_GRAPHS = ("size", "batch", "device", "cpus", "rounds", "upsampler", "profile")
+OF_UPSAMPLERS = ("tokens", "outputs", "limit")
 
 
 def model(width: int, height: int, task: str) -> DenseModel:
     """DINOv2-S/14 + UPLiFT x4 with random weights: 19 classes, or all 384 channels, at every pixel."""
-    vit = MODELS["vit_small_patch14_dinov2"]
-    head = HeadConfig("classes", "segmentation", 19)
-    if task == "features":
-        head = HeadConfig("features", "features", vit.dim)
-    config = ModelConfig(
-        name="bench",
-        version="0",
-        description="",
-        license="",
-        input=InputConfig(width, height),
-        backbone=vit,
-        steps=4,
-        uplift=uplift_config(vit.dim, vit.patch),
-        heads=[head],
-        labels=[{}] * head.channels,
-    )
-    torch.manual_seed(0)
-    made = DenseModel(config).eval()
-    if task == "features":
-        made.heads["features"].linear.weight.data = torch.eye(vit.dim)[:, :, None, None]
-        made.heads["features"].linear.bias.data.zero_()
-    return made
+    vit, size = MODELS["vit_small_patch14_dinov2"], InputConfig(width, height)
+    uplift = uplift_config(vit.dim, vit.patch)
+    return bench_upsamplers.random_model(task, vit, input=size, steps=4, uplift=uplift)
 
 
 def graphs(name: str, own: DenseModel, device: str) -> tuple[BackboneGraph, UpsamplerGraph]:
@@ -276,11 +260,16 @@ def register(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--profile", action="store_true", help="show where the first contender's time goes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=partial(run, parser))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    if any(name in bench_upsamplers.CONTENDERS for name in arguments.contenders):
+def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    upsamplers = any(name in bench_upsamplers.CONTENDERS for name in arguments.contenders)
+    for name in OF_GRAPHS if upsamplers else OF_UPSAMPLERS:
+        if getattr(arguments, name) != parser.get_default(name):
+            others = CONTENDERS if upsamplers else bench_upsamplers.CONTENDERS
+            raise ValueError(f"--{name} with {arguments.contenders} (expected: some of {list(others)})")
+    if upsamplers:
         plain = {} if not arguments.same_allocator else ALLOCATOR
         return bench_upsamplers.run(arguments, lambda own: _environment(ALLOCATOR if own else plain))
     unknown = [name for name in arguments.contenders if name not in CONTENDERS]

@@ -38,13 +38,13 @@ from uplift_toolkit.vit import ViTConfig
 
 CHANNELS = 384
 CLASSES = 19
-# Of each kind the folder that a clone of the authors' repository makes, and their module and class. Those of
-# NAF and FeatUp call extensions that are compiled for CUDA, and are not run.
+# Of each kind the folder that a clone of the authors' repository makes, and their module. Those of NAF and
+# FeatUp call extensions that are compiled for CUDA, and are not run.
 AUTHORS = {
-    "anyup": ("anyup", "anyup.model", "AnyUp"),
-    "jafar": ("JAFAR", "src.upsampler.jafar", "JAFAR"),
-    "loftup": ("loftup", "upsamplers.upsamplers", "LoftUp"),
-    "lift": ("lift", "lift", "LiFT"),
+    "anyup": ("anyup", "anyup.model"),
+    "jafar": ("JAFAR", "src.upsampler.jafar"),
+    "loftup": ("loftup", "upsamplers.upsamplers"),
+    "lift": ("lift", "lift"),
 }
 CONTENDERS = (*KINDS, *(f"{kind}-authors" for kind in AUTHORS))
 
@@ -52,33 +52,41 @@ Call = Callable[[Tensor, Tensor], Tensor]
 """Frames u8 [1,S,S,3] and features [1,C,t,t] to labels u8 [1,S,S], or features fp16 [1,C,S,S]."""
 
 
-def model(kind: str, tokens: int, size: int, task: str) -> DenseModel:
-    """An upsampler of the published size with random weights, for tokens² features of size² pixels, and a
-    head at every pixel."""
-    patch = size // tokens
+def random_model(task: str, backbone: ViTConfig, **described: Any) -> DenseModel:
+    """A model with random weights and one head at every pixel: 19 classes, or all channels as they are."""
     head = HeadConfig("classes", "segmentation", CLASSES)
     if task == "features":
-        head = HeadConfig("features", "features", CHANNELS)
+        head = HeadConfig("features", "features", backbone.dim)
     config = ModelConfig(
         name="bench",
         version="0",
         description="",
         license="",
-        input=InputConfig(size, size),
-        backbone=ViTConfig(patch=patch, dim=CHANNELS, depth=1),
-        steps=math.ceil(math.log2(patch)) if kind == UPLIFT else 0,
-        uplift=uplift_config(CHANNELS, patch) if kind == UPLIFT else {},
+        backbone=backbone,
         heads=[head],
         labels=[{}] * head.channels,
-        kind=kind,
+        **described,
     )
     torch.manual_seed(0)
     made = DenseModel(config).eval()
     if task == "features":
         linear = made.heads["features"].linear
-        linear.weight.data = torch.eye(CHANNELS)[:, :, None, None]
+        linear.weight.data = torch.eye(backbone.dim)[:, :, None, None]
         linear.bias.data.zero_()
     return made
+
+
+def model(kind: str, tokens: int, size: int, task: str) -> DenseModel:
+    """An upsampler of the published size, for tokens² features of size² pixels."""
+    patch = size // tokens
+    return random_model(
+        task,
+        ViTConfig(patch=patch, dim=CHANNELS, depth=1),
+        input=InputConfig(size, size),
+        steps=math.ceil(math.log2(patch)) if kind == UPLIFT else 0,
+        uplift=uplift_config(CHANNELS, patch) if kind == UPLIFT else {},
+        kind=kind,
+    )
 
 
 def contender(name: str, tokens: int, size: int, settings: dict[str, Any]) -> Call:
@@ -106,15 +114,13 @@ def export(kind: str, tokens: int, size: int, settings: dict[str, Any]) -> None:
 
 def authors(kind: str, directory: Path, made: DenseModel) -> Callable[[Tensor, Tensor, tuple], Tensor]:
     """The authors' module with the same weights, as a function of image, features and size."""
-    folder, module, name = AUTHORS[kind]
+    folder, module = AUTHORS[kind]
     sys.path.insert(0, str(directory / folder))
     stub_missing()
     code = import_module(module)
     state = made.upsampler.state_dict()
     if kind == "loftup":
-        from torch.nn import Sequential
-
-        theirs: nn.Module = Sequential()
+        theirs: nn.Module = nn.Sequential()
         theirs.upsampler = code.LoftUp(CHANNELS)
         theirs.channelnorm = code.ChannelNorm(CHANNELS)
         theirs.load_state_dict(state)
@@ -135,7 +141,7 @@ def authors(kind: str, directory: Path, made: DenseModel) -> Callable[[Tensor, T
         return iterated
     if kind == "jafar":  # whose coordinates are made on a GPU unless told otherwise
         code.create_coordinate = partial(code.create_coordinate, device="cpu")
-    theirs = getattr(code, name)(**({"v_dim": CHANNELS} if kind == "jafar" else {}))
+    theirs = code.JAFAR(v_dim=CHANNELS) if kind == "jafar" else code.AnyUp()
     theirs.load_state_dict(state, strict=kind != "anyup")
     return theirs.eval()
 

@@ -105,8 +105,9 @@ def sources(directory: Path, split: str) -> list[Source]:
             if strangers:
                 _say_left_out(folder / kind, strangers, "of no image")
     if not found:
+        expected = ", ".join(f"*{suffix}" for suffix in IMAGES)
         raise ValueError(
-            f"{directory}: no frames (expected: *.jpg or *.png in it, in images/ or in {split}/images/; or "
+            f"{directory}: no frames (expected: {expected} in it, in images/ or in {split}/images/; or "
             f"leftImg8bit/{split}/)"
         )
     return found

@@ -253,7 +253,7 @@ def load_probes(
 
 
 def run(arguments: argparse.Namespace) -> int:
-    config = ModelConfig.load(arguments.config, KINDS)
+    config = ModelConfig.load(arguments.config)
     device = prepare(arguments)
     frames = open_frames(arguments, config, "val")
     images = min(arguments.images, len(frames))

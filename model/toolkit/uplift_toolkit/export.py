@@ -26,7 +26,7 @@ from uplift_toolkit.images import read_image
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
 from uplift_toolkit.onednn import avoid_wide_convolutions
 from uplift_toolkit.operators import LIBRARY, OperatorUpsampler, load_operators, operators_loaded
-from uplift_toolkit.upsamplers import KINDS, UPLIFT
+from uplift_toolkit.upsamplers import UPLIFT
 
 CALIBRATION = 32  # images; with 12, 0.9987 of the shipped model's labels were those of fp32
 
@@ -160,9 +160,9 @@ def export_operators(model: DenseModel, variant: Variant, directory: Path) -> di
     except ValueError as error:
         print(f"{variant.name}: the portable graph alone: {error}", file=sys.stderr)
         return None
-    size, backbone = model.config.input, model.config.backbone
-    frames = torch.zeros(2, *size.size, 3, dtype=torch.uint8)
-    features = torch.zeros(2, backbone.dim, *(side // backbone.patch for side in size.size))
+    config = model.config
+    frames = torch.zeros(2, *config.input.size, 3, dtype=torch.uint8)
+    features = torch.zeros(2, config.backbone.dim, *config.grid)
     with announced(f"{variant.name}: tracing and writing {file}"), quiet_tracing():
         save(trace(graph, frames, features), directory / file)
     return {"upsampler": file, "library": LIBRARY}
@@ -330,7 +330,7 @@ def check_operators(bundle: Bundle) -> tuple[Bundle, list[str]]:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.operators is not None:
         load_operators(arguments.operators)
-    config = ModelConfig.load(arguments.config, KINDS)
+    config = ModelConfig.load(arguments.config)
     if arguments.int8 is not None and config.kind != UPLIFT:
         raise ValueError(f"--int8: upsampler {config.kind} (expected: {UPLIFT})")
     calibration = [] if arguments.int8 is None else calibration_images(arguments.int8)

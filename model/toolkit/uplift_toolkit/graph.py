@@ -59,10 +59,9 @@ class UpsamplerGraph(nn.Module):
         super().__init__()
         config, dtype = model.config, variant.dtype
         readouts = [_readout(config.step_of(head), model.heads[head.name]) for head in config.heads]
-        grid = tuple(side // config.backbone.patch for side in config.input.size)
         # In less than fp32 every product would be rounded, logits included.
         products = dtype == torch.float32
-        fast = FastUplift(model.upsampler, config.input.size, grid, readouts, variant.device, products)
+        fast = FastUplift(model.upsampler, config.input.size, config.grid, readouts, variant.device, products)
         self.upsampler = fast.to(dtype, memory_format=torch.channels_last)
         self.upsampler.heads.float()  # features or logits stay in fp32 once a head made them
         self.normalise = Normalise(dtype, config)
@@ -70,7 +69,7 @@ class UpsamplerGraph(nn.Module):
         self.heads = config.heads
         self.resizes = nn.ModuleList()
         for head, readout in zip(config.heads, readouts, strict=True):
-            low, size = (grid[0] << readout.step, grid[1] << readout.step), config.size_of(head)
+            low, size = tuple(side << readout.step for side in config.grid), config.size_of(head)
             planar = head.kind != "segmentation"
             # A GPU would rather have few launches.
             plain = variant.device == "cuda" or low == size

@@ -39,7 +39,8 @@ from uplift_toolkit.downloads import locate
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
 from uplift_toolkit.uplift import Uplift, resize, uplift_config
-from uplift_toolkit.upsamplers import UPLIFT, UPSAMPLERS, Upsampler, upsampler_of
+from uplift_toolkit.upsamplers import KINDS, UPLIFT, UPSAMPLERS, Upsampler, upsampler_of
+from uplift_toolkit.upsamplers.loftup import LoftUp
 from uplift_toolkit.vit import MODELS, ViT, ViTConfig
 from uplift_toolkit.weights import State, WeightsError, load_strict, read_state_dict
 
@@ -146,7 +147,8 @@ class ModelConfig:
         in another's output."""
         made = UPSAMPLERS[self.kind].arguments(self.backbone.dim, self.backbone.patch)
         upsampler = upsampler_of(self.kind, made | self.options)
-        upsampler.per_frame = True
+        if isinstance(upsampler, LoftUp):
+            upsampler.per_frame = True
         return upsampler
 
     def size_read(self, head: HeadConfig, upsampler: Upsampler) -> tuple[int, int]:
@@ -169,9 +171,8 @@ class ModelConfig:
         return self.input.height // head.stride, self.input.width // head.stride
 
     @staticmethod
-    def load(path: Path, kinds: Sequence[str] = (UPLIFT,)) -> ModelConfig:
-        """Reads the YAML file; ValueError says which entry is missing or wrong, or that the upsampler is none
-        of the `kinds` that the caller can work with."""
+    def load(path: Path) -> ModelConfig:
+        """Reads the YAML file; ValueError says which entry is missing or wrong."""
         values = yaml.safe_load(path.read_text())
         if not isinstance(values, dict):
             raise ValueError(f"{path}: no description of a model (expected: name, input, backbone, …)")
@@ -185,8 +186,8 @@ class ModelConfig:
             else:
                 described = ViTConfig(**backbone["vit"])
             kind = upsampler.get("kind", UPLIFT)
-            if kind not in kinds:
-                raise ValueError(f"upsampler.kind: {kind!r} (expected here: {' or '.join(kinds)})")
+            if kind not in KINDS:
+                raise ValueError(f"upsampler.kind: {kind!r} (expected: {' or '.join(KINDS)})")
             uplift: dict[str, Any] = {}
             if kind != UPLIFT:
                 pass

@@ -41,9 +41,10 @@ class OperatorUpsampler(nn.Module):
         if not isinstance(model.upsampler, Uplift):
             raise ValueError(f"upsampler: {type(model.upsampler).__name__} (expected: Uplift)")
         config = model.config
-        grid = tuple(side // config.backbone.patch for side in config.input.size)
         readouts = [_readout(config.step_of(head), model.heads[head.name]) for head in config.heads]
-        fast = FastUplift(model.upsampler, config.input.size, grid, readouts, "cuda", pool_products=False)
+        fast = FastUplift(
+            model.upsampler, config.input.size, config.grid, readouts, "cuda", pool_products=False
+        )
         if fast.steps and (fast.refiner is not None or fast.merge_mode != "nearest"):
             raise ValueError("a refiner, or maps that are merged bilinearly (expected: neither)")
         fast.pools = nn.ModuleList()

@@ -69,7 +69,7 @@ class OtherMaps:
     """The same, upsampled by another kind."""
 
     def __init__(self, config: ModelConfig, upsampler: Upsampler, images: Tensor, features: Tensor) -> None:
-        self.config, self.upsampler, self.images, self.features = config, upsampler, images, features
+        self.config, self.upsampler, self.features = config, upsampler, features
         self.guide = upsampler.guide(images, features)
         self.maps: dict[tuple[int, int], Tensor] = {}
 
@@ -81,7 +81,8 @@ class OtherMaps:
     def at(self, head: HeadConfig, y: Tensor, x: Tensor) -> Tensor:
         size = self.config.size_of(head)
         if size not in self.maps:
-            (self.maps[size],) = self.upsampler.maps(self.images, self.features, [size])
+            given = self.config.size_read(head, self.upsampler)
+            self.maps[size] = resize(self.upsampler.upsample(self.guide, self.features, given), size)
         return gather(self.maps[size], y, x)
 
 
@@ -123,10 +124,10 @@ def truth(head: HeadConfig, batch: Batch) -> Tensor:
     return (batch.labels if head.kind == "segmentation" else batch.depth)[:, centre, centre]
 
 
-def judged(head: HeadConfig, config: ModelConfig, kinds: Sequence[str]) -> Sequence[str]:
-    """The kinds of upsampler that a head is fitted for; features have no truth, so there is nothing to
+def judged(head: HeadConfig, config: ModelConfig, kind: str) -> bool:
+    """Whether a head is fitted for a kind of upsampler; features have no truth, so there is nothing to
     compare."""
-    return [config.kind] if head.kind == "features" else kinds
+    return head.kind != "features" or kind == config.kind
 
 
 Samples = dict[tuple[str, str], tuple[Tensor, Tensor]]
@@ -171,8 +172,8 @@ def sample_features(
                     useful = chance.flatten(1).gather(1, chosen) > 0
                     targets = target.flatten(1).gather(1, chosen)[useful]
                     y, x = (chosen // w).to(device), (chosen % w).to(device)
-                    for kind in judged(head, model.config, list(maps)):
-                        if kind in maps:
+                    for kind in maps:
+                        if judged(head, model.config, kind):
                             at = maps[kind].at(head, y, x).cpu()[useful]
                             samples.setdefault((head.name, kind), []).append((at.half(), targets))
             bar.update(n)
@@ -233,9 +234,9 @@ def _set(head: LinearHead, weight: Tensor, bias: Tensor) -> None:
 
 def fresh_heads(config: ModelConfig, kinds: Sequence[str]) -> nn.ModuleDict:
     """One untrained head per kind of upsampler and head: `probes["bilinear"]["segmentation"]`."""
-    return nn.ModuleDict({kind: _untrained(config, kinds, kind) for kind in kinds})
+    return nn.ModuleDict({kind: _untrained(config, kind) for kind in kinds})
 
 
-def _untrained(config: ModelConfig, kinds: Sequence[str], kind: str) -> nn.ModuleDict:
-    heads = [head for head in config.heads if kind in judged(head, config, kinds)]
+def _untrained(config: ModelConfig, kind: str) -> nn.ModuleDict:
+    heads = [head for head in config.heads if judged(head, config, kind)]
     return nn.ModuleDict({head.name: LinearHead(config.backbone.dim, head) for head in heads})

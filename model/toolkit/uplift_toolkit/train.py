@@ -78,7 +78,7 @@ def scales(size: tuple[int, int], patch: int, batch: int) -> list[Scale]:
 
 
 def train_backbone(arguments: argparse.Namespace) -> int:
-    config = ModelConfig.load(arguments.config, KINDS)
+    config = ModelConfig.load(arguments.config)
     device = prepare(arguments)
     frames = open_frames(arguments, config)
     frames.require("labels")
@@ -128,7 +128,7 @@ def change_light(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def train_heads(arguments: argparse.Namespace) -> int:
-    config = ModelConfig.load(arguments.config, KINDS)
+    config = ModelConfig.load(arguments.config)
     device = prepare(arguments)
     frames = open_frames(arguments, config)
     read = {head.kind for head in config.heads}

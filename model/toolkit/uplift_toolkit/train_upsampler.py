@@ -22,13 +22,13 @@ from uplift_toolkit.probe import attend_at, bilinear_at, gather, step_inputs
 from uplift_toolkit.pyramid import Pyramids, Recipe, centres, feature_pyramids
 from uplift_toolkit.training import Training, mixed_precision, open_frames, prepare
 from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, resize
-from uplift_toolkit.upsamplers import KINDS, PLAIN, Upsampler
+from uplift_toolkit.upsamplers import PLAIN, Upsampler
 from uplift_toolkit.weights import beneath, load_strict, read_state_dict
 
 
 def train_upsampler(arguments: argparse.Namespace) -> int:
     """The paper's recipe (UPLiFT, arXiv 2601.17950): reduced images must give the larger ones' features."""
-    config = ModelConfig.load(arguments.config, KINDS)
+    config = ModelConfig.load(arguments.config)
     if arguments.kind is not None:
         config = config.of_kind(arguments.kind)
     device = prepare(arguments)

@@ -22,8 +22,6 @@ class Upsampler(nn.Module):
     it.
     """
 
-    commutes = False  # whether `read` applies a linear head before the upsampling, with the same numbers
-    per_frame = True  # whether no frame of a batch has a part in another's output
     ignored: tuple[str, ...] = ()  # beginnings of names in published checkpoints that are no part of it
 
     @classmethod
@@ -60,8 +58,6 @@ class Upsampler(nn.Module):
 class Commuting(Upsampler):
     """An upsampler whose pixels are sums of features with weights that all channels share and that add up to
     one: `pool` [N,K,h,w] to [N,K,*size] is linear, and so a head commutes with it, bias included."""
-
-    commutes = True
 
     def pool(self, guide: list[Tensor], values: Tensor, size: Size) -> Tensor:
         raise NotImplementedError

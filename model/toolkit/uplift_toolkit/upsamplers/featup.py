@@ -90,7 +90,6 @@ class Stack(nn.Module):
 class FeatUp(Upsampler):
     """The kernels are of the image alone and the same for all channels, so a head is applied before them."""
 
-    commutes = True
     ignored = ("model.0.", "downsampler.", "scale_net.")  # the backbone, and what only training reads
 
     def __init__(self, feat_dim: int, use_norm: bool = True) -> None:

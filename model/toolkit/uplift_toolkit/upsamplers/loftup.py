@@ -171,7 +171,7 @@ class LoftUp(Upsampler):
         option({"color_feats": color_feats}, "color_feats", [True])
         self.channelnorm = ChannelNorm(dim)
         self.upsampler = Decoder(dim, n_freqs, num_heads, num_layers, lr_size, lr_pe_type)
-        self.per_frame = False
+        self.per_frame = False  # whether no frame of a batch has a part in another's output
 
     @classmethod
     def arguments(cls, channels: int, patch: int) -> dict[str, Any]:

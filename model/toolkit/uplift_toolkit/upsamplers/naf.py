@@ -98,8 +98,6 @@ class Naf(Upsampler):
     """Contiguous groups of channels have weights of their own, so a head is applied before them group by
     group, and the groups are added: worth it where it has less outputs than a group has channels."""
 
-    commutes = True
-
     def __init__(
         self,
         dim: int = 256,
