@@ -28,6 +28,9 @@ public final class FrameDecoder {
     /** The pixels that an image may have where nobody says otherwise: 50 megapixels. */
     public static final long DEFAULT_MAX_PIXELS = 50_000_000;
 
+    /** Reduced sizes are sharper than the resize that models are trained with, unless it has this much left to do. */
+    private static final int REDUCING_GAP = 2;
+
     static {
         // Otherwise JavaCPP takes all native memory of the process, PyTorch's too, for its own and stops at 4 x -Xmx.
         if (System.getProperty("org.bytedeco.javacpp.maxPhysicalBytes") == null) {
@@ -172,10 +175,14 @@ public final class FrameDecoder {
         }
     }
 
-    /** The strongest reduction whose result is, upright, not smaller than the area. */
+    /**
+     * The strongest reduction that leaves the resize the last factor of {@value #REDUCING_GAP}.
+     *
+     * <p>The source of the factor is Pillow's {@code Image.thumbnail}.
+     */
     private static int reduction(ImageHeader header, Area area) {
-        int across = header.sideways() ? area.height() : area.width();
-        int down = header.sideways() ? area.width() : area.height();
+        int across = REDUCING_GAP * (header.sideways() ? area.height() : area.width());
+        int down = REDUCING_GAP * (header.sideways() ? area.width() : area.height());
         int reduction = 8;
         while (reduction > 1 && (header.width() < reduction * across || header.height() < reduction * down)) {
             reduction /= 2;
