@@ -7,6 +7,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeSet;
 import java.util.stream.Stream;
+import org.apache.flink.api.common.state.BroadcastState;
+import org.apache.flink.api.common.state.MapStateDescriptor;
+import org.apache.flink.api.common.typeutils.base.StringSerializer;
+import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,6 +33,10 @@ record ControlState(
         @Nullable Activation next,
         List<String> headsOff,
         List<String> seen) {
+    /** The broadcast state, which has one entry under its own name. */
+    static final MapStateDescriptor<String, byte[]> DESCRIPTOR =
+            new MapStateDescriptor<>("model-control", StringSerializer.INSTANCE, BytePrimitiveArraySerializer.INSTANCE);
+
     private static final int VERSION = 1;
     private static final int MAX_SEEN = 100;
     private static final JsonMapper JSON = new JsonMapper();
@@ -38,8 +46,17 @@ record ControlState(
         return new ControlState(VERSION, offset, Activation.CONFIGURED, null, null, List.of(), List.of());
     }
 
-    /** @throws IOException if the bytes are of a later version, or none of such a state */
-    static ControlState of(byte[] bytes) throws IOException {
+    /**
+     * What is in the broadcast state.
+     *
+     * @param start offset of the first command where there is no state
+     * @throws IOException if the state is of a later version
+     */
+    static ControlState read(BroadcastState<String, byte[]> broadcast, long start) throws Exception {
+        byte[] bytes = broadcast.get(DESCRIPTOR.getName());
+        if (bytes == null) {
+            return startingAt(start);
+        }
         int version = JSON.readTree(bytes).path("version").asInt();
         if (version != VERSION) {
             throw new IOException("state of the model's control: version %d (expected: %d, or a newer release)"
@@ -48,8 +65,8 @@ record ControlState(
         return JSON.readValue(bytes, ControlState.class);
     }
 
-    byte[] bytes() throws IOException {
-        return JSON.writeValueAsBytes(this);
+    void write(BroadcastState<String, byte[]> broadcast) throws Exception {
+        broadcast.put(DESCRIPTOR.getName(), JSON.writeValueAsBytes(this));
     }
 
     /** The command before this offset is done with. */

@@ -5,25 +5,15 @@ import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.job.ServingOptions.QueuePolicy;
-import io.upliftstream.model.DenseOutput;
-import io.upliftstream.model.DenseResult;
-import io.upliftstream.model.FrameException;
 import io.upliftstream.schemas.ModelAnswer;
-import io.upliftstream.schemas.SingleObject;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.time.Clock;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import org.apache.flink.api.common.TaskInfo;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.api.common.state.BroadcastState;
-import org.apache.flink.api.common.state.MapStateDescriptor;
-import org.apache.flink.api.common.typeutils.base.StringSerializer;
-import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
 import org.apache.flink.runtime.state.StateInitializationContext;
 import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
@@ -47,10 +37,6 @@ import org.jspecify.annotations.Nullable;
  */
 final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         implements OneInputStreamOperator<RawFrame, OutputMessage>, ModelSwitch.Events {
-    /** What the commands so far have come to, under the state's own name: {@link ControlState}. */
-    private static final MapStateDescriptor<String, byte[]> CONTROL =
-            new MapStateDescriptor<>("model-control", StringSerializer.INSTANCE, BytePrimitiveArraySerializer.INSTANCE);
-
     /** Most cameras with an open run of drops: a hostile publisher may invent a camera for every frame. */
     private static final int MAX_RUNS = 1000;
 
@@ -66,14 +52,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         private final Clock clock;
         private final @Nullable ModelControl control;
 
-        /** An operator that takes no commands. */
-        Factory(JobSettings settings, Map<String, Integer> topicLimits, FrameEngine.Factory engines, Clock clock) {
-            this(settings, topicLimits, engines, clock, null);
-        }
-
         /**
-         * An operator that takes commands.
-         *
          * @param clock serialisable, such as {@link Clock#systemUTC()}
          * @param control null for no commands
          */
@@ -157,11 +136,11 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     @Override
     public void initializeState(StateInitializationContext context) throws Exception {
         super.initializeState(context);
-        restored = ControlState.startingAt(factory.control == null ? 0 : factory.control.start());
-        if (factory.control != null) {
-            broadcast = context.getOperatorStateStore().getBroadcastState(CONTROL);
-            byte[] bytes = broadcast.get(CONTROL.getName());
-            restored = bytes == null ? restored : ControlState.of(bytes);
+        if (factory.control == null) {
+            restored = ControlState.startingAt(0);
+        } else {
+            broadcast = context.getOperatorStateStore().getBroadcastState(ControlState.DESCRIPTOR);
+            restored = ControlState.read(broadcast, factory.control.start());
         }
     }
 
@@ -169,7 +148,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     public void snapshotState(StateSnapshotContext context) throws Exception {
         super.snapshotState(context);
         if (broadcast != null) {
-            broadcast.put(CONTROL.getName(), models.state().bytes());
+            models.state().write(broadcast);
         }
     }
 
@@ -203,11 +182,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         // Lossless keeps one more batch ready; live prefers to choose late.
         capacity = asked > 0 ? asked : (live ? 2 : 3) * engine.maxBatch();
         jobMetrics.serves(engine.model().getSha256(), engine.model().getVariant());
-        LOG.info(
-                "{}: at most {} frames at work, and {} of encoded frames waiting or at work",
-                engine.model().getVariant(),
-                capacity,
-                factory.settings.get(ServingOptions.QUEUE_MAX_BYTES).toHumanReadableString());
+        LOG.info("{}: at most {} frames at work", engine.model().getVariant(), capacity);
     }
 
     @Override
@@ -217,11 +192,8 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 .setSubtasks(task.getNumberOfParallelSubtasks())
                 .build();
         jobMetrics.answered(whole.getOutcome(), whole.getLoadMillis());
-        output.collect(new StreamRecord<>(new OutputMessage(
-                factory.settings.get(ControlOptions.ANSWERS_TOPIC),
-                whole.getCommandId().getBytes(StandardCharsets.UTF_8),
-                SingleObject.encode(whole),
-                TraceContext.NONE)));
+        output.collect(
+                new StreamRecord<>(OutputMessage.answer(factory.settings.get(ControlOptions.ANSWERS_TOPIC), whole)));
     }
 
     @Override
@@ -290,44 +262,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
         quarantine.begin(source);
         ServingModel model = models.of(frame.captureTimeMicros());
-        List<String> headsOff = models.state().headsOff();
-        CompletableFuture<FrameOutcome> outcome = model.engine()
-                .submit(frame.cameraId(), frame.image(), () -> !gate.inTime(frame))
-                .thenApplyAsync(
-                        result -> encode(model.encoder(), frame, written(result, headsOff)),
-                        model.engine().executor())
-                .exceptionally(failure -> failed(model.encoder(), frame, failure));
-        model.begin();
+        CompletableFuture<FrameOutcome> outcome =
+                model.submit(frame, gate, models.state().headsOff());
         enqueue(frame.cameraId(), new InFlight(outcome, source, model, FairQueue.bytes(frame)));
-    }
-
-    /** The result without the heads that are off. */
-    private static DenseResult written(DenseResult result, List<String> headsOff) {
-        return headsOff.isEmpty()
-                ? result
-                : new DenseResult(
-                        new DenseOutput(result.output().heads().stream()
-                                .filter(head -> !headsOff.contains(head.head().name()))
-                                .toList()),
-                        result.transform(),
-                        result.timings());
-    }
-
-    private static FrameOutcome encode(RecordEncoder encoder, Frame frame, DenseResult result) {
-        try {
-            return encoder.result(frame, result);
-        } catch (FrameProblem problem) {
-            throw new CompletionException(problem);
-        }
-    }
-
-    private FrameOutcome failed(RecordEncoder encoder, Frame frame, Throwable failure) {
-        Throwable cause =
-                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
-        if (cause instanceof FrameException late && late.reason() == FrameException.Reason.DEADLINE) {
-            return encoder.dropped(Run.of(Reason.DEADLINE, frame, gate.ageMillis(frame)));
-        }
-        return encoder.failure(frame.source(), frame, FrameProblem.of(cause));
     }
 
     private void letGo(Reason reason, Frame frame) {

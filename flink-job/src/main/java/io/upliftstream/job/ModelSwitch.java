@@ -1,25 +1,18 @@
 package io.upliftstream.job;
 
-import io.upliftstream.model.BundleException;
 import io.upliftstream.model.HeadSpec;
-import io.upliftstream.model.ModelBundle;
 import io.upliftstream.schemas.ModelAction;
 import io.upliftstream.schemas.ModelAnswer;
 import io.upliftstream.schemas.ModelCommand;
 import io.upliftstream.schemas.ModelOutcome;
-import java.nio.file.Path;
 import java.time.Clock;
-import java.util.Collection;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.Callable;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -36,11 +29,6 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(ModelSwitch.class);
     private static final int MAX_REASON = 1000;
 
-    /** Makes an engine of the bundle in the settings. */
-    interface Engines {
-        FrameEngine open(JobSettings settings) throws Exception;
-    }
-
     /** Hears what becomes of commands. */
     interface Events {
         /** The subtask's answer, but for the subtask. */
@@ -50,14 +38,11 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
         void serves(ServingModel model);
     }
 
-    private final JobSettings settings;
     private final @Nullable ModelControl control;
-    private final Map<String, Integer> topicLimits;
-    private final Engines engines;
+    private final ModelLoader loader;
     private final MailboxExecutor mailbox;
     private final Clock clock;
     private final Events events;
-    private final BundleStore store;
     private final long keepMillis;
 
     private ControlState state;
@@ -76,19 +61,16 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
             @Nullable ModelControl control,
             Map<String, Integer> topicLimits,
             ControlState state,
-            Engines engines,
+            ModelLoader.Engines engines,
             MailboxExecutor mailbox,
             Clock clock,
             Events events) {
-        this.settings = settings;
         this.control = control;
-        this.topicLimits = topicLimits;
         this.state = state;
-        this.engines = engines;
+        loader = new ModelLoader(settings, control, topicLimits, engines);
         this.mailbox = mailbox;
         this.clock = clock;
         this.events = events;
-        store = new BundleStore(settings);
         keepMillis = settings.get(ControlOptions.KEEP).toMillis();
     }
 
@@ -98,7 +80,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
      * @throws StartupException if the model that served cannot be had: another one in its place would go unnoticed
      */
     void open() throws Exception {
-        serving = state.serving().isConfigured() ? opened(state.serving(), settings, topicLimits) : restored();
+        serving = state.serving().isConfigured() ? loader.configured() : restored();
         events.serves(serving());
         if (control == null) {
             return;
@@ -106,10 +88,10 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
         Activation scheduled = state.next();
         if (scheduled != null) {
             try {
-                next = load(scheduled).get();
+                next = loader.load(scheduled, state.hashes()).get();
                 lastBefore = clock.millis();
             } catch (ExecutionException e) {
-                refuse(scheduled.commandId(), reason(e), 0);
+                refuse(scheduled.commandId(), loader.reason(e), 0);
                 state = state.scheduled(null);
             }
         }
@@ -118,14 +100,14 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
 
     private ServingModel restored() throws Exception {
         try {
-            return load(state.serving()).get();
+            return loader.load(state.serving(), state.hashes()).get();
         } catch (ExecutionException e) {
             String sentence =
                     "the model that served, %s of command %s, cannot be had: %s (expected: as it was; --fresh, or no"
                             + " state, begins with the configured bundle)";
             throw new StartupException(
                     StartupException.ENVIRONMENT,
-                    sentence.formatted(state.serving().bundle(), state.serving().commandId(), reason(e)),
+                    sentence.formatted(state.serving().bundle(), state.serving().commandId(), loader.reason(e)),
                     e);
         }
     }
@@ -234,7 +216,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     private void fetchAndTake(ModelCommand command, Activation wanted, long nextOffset, CompletableFuture<Void> done) {
         long start = System.nanoTime();
         LOG.info("command {}: {} is fetched and loaded", command.getId(), BoundedText.oneLine(wanted.bundle()));
-        CompletableFuture<ServingModel> load = load(wanted);
+        CompletableFuture<ServingModel> load = loader.load(wanted, state.hashes());
         loading = load;
         CompletableFuture<?> unused = load.whenComplete((model, failure) -> {
             try {
@@ -245,7 +227,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
                             if (model != null) {
                                 loaded(command, model, millis);
                             } else {
-                                refuse(command.getId(), reason(failure), millis);
+                                refuse(command.getId(), loader.reason(failure), millis);
                             }
                             done(command.getId(), nextOffset, done);
                         },
@@ -316,72 +298,6 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
                 .setHeadsOff(state.headsOff())
                 .setTimeMicros(TimeUnit.MILLISECONDS.toMicros(clock.millis()))
                 .setLoadMillis(millis));
-    }
-
-    /** Fetches a bundle, then loads it; each step has its time. */
-    private CompletableFuture<ServingModel> load(Activation model) {
-        Collection<String> keep = state.hashes();
-        long millis = settings.get(ControlOptions.LOAD_TIMEOUT).toMillis();
-        CompletableFuture<Path> fetched = inThread(
-                "uplift-fetch",
-                () -> model.isConfigured() ? settings.bundle() : store.fetch(model, keep),
-                unused -> {});
-        return fetched.orTimeout(millis, TimeUnit.MILLISECONDS)
-                .thenCompose(path -> inThread("uplift-open", () -> opened(model, path), ServingModel::close)
-                        .orTimeout(millis, TimeUnit.MILLISECONDS));
-    }
-
-    private ServingModel opened(Activation model, Path bundle) throws Exception {
-        if (model.isConfigured()) {
-            return opened(model, settings, topicLimits);
-        }
-        List<HeadSpec> heads = ModelBundle.load(bundle).heads();
-        Map<String, Integer> limits = control == null ? topicLimits : control.topicLimits(heads);
-        return opened(model, settings.withBundle(bundle, model.sha256()), limits);
-    }
-
-    private ServingModel opened(Activation model, JobSettings served, Map<String, Integer> limits) throws Exception {
-        return new ServingModel(model, served, limits, engines.open(served));
-    }
-
-    private interface Unwanted<T> {
-        void free(T late);
-    }
-
-    private static <T> CompletableFuture<T> inThread(String name, Callable<T> work, Unwanted<T> unwanted) {
-        CompletableFuture<T> result = new CompletableFuture<>();
-        Thread thread = new Thread(
-                () -> {
-                    try {
-                        T found = work.call();
-                        if (!result.complete(found)) {
-                            unwanted.free(found);
-                        }
-                    } catch (Throwable e) { // whoever waits has to hear of it
-                        result.completeExceptionally(e);
-                    }
-                },
-                name);
-        thread.setDaemon(true);
-        thread.start();
-        return result;
-    }
-
-    private String reason(Throwable failure) {
-        Throwable cause = failure;
-        while ((cause instanceof CompletionException || cause instanceof ExecutionException)
-                && cause.getCause() != null) {
-            cause = cause.getCause();
-        }
-        if (cause instanceof TimeoutException) {
-            return "bundle: not fetched, or not loaded, within %d s (expected: in time, %s)"
-                    .formatted(
-                            settings.get(ControlOptions.LOAD_TIMEOUT).toSeconds(), ControlOptions.LOAD_TIMEOUT.key());
-        }
-        boolean told = cause instanceof RefusedException
-                || cause instanceof StartupException
-                || cause instanceof BundleException;
-        return told ? String.valueOf(cause.getMessage()) : cause.toString();
     }
 
     /** Takes no more commands; what is being loaded is let go. */

@@ -1,6 +1,15 @@
 package io.upliftstream.job;
 
+import io.upliftstream.job.DropRuns.Reason;
+import io.upliftstream.job.DropRuns.Run;
+import io.upliftstream.model.DenseOutput;
+import io.upliftstream.model.DenseResult;
+import io.upliftstream.model.FrameException;
+import io.upliftstream.model.HeadOutput;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -37,9 +46,45 @@ final class ServingModel {
         return encoder;
     }
 
-    /** A frame goes to the model. */
-    void begin() {
+    /**
+     * Starts work on a frame; {@link #end} has to be called when its outcome leaves.
+     *
+     * @param headsOff names of the heads whose records are not written
+     */
+    CompletableFuture<FrameOutcome> submit(Frame frame, AdmissionGate gate, List<String> headsOff) {
+        CompletableFuture<FrameOutcome> outcome = engine.submit(
+                        frame.cameraId(), frame.image(), () -> !gate.inTime(frame))
+                .thenApplyAsync(result -> encode(frame, without(headsOff, result)), engine.executor())
+                .exceptionally(failure -> failed(frame, gate, failure));
         atWork++;
+        return outcome;
+    }
+
+    private static DenseResult without(List<String> headsOff, DenseResult result) {
+        if (headsOff.isEmpty()) {
+            return result;
+        }
+        List<HeadOutput> heads = result.output().heads().stream()
+                .filter(head -> !headsOff.contains(head.head().name()))
+                .toList();
+        return new DenseResult(new DenseOutput(heads), result.transform(), result.timings());
+    }
+
+    private FrameOutcome encode(Frame frame, DenseResult result) {
+        try {
+            return encoder.result(frame, result);
+        } catch (FrameProblem problem) {
+            throw new CompletionException(problem);
+        }
+    }
+
+    private FrameOutcome failed(Frame frame, AdmissionGate gate, Throwable failure) {
+        Throwable cause =
+                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+        if (cause instanceof FrameException late && late.reason() == FrameException.Reason.DEADLINE) {
+            return encoder.dropped(Run.of(Reason.DEADLINE, frame, gate.ageMillis(frame)));
+        }
+        return encoder.failure(frame.source(), frame, FrameProblem.of(cause));
     }
 
     /** A frame that went to the model has left. */
