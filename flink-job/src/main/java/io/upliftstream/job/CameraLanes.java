@@ -18,14 +18,19 @@ final class CameraLanes {
      * A frame, or several that were let go.
      *
      * @param atModel null for what did not go to the model
+     * @param servedBy the model that it went to; null likewise
      * @param bytes that it takes until it leaves
      */
-    record InFlight(CompletableFuture<? extends FrameOutcome> outcome, @Nullable RawFrame atModel, long bytes) {
+    record InFlight(
+            CompletableFuture<? extends FrameOutcome> outcome,
+            @Nullable RawFrame atModel,
+            @Nullable ServingModel servedBy,
+            long bytes) {
         /** An outcome that there is already. */
         static InFlight of(FrameOutcome outcome) {
             long bytes =
                     outcome.messages().stream().mapToLong(OutputMessage::size).sum();
-            return new InFlight(CompletableFuture.completedFuture(outcome), null, bytes);
+            return new InFlight(CompletableFuture.completedFuture(outcome), null, null, bytes);
         }
     }
 

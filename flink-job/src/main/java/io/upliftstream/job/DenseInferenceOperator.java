@@ -5,15 +5,17 @@ import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.job.ServingOptions.QueuePolicy;
-import io.upliftstream.model.DenseResult;
-import io.upliftstream.model.FrameException;
+import io.upliftstream.schemas.ModelAnswer;
 import java.io.IOException;
 import java.time.Clock;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
+import org.apache.flink.api.common.TaskInfo;
 import org.apache.flink.api.common.operators.MailboxExecutor;
+import org.apache.flink.api.common.state.BroadcastState;
+import org.apache.flink.runtime.state.StateInitializationContext;
+import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperatorFactory;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
@@ -30,11 +32,11 @@ import org.jspecify.annotations.Nullable;
  * <p>Inference and encoding run beside the task thread, at most {@code queue.capacity} frames at a time. In lossless mode
  * the next frame yields to the mailbox until there is room, so that the source stops polling and lag stays in Kafka. In
  * live mode frames are taken from Kafka as they come and wait here, where cameras take turns and what grows too old is let
- * go. Nothing is kept in state: before a checkpoint's barrier all frames are finished and emitted, so that the source's
- * offsets say everything.
+ * go. No frame is kept in state: before a checkpoint's barrier all frames are finished and emitted, so that the source's
+ * offsets say everything. Which model serves is, where the job takes commands, in broadcast state.
  */
 final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
-        implements OneInputStreamOperator<RawFrame, OutputMessage> {
+        implements OneInputStreamOperator<RawFrame, OutputMessage>, ModelSwitch.Events {
     /** Most cameras with an open run of drops: a hostile publisher may invent a camera for every frame. */
     private static final int MAX_RUNS = 1000;
 
@@ -48,9 +50,19 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         private final Map<String, Integer> topicLimits;
         private final FrameEngine.Factory engines;
         private final Clock clock;
+        private final @Nullable ModelControl control;
 
-        /** @param clock serialisable, such as {@link Clock#systemUTC()} */
-        Factory(JobSettings settings, Map<String, Integer> topicLimits, FrameEngine.Factory engines, Clock clock) {
+        /**
+         * @param clock serialisable, such as {@link Clock#systemUTC()}
+         * @param control null for no commands
+         */
+        Factory(
+                JobSettings settings,
+                Map<String, Integer> topicLimits,
+                FrameEngine.Factory engines,
+                Clock clock,
+                @Nullable ModelControl control) {
+            this.control = control;
             this.settings = settings;
             this.topicLimits = topicLimits;
             this.engines = engines;
@@ -88,13 +100,15 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
 
     private transient long nextUnrecordedWarning = Long.MIN_VALUE / 2;
 
+    // set by initializeState()
+    private transient @Nullable BroadcastState<String, byte[]> broadcast;
+    private transient ControlState restored;
+
     // set by open()
-    private transient @Nullable FrameEngine openEngine;
-    private transient FrameEngine engine;
-    private transient RecordEncoder encoder;
+    private transient @Nullable ModelSwitch openModels;
+    private transient ModelSwitch models;
     private transient JobMetrics jobMetrics;
     private transient int capacity;
-    private transient @Nullable FrameSpans spans;
 
     @SuppressWarnings("NullAway.Init")
     private DenseInferenceOperator(Factory factory, StreamOperatorParameters<OutputMessage> parameters) {
@@ -120,31 +134,66 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     @Override
+    public void initializeState(StateInitializationContext context) throws Exception {
+        super.initializeState(context);
+        if (factory.control == null) {
+            restored = ControlState.startingAt(0);
+        } else {
+            broadcast = context.getOperatorStateStore().getBroadcastState(ControlState.DESCRIPTOR);
+            restored = ControlState.read(broadcast, factory.control.start());
+        }
+    }
+
+    @Override
+    public void snapshotState(StateSnapshotContext context) throws Exception {
+        super.snapshotState(context);
+        if (broadcast != null) {
+            models.state().write(broadcast);
+        }
+    }
+
+    @Override
     public void open() throws Exception {
         super.open();
-        engine = factory.engines.open(factory.settings, getRuntimeContext());
-        openEngine = engine;
-        encoder = new RecordEncoder(factory.settings, factory.topicLimits, engine.model(), engine.classNames());
-        int asked = factory.settings.get(ServingOptions.QUEUE_CAPACITY);
-        // Lossless keeps one more batch ready; live prefers to choose late.
-        capacity = asked > 0 ? asked : (live ? 2 : 3) * engine.maxBatch();
+        models = new ModelSwitch(
+                factory.settings,
+                factory.control,
+                factory.topicLimits,
+                restored,
+                served -> factory.engines.open(served, getRuntimeContext()),
+                mailbox,
+                factory.clock,
+                this);
+        openModels = models;
         jobMetrics = new JobMetrics(
                 getMetricGroup(),
-                capacity,
+                () -> capacity,
                 lanes::working,
                 waiting::size,
                 () -> waiting.bytes() + lanes.bytes(),
-                engine::health);
-        spans = factory.settings
-                .tracingEndpoint()
-                .map(endpoint -> new FrameSpans(endpoint, engine.model()))
-                .orElse(null);
+                () -> models.serving().engine().health());
+        models.open();
+    }
+
+    @Override
+    public void serves(ServingModel model) {
+        FrameEngine engine = model.engine();
+        int asked = factory.settings.get(ServingOptions.QUEUE_CAPACITY);
+        // Lossless keeps one more batch ready; live prefers to choose late.
+        capacity = asked > 0 ? asked : (live ? 2 : 3) * engine.maxBatch();
         jobMetrics.serves(engine.model().getSha256(), engine.model().getVariant());
-        LOG.info(
-                "{}: at most {} frames at work, and {} of encoded frames waiting or at work",
-                engine.model().getVariant(),
-                capacity,
-                factory.settings.get(ServingOptions.QUEUE_MAX_BYTES).toHumanReadableString());
+        LOG.info("{}: at most {} frames at work", engine.model().getVariant(), capacity);
+    }
+
+    @Override
+    public void answer(ModelAnswer.Builder answer) {
+        TaskInfo task = getRuntimeContext().getTaskInfo();
+        ModelAnswer whole = answer.setSubtask(task.getIndexOfThisSubtask())
+                .setSubtasks(task.getNumberOfParallelSubtasks())
+                .build();
+        jobMetrics.answered(whole.getOutcome(), whole.getLoadMillis());
+        output.collect(
+                new StreamRecord<>(OutputMessage.answer(factory.settings.get(ControlOptions.ANSWERS_TOPIC), whole)));
     }
 
     @Override
@@ -157,7 +206,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             frame = parser.parse(source);
         } catch (FrameProblem problem) {
             String cameraId = BoundedText.decode(source.key());
-            enqueue(cameraId == null ? "" : cameraId, InFlight.of(encoder.failure(source, null, problem)));
+            enqueue(cameraId == null ? "" : cameraId, InFlight.of(encoder().failure(source, null, problem)));
             awaitRoom();
             return;
         }
@@ -175,6 +224,10 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
         dispatch();
         awaitRoom();
+    }
+
+    private RecordEncoder encoder() {
+        return models.serving().encoder();
     }
 
     /** Gives frames their turns while there is room for them at the model. */
@@ -204,32 +257,14 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         RawFrame source = frame.source();
         if (quarantine.holds(source)) {
             jobMetrics.frameQuarantined();
-            enqueue(frame.cameraId(), InFlight.of(encoder.failure(source, frame, FrameProblem.quarantined())));
+            enqueue(frame.cameraId(), InFlight.of(encoder().failure(source, frame, FrameProblem.quarantined())));
             return;
         }
         quarantine.begin(source);
-        CompletableFuture<FrameOutcome> outcome = engine.submit(
-                        frame.cameraId(), frame.image(), () -> !gate.inTime(frame))
-                .thenApplyAsync(result -> encode(frame, result), engine.executor())
-                .exceptionally(failure -> failed(frame, failure));
-        enqueue(frame.cameraId(), new InFlight(outcome, source, FairQueue.bytes(frame)));
-    }
-
-    private FrameOutcome encode(Frame frame, DenseResult result) {
-        try {
-            return encoder.result(frame, result);
-        } catch (FrameProblem problem) {
-            throw new CompletionException(problem);
-        }
-    }
-
-    private FrameOutcome failed(Frame frame, Throwable failure) {
-        Throwable cause =
-                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
-        if (cause instanceof FrameException late && late.reason() == FrameException.Reason.DEADLINE) {
-            return encoder.dropped(Run.of(Reason.DEADLINE, frame, gate.ageMillis(frame)));
-        }
-        return encoder.failure(frame.source(), frame, FrameProblem.of(cause));
+        ServingModel model = models.of(frame.captureTimeMicros());
+        CompletableFuture<FrameOutcome> outcome =
+                model.submit(frame, gate, models.state().headsOff());
+        enqueue(frame.cameraId(), new InFlight(outcome, source, model, FairQueue.bytes(frame)));
     }
 
     private void letGo(Reason reason, Frame frame) {
@@ -240,7 +275,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     private void enqueueDropped(Run run) {
-        enqueue(run.first().cameraId(), InFlight.of(encoder.dropped(run)));
+        enqueue(run.first().cameraId(), InFlight.of(encoder().dropped(run)));
     }
 
     /** The outcome is emitted after all of its camera that were enqueued before it, on the task thread. */
@@ -259,8 +294,10 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             }
             FrameOutcome outcome = head.outcome().join(); // throws where not a frame but the process is at fault
             outcome.messages().forEach(message -> output.collect(new StreamRecord<>(message)));
-            if (spans != null) {
-                spans.ended(outcome);
+            ServingModel model = head.servedBy();
+            (model == null ? models.serving() : model).ended(outcome);
+            if (model != null) {
+                model.end();
             }
             if (outcome instanceof FrameOutcome.Result result) {
                 gate.waited(result.timings());
@@ -325,6 +362,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
 
     @Override
     public void finish() throws Exception {
+        models.stopListening(); // no input, no commands
         drain();
         super.finish();
     }
@@ -335,13 +373,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         for (RawFrame frame : lanes.atModel()) {
             quarantine.end(frame);
         }
-        if (openEngine != null) {
-            openEngine.close();
-            openEngine = null;
-        }
-        if (spans != null) {
-            spans.close();
-            spans = null;
+        if (openModels != null) {
+            openModels.close();
+            openModels = null;
         }
         if (jobMetrics != null) {
             jobMetrics.totals().forEach((name, total) -> getRuntimeContext()

@@ -32,6 +32,7 @@ import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.OffsetResetStrategy;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.common.TopicPartition;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -114,11 +115,24 @@ public final class DenseVisionJob {
                 .transform(
                         "dense inference",
                         OutputMessage.TYPE,
-                        new DenseInferenceOperator.Factory(settings, topicLimits, engines, Clock.systemUTC()))
+                        new DenseInferenceOperator.Factory(
+                                settings, topicLimits, engines, Clock.systemUTC(), control(settings)))
                 .uid("dense-inference")
                 .sinkTo(sink)
                 .name("records")
                 .uid("records");
+    }
+
+    /** The control topic from now on; null if the job takes no commands. */
+    private static @Nullable ModelControl control(JobSettings settings) {
+        String topic = settings.controlTopic().orElse(null);
+        if (topic == null) {
+            return null;
+        }
+        try (KafkaTopics topics = new KafkaTopics(settings, "")) {
+            long end = topics.ends(topic).getOrDefault(new TopicPartition(topic, 0), 0L);
+            return new ControlTopic(settings, topic, end);
+        }
     }
 
     private static Map<TopicPartition, Long> ends(JobSettings settings) {

@@ -5,6 +5,7 @@ import io.upliftstream.model.DenseModel;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.DenseService;
 import io.upliftstream.model.FrameException.Reason;
+import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.Label;
 import io.upliftstream.model.ModelHealth;
 import io.upliftstream.model.ModelOptions;
@@ -42,6 +43,11 @@ public interface FrameEngine extends AutoCloseable {
 
     /** Names of the classes, label 0 first. */
     List<String> classNames();
+
+    /** The heads of the model; empty where they are not known, as of a model that a test makes up. */
+    default List<HeadSpec> heads() {
+        return List.of();
+    }
 
     /** Most frames of one call of the model. */
     int maxBatch();
@@ -100,7 +106,9 @@ public interface FrameEngine extends AutoCloseable {
                 settings.get(InputOptions.FRAME_TIMEOUT));
         DenseService service;
         try {
-            service = DenseService.acquire(options);
+            service = settings.controlTopic().isEmpty()
+                    ? DenseService.acquire(options)
+                    : DenseService.acquire(options, settings.get(ControlOptions.LOAD_TIMEOUT));
         } catch (BundleException e) {
             throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
         }
@@ -137,6 +145,11 @@ public interface FrameEngine extends AutoCloseable {
             @Override
             public List<String> classNames() {
                 return classNames;
+            }
+
+            @Override
+            public List<HeadSpec> heads() {
+                return service.bundle().heads();
             }
 
             @Override

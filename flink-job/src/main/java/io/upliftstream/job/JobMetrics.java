@@ -3,9 +3,13 @@ package io.upliftstream.job;
 import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.model.ModelHealth;
+import io.upliftstream.schemas.ModelOutcome;
 import java.util.EnumMap;
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.IntSupplier;
 import java.util.function.LongSupplier;
@@ -51,6 +55,11 @@ final class JobMetrics {
     private final Histogram arrivalAge;
     private final Histogram age;
     private final Histogram batchFrames;
+    private final Counter swaps;
+    private final Counter refusals;
+    private final Set<List<String>> models = new HashSet<>();
+    private volatile List<String> served = List.of();
+    private volatile long loadMillis;
     private long blockedNanos;
 
     /** Results of a camera, and its drops by reason, from the first one on. */
@@ -59,12 +68,12 @@ final class JobMetrics {
     /**
      * Registers everything but the counters of cameras and the served model.
      *
-     * @param capacity most frames at work
+     * @param capacity most frames at work, for the model that serves
      * @param bytes of the encoded frames that wait or are at work
      */
     JobMetrics(
             MetricGroup operator,
-            int capacity,
+            IntSupplier capacity,
             IntSupplier working,
             IntSupplier waiting,
             LongSupplier bytes,
@@ -82,7 +91,7 @@ final class JobMetrics {
         inFlightQueue.<Integer, Gauge<Integer>>gauge("inFlight", working::getAsInt);
         inFlightQueue.<Integer, Gauge<Integer>>gauge("waiting", waiting::getAsInt);
         inFlightQueue.<Long, Gauge<Long>>gauge("bytes", bytes::getAsLong);
-        inFlightQueue.<Integer, Gauge<Integer>>gauge("capacity", () -> capacity);
+        inFlightQueue.<Integer, Gauge<Integer>>gauge("capacity", capacity::getAsInt);
         inFlightQueue.<Long, Gauge<Long>>gauge("blockedMillis", () -> TimeUnit.NANOSECONDS.toMillis(blockedNanos));
         drain = histogram(inFlightQueue, "drainMicros");
 
@@ -91,6 +100,9 @@ final class JobMetrics {
         model.<Long, Gauge<Long>>gauge("retries", () -> health.get().retries());
         model.<Integer, Gauge<Integer>>gauge("batchLimit", () -> health.get().batchLimit());
         batchFrames = histogram(model, "batchFrames");
+        swaps = model.counter("swaps");
+        refusals = model.counter("refusals");
+        model.<Long, Gauge<Long>>gauge("loadMillis", () -> loadMillis);
 
         MetricGroup latency = operator.addGroup(LATENCY);
         decode = histogram(latency, "decodeMicros");
@@ -106,9 +118,27 @@ final class JobMetrics {
         return group.histogram(name, new DescriptiveStatisticsHistogram(WINDOW));
     }
 
-    /** A gauge that is always 1, for its labels: what is being served. */
+    /** A gauge for its labels: 1 for what is being served, 0 for what was. */
     void serves(String sha256, String variant) {
-        model.addGroup("sha256", sha256).addGroup("variant", variant).<Integer, Gauge<Integer>>gauge("info", () -> 1);
+        List<String> serves = List.of(sha256, variant);
+        served = serves;
+        if (models.add(serves)) {
+            model.addGroup("sha256", sha256)
+                    .addGroup("variant", variant)
+                    .<Integer, Gauge<Integer>>gauge("info", () -> served.equals(serves) ? 1 : 0);
+        }
+    }
+
+    /** A command was answered. */
+    void answered(ModelOutcome outcome, long millis) {
+        switch (outcome) {
+            case ACTIVATED, ROLLED_BACK -> swaps.inc();
+            case REFUSED -> refusals.inc();
+            default -> {}
+        }
+        if (millis > 0) {
+            loadMillis = millis;
+        }
     }
 
     /** How many frames came in and how they ended, by the names of the counters. */

@@ -36,8 +36,8 @@ import org.apache.kafka.common.config.ConfigDef;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Everything that can be said to the job: the options of {@link InputOptions}, {@link ServingOptions} and
- * {@link OutputOptions} under {@code uplift.}, all checked when the settings are made.
+ * Everything that can be said to the job: the options of {@link InputOptions}, {@link ServingOptions},
+ * {@link OutputOptions} and {@link ControlOptions} under {@code uplift.}, all checked when the settings are made.
  *
  * <pre>{@code
  * JobSettings settings = JobSettings.load(Path.of("job.yaml"), System.getenv(), List.of("uplift.mode=live"));
@@ -57,7 +57,7 @@ public final class JobSettings implements Serializable {
     public static final String KAFKA_PROPERTIES = PREFIX + "kafka.properties.";
 
     private static final List<OptionGroup> GROUPS =
-            List.of(InputOptions.OPTIONS, ServingOptions.OPTIONS, OutputOptions.OPTIONS);
+            List.of(InputOptions.OPTIONS, ServingOptions.OPTIONS, OutputOptions.OPTIONS, ControlOptions.OPTIONS);
 
     /** Every option, in the order of the reference. */
     public static final List<ConfigOption<?>> OPTIONS =
@@ -207,6 +207,31 @@ public final class JobSettings implements Serializable {
                             "bundle %s: SHA-256 of manifest.json is %s (expected: %s, %s)"
                                     .formatted(bundle(), bundle.sha256(), pin, ServingOptions.MODEL_SHA256.key()));
                 });
+    }
+
+    /** These settings with another bundle, which has to have this hash. */
+    JobSettings withBundle(Path directory, String sha256) {
+        Map<String, String> other = new LinkedHashMap<>(values.toMap());
+        other.put(ServingOptions.MODEL_BUNDLE.key(), directory.toString());
+        other.put(ServingOptions.MODEL_SHA256.key(), sha256);
+        return new JobSettings(other);
+    }
+
+    /** The topic of commands to the running job; empty if it takes none. */
+    public Optional<String> controlTopic() {
+        return find(ControlOptions.CONTROL_TOPIC);
+    }
+
+    /** Where a command's bundle may be: directories, separated by commas. */
+    String allowedBundles() {
+        return find(ControlOptions.BUNDLES_ALLOWED)
+                .orElseGet(() ->
+                        String.valueOf(bundle().toAbsolutePath().normalize().getParent()));
+    }
+
+    /** Where fetched bundles are kept, if the settings say so. */
+    Optional<Path> bundleCache() {
+        return find(ControlOptions.CACHE_DIRECTORY).map(Path::of);
     }
 
     String quarantineDirectory() {

@@ -1,6 +1,7 @@
 package io.upliftstream.job;
 
 import io.upliftstream.model.HeadSpec;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -44,20 +45,50 @@ final class KafkaPreflight {
                     "a checkpoint takes about {}: the offsets of {} partitions; frames at work are finished before it",
                     new MemorySize(checkpointBytes(parallelism, partitions, input)).toHumanReadableString(),
                     partitions);
-            Set<String> outputs = settings.outputTopics(heads);
-            for (String output : outputs) {
-                if (!topics.hasTopic(output)) {
-                    if (!settings.get(OutputOptions.CREATE_TOPICS)) {
-                        throw topics.missing(
-                                "output topic", output, ", or " + OutputOptions.CREATE_TOPICS.key() + "=true");
-                    }
-                    topics.createTopic(
-                            output,
-                            partitions,
-                            settings.get(OutputOptions.OUTPUT_MAX_BYTES).getBytes());
+            settings.controlTopic().ifPresent(control -> {
+                require(topics, settings, "control topic", control, 1);
+                require(topics, settings, "answers topic", settings.get(ControlOptions.ANSWERS_TOPIC), 1);
+                int found = topics.partitions(control).orElse(0);
+                if (found != 1) { // else commands would have no order
+                    throw new StartupException(
+                            StartupException.ENVIRONMENT,
+                            "control topic: %s has %d partitions (expected: 1)".formatted(control, found));
                 }
+            });
+            return outputs(topics, settings, heads, partitions);
+        }
+    }
+
+    /**
+     * Checks the topics that heads are written to, and those of failures and drops.
+     *
+     * @return the largest record of each, in bytes
+     * @throws StartupException if one is missing and may not be created
+     */
+    static Map<String, Integer> outputs(JobSettings settings, Collection<HeadSpec> heads) {
+        try (KafkaTopics topics = new KafkaTopics(settings, "")) {
+            int partitions =
+                    topics.partitions(settings.get(InputOptions.INPUT_TOPIC)).orElse(1);
+            return outputs(topics, settings, heads, partitions);
+        }
+    }
+
+    private static Map<String, Integer> outputs(
+            KafkaTopics topics, JobSettings settings, Collection<HeadSpec> heads, int partitions) {
+        Set<String> outputs = settings.outputTopics(heads);
+        outputs.forEach(output -> require(topics, settings, "output topic", output, partitions));
+        return topics.maxRecordBytes(outputs);
+    }
+
+    private static void require(KafkaTopics topics, JobSettings settings, String what, String topic, int partitions) {
+        if (!topics.hasTopic(topic)) {
+            if (!settings.get(OutputOptions.CREATE_TOPICS)) {
+                throw topics.missing(what, topic, ", or " + OutputOptions.CREATE_TOPICS.key() + "=true");
             }
-            return topics.maxRecordBytes(outputs);
+            topics.createTopic(
+                    topic,
+                    partitions,
+                    settings.get(OutputOptions.OUTPUT_MAX_BYTES).getBytes());
         }
     }
 

@@ -1,5 +1,7 @@
 package io.upliftstream.job;
 
+import io.upliftstream.schemas.ModelAnswer;
+import io.upliftstream.schemas.SingleObject;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Objects;
@@ -26,6 +28,12 @@ public record OutputMessage(String topic, byte @Nullable [] key, byte[] value, T
 
     /** More bytes than Kafka adds to a record: 61 for its batch, 21 for itself, and the lengths of the headers. */
     private static final int ENVELOPE = 128;
+
+    /** The record of an answer to a command. */
+    static OutputMessage answer(String topic, ModelAnswer answer) {
+        byte[] key = answer.getCommandId().getBytes(StandardCharsets.UTF_8);
+        return new OutputMessage(topic, key, SingleObject.encode(answer), TraceContext.NONE);
+    }
 
     /** An upper bound of the bytes that the record takes in Kafka's log before compression. */
     long size() {

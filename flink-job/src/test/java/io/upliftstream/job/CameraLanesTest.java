@@ -46,7 +46,7 @@ class CameraLanesTest {
         InFlight first = working("north", 1, 100);
         working("north", 2, 10);
         working("south", 3, 1);
-        lanes.enter("south", new InFlight(new CompletableFuture<>(), null, 1000));
+        lanes.enter("south", new InFlight(new CompletableFuture<>(), null, null, 1000));
 
         assertThat(lanes.working()).isEqualTo(3);
         assertThat(lanes.working("north")).isEqualTo(2);
@@ -79,7 +79,8 @@ class CameraLanesTest {
     }
 
     private InFlight working(String cameraId, int sequence, long bytes) {
-        InFlight frame = new InFlight(new CompletableFuture<>(), TestFrames.cameraFrame(cameraId, sequence), bytes);
+        InFlight frame =
+                new InFlight(new CompletableFuture<>(), TestFrames.cameraFrame(cameraId, sequence), null, bytes);
         lanes.enter(cameraId, frame);
         return frame;
     }

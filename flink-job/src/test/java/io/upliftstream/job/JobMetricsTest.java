@@ -22,7 +22,7 @@ import org.junit.jupiter.api.Test;
 class JobMetricsTest {
     private final Map<String, Metric> registered = new LinkedHashMap<>();
     private final JobMetrics metrics = new JobMetrics(
-            new RecordingGroup("", registered), 6, () -> 3, () -> 2, () -> 4096L, () -> new ModelHealth(1, 2, 4));
+            new RecordingGroup("", registered), () -> 6, () -> 3, () -> 2, () -> 4096L, () -> new ModelHealth(1, 2, 4));
 
     @Test
     void namesAreAnInterface() {
@@ -45,6 +45,9 @@ class JobMetricsTest {
                         "model.retries",
                         "model.batchLimit",
                         "model.batchFrames",
+                        "model.swaps",
+                        "model.refusals",
+                        "model.loadMillis",
                         "latency.decodeMicros",
                         "latency.queueMicros",
                         "latency.backboneMicros",

@@ -20,6 +20,7 @@ final class TestingEngine implements FrameEngine {
     final List<CompletableFuture<DenseResult>> submitted = new CopyOnWriteArrayList<>();
     final List<BooleanSupplier> expired = new CopyOnWriteArrayList<>();
     volatile boolean closed;
+    ModelIdentity model = MODEL;
     private boolean answersAtOnce;
 
     /** Answers what was submitted, and from now on at once. */
@@ -63,7 +64,7 @@ final class TestingEngine implements FrameEngine {
 
     @Override
     public ModelIdentity model() {
-        return MODEL;
+        return model;
     }
 
     @Override

@@ -88,6 +88,22 @@ public final class DenseModel implements AutoCloseable {
         return PyTorch.gpus();
     }
 
+    /**
+     * Refuses a bundle for which the device has no memory beside the models that run.
+     *
+     * @throws BundleException if there is too little, or no variant fits
+     */
+    static void requireRoom(ModelBundle bundle, ModelOptions options) throws BundleException {
+        Optional<Path> unused = start(options);
+        Placement placement = Placement.choose(bundle, options);
+        Device device = placement.device();
+        Room.require(
+                bundle,
+                placement.variant(),
+                maxBatch(bundle, placement, options.maxBatch()),
+                device.isGpu() ? PyTorch.freeBytes(device) : Room.ofHost());
+    }
+
     /** Starts PyTorch, and says which library of operators it has loaded. */
     private static Optional<Path> start(ModelOptions options) throws BundleException {
         Optional<Path> library = OperatorLibrary.find(Utils.getEnvOrSystemProperty(OperatorLibrary.VARIABLE));
@@ -102,9 +118,7 @@ public final class DenseModel implements AutoCloseable {
     private DenseModel(ModelBundle bundle, Placement placement, boolean hasOperators, int maxBatch) throws IOException {
         this.bundle = bundle;
         this.placement = placement;
-        int most = bundle.input().maxBatch();
-        this.maxBatch =
-                maxBatch > 0 ? Math.min(maxBatch, most) : placement.device().isGpu() ? most : 1;
+        this.maxBatch = maxBatch(bundle, placement, maxBatch);
         Variant variant = placement.variant();
         BundleFile operators = hasOperators ? variant.operators() : null;
         withOperators = operators != null;
@@ -115,6 +129,11 @@ public final class DenseModel implements AutoCloseable {
             backbone.close();
             throw e;
         }
+    }
+
+    private static int maxBatch(ModelBundle bundle, Placement placement, int asked) {
+        int most = bundle.input().maxBatch();
+        return asked > 0 ? Math.min(asked, most) : placement.device().isGpu() ? most : 1;
     }
 
     /** A model that has passed its golden check and is warm; closed if it does not pass. */

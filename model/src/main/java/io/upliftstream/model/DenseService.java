@@ -2,18 +2,16 @@ package io.upliftstream.model;
 
 import com.sun.jna.NativeLibrary;
 import io.upliftstream.model.FrameException.Reason;
-import java.nio.ByteBuffer;
-import java.util.ArrayList;
+import java.time.Duration;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.BooleanSupplier;
-import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * Image bytes in, dense outputs out: decodes on a small pool, batches, and runs the model on one worker.
@@ -28,18 +26,22 @@ import org.slf4j.LoggerFactory;
  * frees it. A caller bounds its memory by having at most {@link #preferredInFlight} frames submitted and unanswered.
  */
 public final class DenseService implements AutoCloseable {
-    private static final Logger LOG = LoggerFactory.getLogger(DenseService.class);
-    private static final Map<Key, Shared> OPEN = new HashMap<>();
+    /** What is loaded or being loaded; guards the numbers of users. Nobody loads or closes a model while holding it. */
+    private static final Map<Key, Opening> OPEN = new HashMap<>();
 
-    private final Shared shared;
+    private final Opening opening;
+    private final ServedModel shared;
     private final AtomicBoolean closed = new AtomicBoolean();
 
     /** The exit code of a process in which a second call of the model or of a decoder hangs: EX_TEMPFAIL, a restart may help. */
     public static final int HANGING = 75;
 
+    private static final Duration FOR_EVER = Duration.ofNanos(Long.MAX_VALUE);
+
     private record Key(String sha256, ServiceOptions options) {}
 
-    private DenseService(Shared shared) {
+    private DenseService(Opening opening, ServedModel shared) {
+        this.opening = opening;
         this.shared = shared;
     }
 
@@ -49,17 +51,78 @@ public final class DenseService implements AutoCloseable {
      * @throws BundleException if the bundle cannot be served here
      */
     public static DenseService acquire(ServiceOptions options) throws BundleException {
+        return acquire(options, FOR_EVER);
+    }
+
+    /**
+     * As {@link #acquire(ServiceOptions)}, but gives up a bundle that does not load, answer its golden frames and warm up
+     * in time. What it hangs in cannot be ended: its thread counts as a call of a model that hangs.
+     *
+     * @throws BundleException if the bundle cannot be served here, or not in time
+     */
+    public static DenseService acquire(ServiceOptions options, Duration patience) throws BundleException {
+        ModelBundle bundle = ModelBundle.load(options.bundle());
+        Key key = new Key(bundle.sha256(), options);
+        Opening opening;
         synchronized (OPEN) {
-            ModelBundle bundle = ModelBundle.load(options.bundle());
-            Key key = new Key(bundle.sha256(), options);
-            Shared shared = OPEN.get(key);
-            if (shared == null) {
-                shared = new Shared(key, DenseModel.load(bundle, options.model()));
-                OPEN.put(key, shared);
+            opening = OPEN.get(key);
+            if (opening == null) {
+                opening = new Opening(key);
+                opening.load(bundle, !OPEN.isEmpty());
+                OPEN.put(key, opening);
             }
-            shared.users++;
-            return new DenseService(shared);
+            opening.users++;
         }
+        boolean joined = false;
+        boolean hangs = false;
+        try {
+            ServedModel shared = opening.shared.get(patience.toNanos(), TimeUnit.NANOSECONDS);
+            joined = true;
+            return new DenseService(opening, shared);
+        } catch (TimeoutException e) {
+            hangs = true;
+            throw new BundleException(
+                    "bundle %s: not loaded, checked and warm within %d s (expected: in time; its calls may hang)"
+                            .formatted(bundle, patience.toSeconds()),
+                    e);
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof Error error) {
+                throw error;
+            }
+            String message = e.getCause() instanceof BundleException problem
+                    ? String.valueOf(problem.getMessage())
+                    : "bundle %s: does not load: %s".formatted(bundle, e.getCause());
+            throw new BundleException(message, e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new BundleException("bundle " + bundle + ": interrupted while it was loaded", e);
+        } finally {
+            if (!joined) {
+                leave(opening, hangs);
+            }
+        }
+    }
+
+    /** Gives up a share of what is loaded or being loaded. */
+    private static void leave(Opening opening, boolean hangs) {
+        synchronized (OPEN) {
+            opening.users--;
+            if (opening.users > 0) {
+                return;
+            }
+            OPEN.remove(opening.key, opening);
+        }
+        if (hangs) {
+            MicroBatcher.STUCK.incrementAndGet();
+        }
+        CompletableFuture<?> unused = opening.shared.whenComplete((shared, failure) -> {
+            if (hangs) {
+                MicroBatcher.STUCK.decrementAndGet();
+            }
+            if (shared != null) {
+                shared.close();
+            }
+        });
     }
 
     /**
@@ -87,26 +150,26 @@ public final class DenseService implements AutoCloseable {
 
     /** The pool that decodes; also for what callers do with a result, such as encoding it. */
     public Executor executor() {
-        return shared.pool;
+        return shared.pool();
     }
 
     public ModelBundle bundle() {
-        return shared.model.bundle();
+        return shared.model().bundle();
     }
 
     /** The variant that runs. */
     public ModelBundle.Variant variant() {
-        return shared.model.variant();
+        return shared.model().variant();
     }
 
     /** One line for people: model, variant, device, and why; see {@link DenseModel#describe}. */
     public String describe() {
-        return shared.model.describe() + ", decoding on " + shared.pool.size() + " threads";
+        return shared.model().describe() + ", decoding on " + shared.pool().size() + " threads";
     }
 
     /** Most frames of one call of the model. */
     public int maxBatch() {
-        return shared.model.maxBatch();
+        return shared.model().maxBatch();
     }
 
     /** Frames a caller should have submitted and unanswered: three batches, so that model and decoder never idle. */
@@ -116,8 +179,7 @@ public final class DenseService implements AutoCloseable {
 
     /** How the model and its decoders have fared so far, for all callers together. */
     public ModelHealth health() {
-        ModelHealth model = shared.batcher.health();
-        return new ModelHealth(model.hangs() + shared.pool.hangs(), model.retries(), model.batchLimit());
+        return shared.health();
     }
 
     /** Gives up this caller's share; the last one ends the threads and frees the model. */
@@ -126,13 +188,7 @@ public final class DenseService implements AutoCloseable {
         if (!closed.compareAndSet(false, true)) {
             return;
         }
-        synchronized (OPEN) {
-            shared.users--;
-            if (shared.users == 0) {
-                OPEN.remove(shared.key);
-                shared.close();
-            }
-        }
+        leave(opening, false);
     }
 
     /** Ends the process: in order, or, if a call of the model or of a decoder hangs, at once. */
@@ -155,163 +211,34 @@ public final class DenseService implements AutoCloseable {
         }
     }
 
-    /** A frame on its way to the model. */
-    private record Decoded(DecodedFrame frame, long decodeNanos, long submitted, BooleanSupplier expired) {}
-
-    /** What the model answered for a frame. */
-    private record Answer(DenseOutput output, StageTimings timings) {}
-
-    /** The one instance behind all callers with the same options. */
-    private static final class Shared {
+    /** A service on its way, or there, and how many have it or wait for it. */
+    private static final class Opening {
         private final Key key;
-        private final DenseModel model;
-        private final FrameDecoder decoder;
-        private final DecodePool pool;
-        private final MicroBatcher<Decoded, Answer> batcher;
+        private final CompletableFuture<ServedModel> shared = new CompletableFuture<>();
         private int users;
 
-        Shared(Key key, DenseModel model) {
+        Opening(Key key) {
             this.key = key;
-            this.model = model;
-            InputSpec input = model.bundle().input();
-            decoder = new FrameDecoder(input, key.options().maxPixels());
-            int cores = Runtime.getRuntime().availableProcessors();
-            int threads = model.variant().device().equals("cpu") ? Math.max(2, cores / 4) : Math.max(2, cores);
-            pool = new DecodePool(threads, key.options().decodeTimeout(), Shared::endProcess);
-            batcher = new MicroBatcher<>(
-                    "uplift-model",
-                    model.maxBatch(),
-                    key.options().queueCapacity(),
-                    key.options().timeout(),
-                    this::worker,
-                    decoded -> decoded.expired().getAsBoolean(),
-                    Shared::endProcess);
         }
 
-        CompletableFuture<DenseResult> submit(String source, byte[] image, BooleanSupplier expired) {
-            CompletableFuture<DenseResult> result = new CompletableFuture<>();
-            long submitted = System.nanoTime();
-            CompletableFuture<?> unused = pool.decode(source, () -> decode(image, submitted, expired))
-                    .whenComplete((frame, failure) -> {
-                        if (frame != null) {
-                            infer(frame, result);
-                        } else {
-                            result.completeExceptionally(undecoded(failure));
+        /** Loads the bundle on a thread of its own. */
+        void load(ModelBundle bundle, boolean beside) {
+            Thread loading = new Thread(
+                    () -> {
+                        try {
+                            if (beside) {
+                                DenseModel.requireRoom(bundle, key.options().model());
+                            }
+                            shared.complete(new ServedModel(
+                                    key.options(),
+                                    DenseModel.load(bundle, key.options().model())));
+                        } catch (Throwable e) { // whoever waits has to hear of it
+                            shared.completeExceptionally(e);
                         }
-                    });
-            return result;
-        }
-
-        private Decoded decode(byte[] image, long submitted, BooleanSupplier expired) throws FrameException {
-            if (expired.getAsBoolean()) {
-                throw new FrameException(
-                        Reason.DEADLINE, "the frame expired while it waited for a decoder (expected: its turn)");
-            }
-            long start = System.nanoTime();
-            DecodedFrame frame = decoder.decode(image);
-            return new Decoded(frame, System.nanoTime() - start, submitted, expired);
-        }
-
-        private static FrameException undecoded(Throwable failure) {
-            return failure instanceof FrameException problem
-                    ? problem
-                    : new FrameException(Reason.CORRUPT_IMAGE, "the image cannot be decoded: " + failure, failure);
-        }
-
-        private void infer(Decoded frame, CompletableFuture<DenseResult> result) {
-            try {
-                var unused = batcher.submit(frame)
-                        .whenCompleteAsync((answer, failure) -> answer(frame.frame(), answer, failure, result), pool);
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-                result.completeExceptionally(failed(e));
-            }
-        }
-
-        /** A function with a buffer of its own: a worker that was given up may still be reading its own. */
-        private MicroBatcher.BatchFunction<Decoded, Answer> worker() {
-            ByteBuffer buffer = ByteBuffer.allocateDirect(
-                    model.maxBatch() * model.bundle().input().frameBytes());
-            return frames -> infer(frames, buffer);
-        }
-
-        private List<Answer> infer(List<Decoded> frames, ByteBuffer batchBuffer) {
-            long start = System.nanoTime();
-            int n = frames.size();
-            ByteBuffer rgb = frames.get(0).frame().rgb();
-            if (n > 1) {
-                rgb = batchBuffer;
-                int bytes = model.bundle().input().frameBytes();
-                for (int i = 0; i < n; i++) {
-                    rgb.put(i * bytes, frames.get(i).frame().rgb(), 0, bytes);
-                }
-            }
-            DenseModel.Batch batch = model.run(rgb, n);
-            DenseModel.CallTimings call = batch.timings();
-            List<Answer> answers = new ArrayList<>(n);
-            for (int i = 0; i < n; i++) {
-                Decoded frame = frames.get(i);
-                long queued = start - frame.submitted() - frame.decodeNanos();
-                StageTimings timings = new StageTimings(
-                        frame.decodeNanos(),
-                        queued,
-                        call.inputNanos() + call.backboneNanos(),
-                        call.upsamplerNanos() + call.outputNanos(),
-                        n);
-                answers.add(new Answer(batch.outputs().get(i), timings));
-            }
-            return answers;
-        }
-
-        private void answer(
-                DecodedFrame frame,
-                @Nullable Answer answer,
-                @Nullable Throwable failure,
-                CompletableFuture<DenseResult> result) {
-            if (answer == null) {
-                FrameException problem = failed(failure);
-                if (problem.reason() != Reason.TIMEOUT) { // else the model may still be reading it
-                    decoder.recycle(frame);
-                }
-                result.completeExceptionally(problem);
-                return;
-            }
-            decoder.recycle(frame);
-            for (HeadOutput head : answer.output().heads()) {
-                if (!head.isFinite()) {
-                    result.completeExceptionally(new FrameException(
-                            Reason.NON_FINITE_OUTPUT,
-                            "head " + head.head().name() + " has NaN or infinite numbers (expected: finite ones)"));
-                    return;
-                }
-            }
-            result.complete(new DenseResult(answer.output(), frame.transform(), answer.timings()));
-        }
-
-        private static FrameException failed(@Nullable Throwable cause) {
-            if (cause instanceof FrameException problem) {
-                return problem;
-            }
-            String message = cause == null ? "it gave no answer" : String.valueOf(cause.getMessage());
-            return new FrameException(Reason.MODEL_FAILED, "the model failed: " + message, cause);
-        }
-
-        private static void endProcess() {
-            System.err.printf(
-                    "uplift: two calls of the model hang, or of its decoders (expected: at most one);"
-                            + " ending with exit code %d%n",
-                    HANGING);
-            exit(HANGING);
-        }
-
-        void close() {
-            batcher.close();
-            pool.close();
-            if (MicroBatcher.stuck()) {
-                LOG.warn("{} stays in memory: a call has not come back", model.bundle());
-            } else {
-                model.close();
-            }
+                    },
+                    "uplift-load");
+            loading.setDaemon(true);
+            loading.start();
         }
     }
 }

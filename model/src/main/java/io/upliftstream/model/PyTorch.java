@@ -1,9 +1,13 @@
 package io.upliftstream.model;
 
+import ai.djl.Device;
 import ai.djl.engine.Engine;
+import ai.djl.util.cuda.CudaUtils;
 import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
 import com.sun.jna.Platform;
+import java.lang.management.MemoryUsage;
+import java.util.OptionalLong;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -55,5 +59,16 @@ final class PyTorch {
     static int gpus() {
         Engine engine = Engine.getEngine("PyTorch");
         return engine.hasCapability("CUDA") ? Math.max(1, engine.getGpuCount()) : 0;
+    }
+
+    /** Bytes of a GPU that nobody uses; empty where CUDA's runtime library, which would say so, is not there. */
+    static OptionalLong freeBytes(Device gpu) {
+        try {
+            MemoryUsage memory = CudaUtils.getGpuMemory(gpu);
+            return OptionalLong.of(memory.getMax() - memory.getCommitted());
+        } catch (RuntimeException | LinkageError e) {
+            LOG.debug("the free memory of {} is not known", gpu, e);
+            return OptionalLong.empty();
+        }
     }
 }

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalLong;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -140,5 +141,31 @@ class DenseServiceTest {
                 .hasMessageContaining("device cuda:7");
         assertThatThrownBy(() -> DenseService.acquire(new ServiceOptions(temporary, ModelOptions.AUTO)))
                 .hasMessageContaining("manifest.json is missing");
+    }
+
+    @Test
+    void aBundleThatIsNotLoadedInTimeIsGivenUpAndFreedWhenItComes() throws Exception {
+        assertThatThrownBy(() -> DenseService.acquire(options(3), Duration.ofNanos(1)))
+                .isInstanceOf(BundleException.class)
+                .hasMessageContaining("bundle tiny 1.0.0: not loaded, checked and warm within 0 s");
+        TestBundles.assertNoThreadsLeft();
+        assertThat(MicroBatcher.stuck()).isFalse();
+        try (DenseService again = DenseService.acquire(options(3), Duration.ofMinutes(1))) {
+            assertThat(again.submit(frame(0)).get().output().heads()).hasSize(3);
+        }
+    }
+
+    @Test
+    void aSecondModelNeedsRoom() throws Exception {
+        ModelBundle bundle = ModelBundle.load(TestBundles.TINY);
+        ModelBundle.Variant variant = bundle.variants().get(0);
+        long needed = Room.needed(bundle, variant, 4);
+
+        assertThatThrownBy(() -> Room.require(bundle, variant, 4, OptionalLong.of(needed - 1)))
+                .isInstanceOf(BundleException.class)
+                .hasMessageContaining("no memory for a second model");
+        Room.require(bundle, variant, 4, OptionalLong.of(needed));
+        Room.require(bundle, variant, 4, OptionalLong.empty());
+        assertThat(Room.ofHost().orElse(1)).isPositive();
     }
 }

@@ -40,7 +40,13 @@ public final class SingleObject {
     static final int VERSIONS = 1;
 
     static final List<Class<? extends SpecificRecord>> RECORDS = List.of(
-            CameraFrame.class, SegmentationRecord.class, FeatureRecord.class, FrameFailure.class, FrameDropped.class);
+            CameraFrame.class,
+            SegmentationRecord.class,
+            FeatureRecord.class,
+            FrameFailure.class,
+            FrameDropped.class,
+            ModelCommand.class,
+            ModelAnswer.class);
 
     private static final int HEADER_BYTES = 10;
     private static final HexFormat HEX = HexFormat.of();
@@ -55,7 +61,7 @@ public final class SingleObject {
     private SingleObject() {}
 
     /**
-     * Encodes one of the module's five records.
+     * Encodes one of the module's seven records.
      *
      * @throws IllegalArgumentException if the class is not one of them
      */
@@ -72,7 +78,7 @@ public final class SingleObject {
      *
      * @param bytes the value of a Kafka record; null for one without a value (a tombstone), which is refused
      * @throws MalformedRecordException if the bytes are not such a record, whole and alone
-     * @throws IllegalArgumentException if the class is not one of the module's five records
+     * @throws IllegalArgumentException if the class is not one of the module's seven records
      */
     public static <T extends SpecificRecord> T decode(byte @Nullable [] bytes, Class<T> type) {
         Codec codec = codec(type);

@@ -32,6 +32,8 @@ final class GoldenRecords {
         records.put("depth", depth());
         records.put("failure", failure());
         records.put("dropped", dropped());
+        records.put("model-command", modelCommand());
+        records.put("model-answer", modelAnswer());
         return records;
     }
 
@@ -134,5 +136,30 @@ final class GoldenRecords {
 
     private static FrameDropped dropped() {
         return new FrameDropped(header().build(), "MAX_AGE", 7L, 47L, 1246L, 812L);
+    }
+
+    private static ModelCommand modelCommand() {
+        return ModelCommand.newBuilder()
+                .setId("c-1")
+                .setAction(ModelAction.ACTIVATE)
+                .setBundle("s3://models/street-2")
+                .setSha256("ef".repeat(32))
+                .setFromCaptureTimeMicros(1_767_225_600_123_456L)
+                .build();
+    }
+
+    private static ModelAnswer modelAnswer() {
+        return ModelAnswer.newBuilder()
+                .setCommandId("c-1")
+                .setSubtask(0)
+                .setSubtasks(2)
+                .setOutcome(ModelOutcome.REFUSED)
+                .setModel("street 0.1.0")
+                .setSha256("ab".repeat(32))
+                .setReason("bundle s3://models/street-2: manifest.json is missing")
+                .setHeadsOff(List.of("depth"))
+                .setTimeMicros(1_767_225_600_223_456L)
+                .setLoadMillis(40L)
+                .build();
     }
 }

@@ -1,5 +1,6 @@
 package io.upliftstream.tools.cli;
 
+import io.upliftstream.job.StartupException;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.DenseModel;
 import io.upliftstream.model.GoldenReport;
@@ -8,23 +9,50 @@ import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
 import io.upliftstream.model.ModelBundle.Upsampler;
 import io.upliftstream.model.ModelOptions;
+import io.upliftstream.schemas.ModelAction;
+import io.upliftstream.schemas.ModelAnswer;
+import io.upliftstream.schemas.ModelOutcome;
+import io.upliftstream.tools.stream.JobCommands;
+import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /** {@code uplift model}. */
 @Command(
         name = "model",
-        description = "Looks at a model bundle.",
+        description = "Looks at a model bundle, or changes the model of a running job.",
         footer = {
             "",
             "Examples:",
             "  uplift model show model/bundles/street",
-            "  uplift model verify model/bundles/street"
+            "  uplift model verify model/bundles/street",
+            "  uplift model activate /models/street-2 --config job.yaml     the running job changes to it",
+            "  uplift model activate s3://models/street-2 --sha256 HASH --from 2026-12-01T06:00:00Z --config job.yaml",
+            "  uplift model roll-back --config job.yaml                     to the model before",
+            "  uplift model head depth off --config job.yaml                no records of this head",
+            "  uplift model status --config job.yaml                        what every subtask serves",
+            "",
+            "The last four need uplift.control.topic, the same for the job and the command: docs/models.md"
         })
 final class ModelCommand {
+    /** Answers are read when they are committed, with a checkpoint; and a bundle may have to be fetched. */
+    private static final String PATIENCE = "120";
+
+    /** Whether a head's records are written. */
+    enum Switch {
+        ON,
+        OFF
+    }
 
     @Command(
             name = "show",
@@ -121,5 +149,110 @@ final class ModelCommand {
             throw new BundleException("bundle " + directory + ": none of its variants runs on this machine");
         }
         return agree ? 0 : 1;
+    }
+
+    @Command(
+            name = "activate",
+            description =
+                    "Has a running job serve another bundle, and waits for the answer of every subtask. Exit code 1 if"
+                            + " one refuses, or does not answer in time.")
+    int activate(
+            @Parameters(
+                            paramLabel = "BUNDLE",
+                            description = "The bundle's directory, a path or a URI, as the job sees it.")
+                    String bundle,
+            @Option(
+                            names = "--sha256",
+                            paramLabel = "HASH",
+                            description = "Of its manifest.json; default: of the bundle here, if it is here.")
+                    @Nullable
+                    String sha256,
+            @Option(
+                            names = "--from",
+                            paramLabel = "TIME",
+                            description =
+                                    "Frames captured from this time on, such as 2026-12-01T06:00:00Z; default: all"
+                                            + " frames from now on.")
+                    @Nullable
+                    Instant from,
+            @Option(
+                            names = "--wait",
+                            paramLabel = "SECONDS",
+                            defaultValue = PATIENCE,
+                            description = "For the answers; default: ${DEFAULT-VALUE}.")
+                    int patience,
+            @Mixin KafkaOption kafka)
+            throws BundleException, IOException, InterruptedException {
+        boolean local = !bundle.contains("://");
+        String uri = local ? Path.of(bundle).toAbsolutePath().normalize().toString() : bundle;
+        if (sha256 == null && !local) {
+            throw new StartupException(
+                    StartupException.CONFIGURATION,
+                    "--sha256 is not set (expected: that of the manifest.json at %s)".formatted(bundle));
+        }
+        String hash =
+                sha256 != null ? sha256 : ModelBundle.load(Path.of(bundle)).sha256();
+        return send(
+                kafka,
+                patience,
+                JobCommands.command(ModelAction.ACTIVATE)
+                        .setBundle(uri)
+                        .setSha256(hash)
+                        .setFromCaptureTimeMicros(from == null ? null : ChronoUnit.MICROS.between(Instant.EPOCH, from))
+                        .build());
+    }
+
+    @Command(
+            name = "roll-back",
+            description = "Has a running job serve the model before this one again, and waits for the answers.")
+    int rollBack(
+            @Option(names = "--wait", paramLabel = "SECONDS", defaultValue = PATIENCE, description = "For the answers.")
+                    int patience,
+            @Mixin KafkaOption kafka)
+            throws IOException, InterruptedException {
+        return send(kafka, patience, JobCommands.command(ModelAction.ROLL_BACK).build());
+    }
+
+    @Command(
+            name = "head",
+            description =
+                    "Has a running job write the records of a head, or not. The model computes the head all the same.")
+    int head(
+            @Parameters(paramLabel = "HEAD", description = "Its name, such as depth.") String head,
+            @Parameters(paramLabel = "on|off", description = "Whether its records are written.") Switch on,
+            @Option(names = "--wait", paramLabel = "SECONDS", defaultValue = PATIENCE, description = "For the answers.")
+                    int patience,
+            @Mixin KafkaOption kafka)
+            throws IOException, InterruptedException {
+        ModelAction action = on == Switch.ON ? ModelAction.HEAD_ON : ModelAction.HEAD_OFF;
+        return send(kafka, patience, JobCommands.command(action).setHead(head).build());
+    }
+
+    @Command(name = "status", description = "Asks a running job what every subtask serves.")
+    int status(
+            @Option(names = "--wait", paramLabel = "SECONDS", defaultValue = PATIENCE, description = "For the answers.")
+                    int patience,
+            @Mixin KafkaOption kafka)
+            throws IOException, InterruptedException {
+        return send(kafka, patience, JobCommands.command(ModelAction.STATUS).build());
+    }
+
+    private static int send(KafkaOption kafka, int patience, io.upliftstream.schemas.ModelCommand command)
+            throws IOException, InterruptedException {
+        JobCommands commands = new JobCommands(kafka.settings());
+        List<ModelAnswer> answers = commands.send(command, Duration.ofSeconds(patience));
+        JobCommands.lines(answers).forEach(System.out::println);
+        int subtasks = answers.isEmpty() ? 1 : answers.get(0).getSubtasks();
+        if (answers.size() < subtasks) {
+            throw new IOException(
+                    ("command %s: %d answers within %d s (expected: %s; is the job running, with this control"
+                                    + " topic? A command that was sent is carried out all the same)")
+                            .formatted(
+                                    command.getId(),
+                                    answers.size(),
+                                    patience,
+                                    answers.isEmpty() ? "one a subtask" : subtasks));
+        }
+        return answers.stream().anyMatch(answer -> answer.getOutcome() == ModelOutcome.REFUSED) ? 1 : 0;
     }
 }

@@ -1,0 +1,258 @@
+package io.upliftstream.job;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.upliftstream.model.BundleException;
+import io.upliftstream.model.ModelBundle;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.FileTime;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Stream;
+import org.apache.flink.core.fs.FileStatus;
+import org.apache.flink.core.fs.FileSystem;
+
+/**
+ * Bundles that commands name, fetched by Flink's file systems into a directory of this machine, where each has its hash for
+ * its name. What is used was compared with that hash: whoever can write to the source, or to this directory, cannot change
+ * what a command named.
+ */
+final class BundleStore {
+    private static final JsonMapper JSON = new JsonMapper();
+    private static final int MAX_MANIFEST = 1 << 20;
+    private static final int MAX_FILES = 1000;
+    private static final int BUFFER = 1 << 16;
+    private static final String MANIFEST = "manifest.json";
+
+    /** Of this process, by directory: its subtasks fetch a bundle once. */
+    private static final Map<Path, Object> LOCKS = new ConcurrentHashMap<>();
+
+    private final JobSettings settings;
+
+    BundleStore(JobSettings settings) {
+        this.settings = settings;
+    }
+
+    /**
+     * The bundle, from the cache or else from its URI.
+     *
+     * @param keep hashes of the bundles that have to stay in the cache
+     * @throws RefusedException if the URI is not allowed, or there is another bundle than the named one
+     * @throws IOException if it cannot be read, or written to the cache
+     */
+    Path fetch(Activation model, Collection<String> keep) throws RefusedException, IOException {
+        Path cache = directory();
+        Files.createDirectories(cache);
+        Path home = cache.resolve(model.sha256());
+        synchronized (LOCKS.computeIfAbsent(home, unused -> new Object())) {
+            if (isWhole(home, model.sha256())) {
+                Files.setLastModifiedTime(home, FileTime.from(Instant.now()));
+                return home;
+            }
+            delete(home); // which somebody damaged
+            Path partial = Files.createTempDirectory(cache, ".fetch-");
+            try {
+                copy(source(model.bundle()), model.sha256(), partial, cache, keep);
+                if (!isWhole(partial, model.sha256())) {
+                    ModelBundle unused = ModelBundle.load(partial); // says what is wrong
+                }
+                Files.move(partial, home, StandardCopyOption.ATOMIC_MOVE);
+                return home;
+            } catch (BundleException e) {
+                throw new RefusedException(String.valueOf(e.getMessage())
+                        .replace(partial.toAbsolutePath().toString(), model.bundle()));
+            } finally {
+                delete(partial);
+            }
+        }
+    }
+
+    private Path directory() {
+        return settings.bundleCache().orElseGet(() -> StateDirectory.of("bundles"));
+    }
+
+    private static boolean isWhole(Path directory, String sha256) {
+        try {
+            return Files.isDirectory(directory)
+                    && ModelBundle.load(directory).sha256().equals(sha256);
+        } catch (BundleException e) {
+            return false;
+        }
+    }
+
+    /** The directory that a command names, if it may. */
+    org.apache.flink.core.fs.Path source(String uri) throws RefusedException {
+        org.apache.flink.core.fs.Path asked = path(uri);
+        String allowed = settings.allowedBundles();
+        boolean inside = Arrays.stream(allowed.split(",", -1))
+                .map(String::strip)
+                .filter(prefix -> !prefix.isEmpty())
+                .anyMatch(prefix -> contains(prefix, asked));
+        if (!inside) {
+            throw new RefusedException("bundle: %s (expected: a directory under %s, as %s says)"
+                    .formatted(uri, allowed, ControlOptions.BUNDLES_ALLOWED.key()));
+        }
+        return asked;
+    }
+
+    private static boolean contains(String prefix, org.apache.flink.core.fs.Path asked) {
+        try {
+            String home = canonical(path(prefix));
+            return canonical(asked).startsWith(home.endsWith("/") ? home : home + "/");
+        } catch (RefusedException e) {
+            return false;
+        }
+    }
+
+    private static org.apache.flink.core.fs.Path path(String uri) throws RefusedException {
+        try {
+            org.apache.flink.core.fs.Path path = new org.apache.flink.core.fs.Path(uri); // without . and ..
+            if (path.isAbsolute() && !canonical(path).contains("/../")) {
+                return path;
+            }
+        } catch (IllegalArgumentException e) {
+            // Refused below.
+        }
+        throw new RefusedException(
+                "bundle: %s (expected: a URI such as s3://models/street, or an absolute path)".formatted(uri));
+    }
+
+    private static String canonical(org.apache.flink.core.fs.Path path) {
+        String scheme = path.toUri().getScheme();
+        String authority = path.toUri().getAuthority();
+        return (scheme == null ? "file" : scheme) + "://" + (authority == null ? "" : authority)
+                + path.toUri().getPath();
+    }
+
+    private void copy(
+            org.apache.flink.core.fs.Path source, String sha256, Path target, Path cache, Collection<String> keep)
+            throws RefusedException, IOException {
+        FileSystem files = source.getFileSystem();
+        org.apache.flink.core.fs.Path manifest = new org.apache.flink.core.fs.Path(source, MANIFEST);
+        byte[] json;
+        try (InputStream in = files.open(manifest)) {
+            json = in.readNBytes(MAX_MANIFEST + 1);
+        }
+        String found = BoundedText.sha256(json);
+        if (json.length > MAX_MANIFEST || !found.equals(sha256)) {
+            throw new RefusedException(
+                    "bundle %s: SHA-256 of %s is %s (expected: %s)".formatted(source, MANIFEST, found, sha256));
+        }
+        Files.write(target.resolve(MANIFEST), json);
+        List<String> names = names(json, source);
+        long bytes = json.length;
+        for (String name : names) {
+            FileStatus status = files.getFileStatus(new org.apache.flink.core.fs.Path(source, name));
+            bytes += status.getLen();
+        }
+        makeRoom(cache, bytes, keep);
+        for (String name : names) {
+            Path file = target.resolve(name);
+            Files.createDirectories(Objects.requireNonNull(file.getParent()));
+            try (InputStream in = files.open(new org.apache.flink.core.fs.Path(source, name));
+                    OutputStream out = Files.newOutputStream(file)) {
+                byte[] buffer = new byte[BUFFER];
+                for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
+                    bytes -= n;
+                    if (bytes < 0) {
+                        throw new IOException(source + ": it grew while it was fetched");
+                    }
+                    out.write(buffer, 0, n);
+                }
+            }
+        }
+    }
+
+    /** The files that a manifest lists; {@link ModelBundle#load} looks at everything else in it. */
+    private static List<String> names(byte[] manifest, org.apache.flink.core.fs.Path source)
+            throws RefusedException, IOException {
+        JsonNode listed = JSON.readTree(manifest).path("files");
+        if (!listed.isObject() || listed.size() > MAX_FILES) {
+            throw new RefusedException(
+                    "bundle %s: %d files (expected: 1 to %d)".formatted(source, listed.size(), MAX_FILES));
+        }
+        List<String> names = new ArrayList<>();
+        listed.fieldNames().forEachRemaining(names::add);
+        for (String name : names) {
+            boolean plain = name.matches("[\\w.-]+(/[\\w.-]+)*")
+                    && Stream.of(name.split("/", -1)).noneMatch(part -> part.startsWith("."));
+            if (!plain) {
+                throw new RefusedException(
+                        "bundle %s: a file named %s (expected: letters, digits, and _ . - /)".formatted(source, name));
+            }
+        }
+        return names;
+    }
+
+    private void makeRoom(Path cache, long bytes, Collection<String> keep) throws IOException, RefusedException {
+        long most = settings.get(ControlOptions.CACHE_MAX_BYTES).getBytes();
+        long kept = bytes;
+        List<Path> bundles;
+        try (Stream<Path> found = Files.list(cache)) {
+            bundles = found.filter(path -> path.getFileName().toString().matches("[0-9a-f]{64}"))
+                    .sorted(Comparator.comparing(BundleStore::lastUsed).reversed())
+                    .toList();
+        }
+        for (Path bundle : bundles) {
+            if (keep.contains(bundle.getFileName().toString())) {
+                kept += size(bundle);
+            }
+        }
+        if (kept > most) {
+            throw new RefusedException(
+                    "cache %s: %d bytes with this bundle and those that serve (expected: at most %d, %s)"
+                            .formatted(cache, kept, most, ControlOptions.CACHE_MAX_BYTES.key()));
+        }
+        for (Path bundle : bundles) {
+            if (!keep.contains(bundle.getFileName().toString())) {
+                kept += size(bundle);
+                if (kept > most) {
+                    delete(bundle);
+                }
+            }
+        }
+        long free = Files.getFileStore(cache).getUsableSpace();
+        if (free < bytes) {
+            throw new RefusedException(
+                    "cache %s: %d bytes are free (expected: %d for this bundle)".formatted(cache, free, bytes));
+        }
+    }
+
+    private static FileTime lastUsed(Path bundle) {
+        try {
+            return Files.getLastModifiedTime(bundle);
+        } catch (IOException e) {
+            return FileTime.fromMillis(0);
+        }
+    }
+
+    private static long size(Path bundle) throws IOException {
+        try (Stream<Path> files = Files.walk(bundle)) {
+            return files.mapToLong(file -> file.toFile().length()).sum();
+        }
+    }
+
+    private static void delete(Path directory) throws IOException {
+        if (!Files.exists(directory, LinkOption.NOFOLLOW_LINKS)) {
+            return;
+        }
+        try (Stream<Path> files = Files.walk(directory)) {
+            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+                Files.deleteIfExists(file);
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+package io.upliftstream.job;
+
+import io.upliftstream.model.BundleException;
+import io.upliftstream.model.HeadSpec;
+import io.upliftstream.model.ModelBundle;
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Makes models that can serve: the configured bundle at once, others on threads of their own, so that nothing that they
+ * hang in holds up a frame. What comes after its time is freed.
+ */
+final class ModelLoader {
+    /** Makes an engine of the bundle in the settings. */
+    interface Engines {
+        FrameEngine open(JobSettings settings) throws Exception;
+    }
+
+    private final JobSettings settings;
+    private final @Nullable ModelControl control;
+    private final Map<String, Integer> topicLimits;
+    private final Engines engines;
+    private final BundleStore store;
+
+    ModelLoader(
+            JobSettings settings, @Nullable ModelControl control, Map<String, Integer> topicLimits, Engines engines) {
+        this.settings = settings;
+        this.control = control;
+        this.topicLimits = topicLimits;
+        this.engines = engines;
+        store = new BundleStore(settings);
+    }
+
+    /** The bundle of the settings. */
+    ServingModel configured() throws Exception {
+        return opened(Activation.CONFIGURED, settings, topicLimits);
+    }
+
+    /**
+     * Fetches a bundle, then loads it; each step has its time.
+     *
+     * @param keep hashes of the bundles that have to stay in the cache
+     */
+    CompletableFuture<ServingModel> load(Activation model, Collection<String> keep) {
+        long millis = settings.get(ControlOptions.LOAD_TIMEOUT).toMillis();
+        CompletableFuture<Path> fetched = inThread(
+                "uplift-fetch",
+                () -> model.isConfigured() ? settings.bundle() : store.fetch(model, keep),
+                unused -> {});
+        return fetched.orTimeout(millis, TimeUnit.MILLISECONDS)
+                .thenCompose(path -> inThread("uplift-open", () -> opened(model, path), ServingModel::close)
+                        .orTimeout(millis, TimeUnit.MILLISECONDS));
+    }
+
+    private ServingModel opened(Activation model, Path bundle) throws Exception {
+        if (model.isConfigured()) {
+            return configured();
+        }
+        List<HeadSpec> heads = ModelBundle.load(bundle).heads();
+        Map<String, Integer> limits = control == null ? topicLimits : control.topicLimits(heads);
+        return opened(model, settings.withBundle(bundle, model.sha256()), limits);
+    }
+
+    private ServingModel opened(Activation model, JobSettings served, Map<String, Integer> limits) throws Exception {
+        return new ServingModel(model, served, limits, engines.open(served));
+    }
+
+    private interface Unwanted<T> {
+        void free(T late);
+    }
+
+    private static <T> CompletableFuture<T> inThread(String name, Callable<T> work, Unwanted<T> unwanted) {
+        CompletableFuture<T> result = new CompletableFuture<>();
+        Thread thread = new Thread(
+                () -> {
+                    try {
+                        T found = work.call();
+                        if (!result.complete(found)) {
+                            unwanted.free(found);
+                        }
+                    } catch (Throwable e) { // whoever waits has to hear of it
+                        result.completeExceptionally(e);
+                    }
+                },
+                name);
+        thread.setDaemon(true);
+        thread.start();
+        return result;
+    }
+
+    /** Why it did not come to a model, in one sentence. */
+    String reason(Throwable failure) {
+        Throwable cause = failure;
+        while ((cause instanceof CompletionException || cause instanceof ExecutionException)
+                && cause.getCause() != null) {
+            cause = cause.getCause();
+        }
+        if (cause instanceof TimeoutException) {
+            return "bundle: not fetched, or not loaded, within %d s (expected: in time, %s)"
+                    .formatted(
+                            settings.get(ControlOptions.LOAD_TIMEOUT).toSeconds(), ControlOptions.LOAD_TIMEOUT.key());
+        }
+        boolean told = cause instanceof RefusedException
+                || cause instanceof StartupException
+                || cause instanceof BundleException;
+        return told ? String.valueOf(cause.getMessage()) : cause.toString();
+    }
+}

@@ -1,0 +1,323 @@
+package io.upliftstream.job;
+
+import io.upliftstream.model.HeadSpec;
+import io.upliftstream.schemas.ModelAction;
+import io.upliftstream.schemas.ModelAnswer;
+import io.upliftstream.schemas.ModelCommand;
+import io.upliftstream.schemas.ModelOutcome;
+import java.time.Clock;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
+import org.apache.flink.api.common.operators.MailboxExecutor;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Decides which model serves a frame, and carries out the commands that change it, one after the other. Another model is
+ * fetched, loaded and checked on threads of its own beside the one that serves; what goes wrong with it is a refusal, and
+ * no frame waits for it. For the subtask's thread, but for {@link #command}.
+ *
+ * <p>At most two models are there at once, and while the frames at a third one finish, that one.
+ */
+final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(ModelSwitch.class);
+    private static final int MAX_REASON = 1000;
+
+    /** Hears what becomes of commands. */
+    interface Events {
+        /** The subtask's answer, but for the subtask. */
+        void answer(ModelAnswer.Builder answer);
+
+        /** This model serves frames now. */
+        void serves(ServingModel model);
+    }
+
+    private final @Nullable ModelControl control;
+    private final ModelLoader loader;
+    private final MailboxExecutor mailbox;
+    private final Clock clock;
+    private final Events events;
+    private final long keepMillis;
+
+    private ControlState state;
+    private @Nullable ServingModel serving;
+    private @Nullable ServingModel next;
+    private boolean nextServes;
+    /** Milliseconds since 1970 at which the last frame from before the next model's came. */
+    private long lastBefore;
+
+    private @Nullable CompletableFuture<ServingModel> loading;
+    private @Nullable Runnable listening;
+
+    /** @param control null where the job takes no commands */
+    ModelSwitch(
+            JobSettings settings,
+            @Nullable ModelControl control,
+            Map<String, Integer> topicLimits,
+            ControlState state,
+            ModelLoader.Engines engines,
+            MailboxExecutor mailbox,
+            Clock clock,
+            Events events) {
+        this.control = control;
+        this.state = state;
+        loader = new ModelLoader(settings, control, topicLimits, engines);
+        this.mailbox = mailbox;
+        this.clock = clock;
+        this.events = events;
+        keepMillis = settings.get(ControlOptions.KEEP).toMillis();
+    }
+
+    /**
+     * Loads the models that the state names, then takes commands.
+     *
+     * @throws StartupException if the model that served cannot be had: another one in its place would go unnoticed
+     */
+    void open() throws Exception {
+        serving = state.serving().isConfigured() ? loader.configured() : restored();
+        events.serves(serving());
+        if (control == null) {
+            return;
+        }
+        Activation scheduled = state.next();
+        if (scheduled != null) {
+            try {
+                next = loader.load(scheduled, state.hashes()).get();
+                lastBefore = clock.millis();
+            } catch (ExecutionException e) {
+                refuse(scheduled.commandId(), loader.reason(e), 0);
+                state = state.scheduled(null);
+            }
+        }
+        listening = control.listen(state.offset(), this);
+    }
+
+    private ServingModel restored() throws Exception {
+        try {
+            return loader.load(state.serving(), state.hashes()).get();
+        } catch (ExecutionException e) {
+            String sentence =
+                    "the model that served, %s of command %s, cannot be had: %s (expected: as it was; --fresh, or no"
+                            + " state, begins with the configured bundle)";
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    sentence.formatted(state.serving().bundle(), state.serving().commandId(), loader.reason(e)),
+                    e);
+        }
+    }
+
+    /** The model that serves a frame. */
+    ServingModel of(long captureTimeMicros) {
+        if (next == null || state.next() == null) {
+            return serving();
+        }
+        if (captureTimeMicros < state.next().fromMicros()) {
+            lastBefore = clock.millis();
+            return serving();
+        }
+        ServingModel model = next;
+        if (!nextServes) {
+            nextServes = true;
+            answer(model.activation().commandId(), ModelOutcome.ACTIVATED, model, null, 0);
+            events.serves(model);
+        }
+        if (clock.millis() - lastBefore >= keepMillis) {
+            take(model);
+        }
+        return model;
+    }
+
+    /** The model that serves, or, beside a next one, that serves the frames from before it. */
+    ServingModel serving() {
+        if (serving == null) {
+            throw new IllegalStateException("not open");
+        }
+        return serving;
+    }
+
+    /** What the commands so far have come to. */
+    ControlState state() {
+        return state;
+    }
+
+    @Override
+    public CompletableFuture<?> command(byte @Nullable [] value, long nextOffset) {
+        CompletableFuture<Void> done = new CompletableFuture<>();
+        mailbox.execute(() -> carryOut(value, nextOffset, done), "carry out a command");
+        return done;
+    }
+
+    private void carryOut(byte @Nullable [] value, long nextOffset, CompletableFuture<Void> done) {
+        String id = "offset " + (nextOffset - 1);
+        try {
+            ModelCommand command = CommandReader.read(value);
+            if (state.seen().contains(command.getId())) {
+                throw new RefusedException(
+                        "id: %s was seen before (expected: one of its own)".formatted(command.getId()));
+            }
+            id = command.getId();
+            Activation wanted = wanted(command);
+            if (wanted != null) {
+                fetchAndTake(command, wanted, nextOffset, done);
+                return;
+            }
+        } catch (RefusedException e) {
+            refuse(id, String.valueOf(e.getMessage()), 0);
+        }
+        done(id, nextOffset, done);
+    }
+
+    /** The model to be loaded for a command; null if it is carried out without one. */
+    private @Nullable Activation wanted(ModelCommand command) throws RefusedException {
+        String id = command.getId();
+        switch (command.getAction()) {
+            case ACTIVATE -> {
+                return new Activation(
+                        id,
+                        command.getBundle().orElseThrow(),
+                        command.getSha256().orElseThrow(),
+                        command.getFromCaptureTimeMicros().orElse(Activation.NOW));
+            }
+            case ROLL_BACK -> {
+                if (next != null) {
+                    giveUpNext();
+                    state = state.scheduled(null);
+                    answer(id, ModelOutcome.ROLLED_BACK, serving(), null, 0);
+                    events.serves(serving());
+                    return null;
+                }
+                Activation previous = state.previous();
+                if (previous == null) {
+                    throw new RefusedException("model: none served before this one (expected: one to roll back to)");
+                }
+                return previous;
+            }
+            case HEAD_ON, HEAD_OFF -> {
+                String head = command.getHead().orElseThrow();
+                List<String> heads =
+                        serving().engine().heads().stream().map(HeadSpec::name).toList();
+                if (!heads.isEmpty() && !heads.contains(head)) {
+                    throw new RefusedException("head: %s (expected: one of %s)".formatted(head, heads));
+                }
+                state = state.head(head, command.getAction() == ModelAction.HEAD_ON);
+                answer(id, ModelOutcome.CHANGED, serving(), null, 0);
+            }
+            default -> answer(id, ModelOutcome.SERVING, serving(), null, 0);
+        }
+        return null;
+    }
+
+    private void fetchAndTake(ModelCommand command, Activation wanted, long nextOffset, CompletableFuture<Void> done) {
+        long start = System.nanoTime();
+        LOG.info("command {}: {} is fetched and loaded", command.getId(), BoundedText.oneLine(wanted.bundle()));
+        CompletableFuture<ServingModel> load = loader.load(wanted, state.hashes());
+        loading = load;
+        CompletableFuture<?> unused = load.whenComplete((model, failure) -> {
+            try {
+                mailbox.execute(
+                        () -> {
+                            loading = null;
+                            long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start);
+                            if (model != null) {
+                                loaded(command, model, millis);
+                            } else {
+                                refuse(command.getId(), loader.reason(failure), millis);
+                            }
+                            done(command.getId(), nextOffset, done);
+                        },
+                        "take a model");
+            } catch (RejectedExecutionException e) { // the task ends
+                if (model != null) {
+                    model.close();
+                }
+            }
+        });
+    }
+
+    private void loaded(ModelCommand command, ServingModel model, long millis) {
+        if (model.activation().fromMicros() != Activation.NOW) {
+            giveUpNext();
+            next = model;
+            state = state.scheduled(model.activation());
+            lastBefore = clock.millis();
+            answer(command.getId(), ModelOutcome.SCHEDULED, model, null, millis);
+            return;
+        }
+        giveUpNext();
+        take(model);
+        boolean back = command.getAction() == ModelAction.ROLL_BACK;
+        answer(command.getId(), back ? ModelOutcome.ROLLED_BACK : ModelOutcome.ACTIVATED, model, null, millis);
+        events.serves(model);
+    }
+
+    /** The model serves all frames; the one before finishes those it has. */
+    private void take(ServingModel model) {
+        serving().retire();
+        serving = model;
+        next = null;
+        nextServes = false;
+        state = state.activated(model.activation());
+    }
+
+    private void giveUpNext() {
+        if (next != null) {
+            next.retire();
+            next = null;
+            nextServes = false;
+        }
+    }
+
+    private void done(String id, long nextOffset, CompletableFuture<Void> done) {
+        state = state.done(nextOffset, id);
+        done.complete(null);
+    }
+
+    private void refuse(String id, String reason, long millis) {
+        LOG.warn("command {} is refused, the model stays: {}", id, BoundedText.oneLine(reason));
+        answer(id, ModelOutcome.REFUSED, serving(), BoundedText.start(reason, MAX_REASON), millis);
+    }
+
+    private void answer(String id, ModelOutcome outcome, ServingModel model, @Nullable String reason, long millis) {
+        String name =
+                model.engine().model().getName() + " " + model.engine().model().getVersion();
+        if (reason == null) {
+            LOG.info("command {}: {}, {}", id, outcome, name);
+        }
+        events.answer(ModelAnswer.newBuilder()
+                .setCommandId(id)
+                .setOutcome(outcome)
+                .setModel(name)
+                .setSha256(model.engine().model().getSha256())
+                .setReason(reason)
+                .setHeadsOff(state.headsOff())
+                .setTimeMicros(TimeUnit.MILLISECONDS.toMicros(clock.millis()))
+                .setLoadMillis(millis));
+    }
+
+    /** Takes no more commands; what is being loaded is let go. */
+    void stopListening() {
+        if (listening != null) {
+            listening.run();
+            listening = null;
+        }
+    }
+
+    @Override
+    public void close() {
+        stopListening();
+        if (loading != null) {
+            loading.completeExceptionally(new CancellationException("the task ends"));
+        }
+        for (ServingModel model : new ServingModel[] {serving, next}) {
+            if (model != null) {
+                model.close();
+            }
+        }
+    }
+}
