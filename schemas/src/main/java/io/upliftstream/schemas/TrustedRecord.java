@@ -32,6 +32,7 @@ public abstract class TrustedRecord extends SpecificRecordBase {
                             Timings.class,
                             Mask.class,
                             Tensor.class,
+                            PayloadReference.class,
                             CaptureClock.class,
                             MaskEncoding.class,
                             TensorLayout.class,
