@@ -95,6 +95,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private transient JobMetrics jobMetrics;
     private transient int capacity;
     private transient @Nullable FrameSpans spans;
+    private transient @Nullable ClaimCheck claimCheck;
 
     @SuppressWarnings("NullAway.Init")
     private DenseInferenceOperator(Factory factory, StreamOperatorParameters<OutputMessage> parameters) {
@@ -124,10 +125,20 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         super.open();
         engine = factory.engines.open(factory.settings, getRuntimeContext());
         openEngine = engine;
-        encoder = new RecordEncoder(factory.settings, factory.topicLimits, engine.model(), engine.classNames());
         int asked = factory.settings.get(ServingOptions.QUEUE_CAPACITY);
         // Lossless keeps one more batch ready; live prefers to choose late.
         capacity = asked > 0 ? asked : (live ? 2 : 3) * engine.maxBatch();
+        claimCheck = factory.settings
+                .claimCheckDirectory()
+                .map(directory -> new ClaimCheck(
+                        directory,
+                        factory.settings.get(OutputOptions.CLAIM_CHECK_ABOVE).getBytes(),
+                        factory.settings.claimCheckPatience(),
+                        capacity,
+                        factory.clock))
+                .orElse(null);
+        encoder = new RecordEncoder(
+                factory.settings, factory.topicLimits, engine.model(), engine.classNames(), claimCheck);
         jobMetrics = new JobMetrics(
                 getMetricGroup(),
                 capacity,
@@ -135,6 +146,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 waiting::size,
                 () -> waiting.bytes() + lanes.bytes(),
                 engine::health);
+        if (claimCheck != null) {
+            jobMetrics.writes(getMetricGroup(), claimCheck);
+        }
         spans = factory.settings
                 .tracingEndpoint()
                 .map(endpoint -> new FrameSpans(endpoint, engine.model()))
@@ -157,7 +171,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             frame = parser.parse(source);
         } catch (FrameProblem problem) {
             String cameraId = BoundedText.decode(source.key());
-            enqueue(cameraId == null ? "" : cameraId, InFlight.of(encoder.failure(source, null, problem)));
+            enqueueFailure(cameraId == null ? "" : cameraId, source, null, problem);
             awaitRoom();
             return;
         }
@@ -204,14 +218,17 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         RawFrame source = frame.source();
         if (quarantine.holds(source)) {
             jobMetrics.frameQuarantined();
-            enqueue(frame.cameraId(), InFlight.of(encoder.failure(source, frame, FrameProblem.quarantined())));
+            enqueueFailure(frame.cameraId(), source, frame, FrameProblem.quarantined());
             return;
         }
         quarantine.begin(source);
-        CompletableFuture<FrameOutcome> outcome = engine.submit(
-                        frame.cameraId(), frame.image(), () -> !gate.inTime(frame))
-                .thenApplyAsync(result -> encode(frame, result), engine.executor())
-                .exceptionally(failure -> failed(frame, failure));
+        CompletableFuture<DenseResult> inferred =
+                engine.submit(frame.cameraId(), frame.image(), () -> !gate.inTime(frame));
+        ClaimCheck check = claimCheck;
+        CompletableFuture<FrameOutcome> encoded = check == null
+                ? inferred.thenApplyAsync(result -> encode(frame, result), engine.executor())
+                : inferred.thenCompose(result -> check.run(() -> encode(frame, result)));
+        CompletableFuture<FrameOutcome> outcome = encoded.exceptionallyCompose(failure -> failed(frame, failure));
         enqueue(frame.cameraId(), new InFlight(outcome, source, FairQueue.bytes(frame)));
     }
 
@@ -223,13 +240,47 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
     }
 
-    private FrameOutcome failed(Frame frame, Throwable failure) {
-        Throwable cause =
-                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+    private CompletableFuture<FrameOutcome> failed(Frame frame, Throwable failure) {
+        Throwable cause = cause(failure);
         if (cause instanceof FrameException late && late.reason() == FrameException.Reason.DEADLINE) {
-            return encoder.dropped(Run.of(Reason.DEADLINE, frame, gate.ageMillis(frame)));
+            return dropped(Reason.DEADLINE, frame);
+        } else if (live && cause instanceof ClaimCheck.Unavailable) {
+            return dropped(Reason.CLAIM_CHECK, frame);
         }
-        return encoder.failure(frame.source(), frame, FrameProblem.of(cause));
+        return failure(frame.source(), frame, FrameProblem.of(cause));
+    }
+
+    private CompletableFuture<FrameOutcome> dropped(Reason reason, Frame frame) {
+        return CompletableFuture.completedFuture(encoder.dropped(Run.of(reason, frame, gate.ageMillis(frame))));
+    }
+
+    private static Throwable cause(Throwable failure) {
+        return failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+    }
+
+    /** A failure record; in live mode it is as if there were no claim check where that does not take the original. */
+    private CompletableFuture<FrameOutcome> failure(RawFrame source, @Nullable Frame frame, FrameProblem problem) {
+        ClaimCheck check = claimCheck;
+        if (check == null || !check.takes(source.value())) {
+            return CompletableFuture.completedFuture(encoder.failure(source, frame, problem));
+        }
+        CompletableFuture<FrameOutcome> recorded = check.run(() -> encoder.failure(source, frame, problem, check));
+        return recorded.exceptionally(failure -> {
+            if (live && cause(failure) instanceof ClaimCheck.Unavailable) {
+                return encoder.failure(source, frame, problem);
+            }
+            throw failure instanceof CompletionException whole ? whole : new CompletionException(failure);
+        });
+    }
+
+    private void enqueueFailure(String cameraId, RawFrame source, @Nullable Frame frame, FrameProblem problem) {
+        CompletableFuture<FrameOutcome> outcome = failure(source, frame, problem);
+        byte[] value = source.value();
+        enqueue(
+                cameraId,
+                outcome.isDone() && !outcome.isCompletedExceptionally()
+                        ? InFlight.of(outcome.join())
+                        : new InFlight(outcome, null, value == null ? 0 : value.length));
     }
 
     private void letGo(Reason reason, Frame frame) {
@@ -338,6 +389,10 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         if (openEngine != null) {
             openEngine.close();
             openEngine = null;
+        }
+        if (claimCheck != null) {
+            claimCheck.close();
+            claimCheck = null;
         }
         if (spans != null) {
             spans.close();
