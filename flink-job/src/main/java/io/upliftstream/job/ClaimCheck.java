@@ -44,7 +44,7 @@ final class ClaimCheck implements AutoCloseable {
     private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
 
     /** For the encoding itself, beside the patience with the store. */
-    private static final Duration ENCODING = Duration.ofSeconds(5);
+    private static final Duration ENCODING = Duration.ofSeconds(1);
 
     private static final int MAX_THREADS = 64;
 
