@@ -118,7 +118,8 @@ final class ObjectStore implements AutoCloseable {
     }
 
     @Override
-    public void close() {
+    public void close() throws IOException {
         process.destroyForcibly().onExit().join();
+        Files.delete(plugins.resolve("s3.jar"));
     }
 }
