@@ -36,7 +36,7 @@ def features(shape: bytes) -> bytes:
     """A FeatureRecord with a shape as Avro writes it, of no data."""
     source = text(b"topic") + long(0) + long(0) + long(0)
     header = text(b"camera") + long(1) + long(1) + long(0) + source + 5 * long(0)
-    rest = long(0) + long(0) + long(0) + long(0) + long(4) + long(0) + long(0) + text(b"")
+    rest = long(0) + long(0) + long(0) + long(0) + long(4) + long(0) + long(0) + text(b"") + long(0)
     return GOLDEN["depth"][:10] + header + text(b"features") + long(0) + shape + rest
 
 
@@ -44,7 +44,7 @@ def names(array: bytes, drawn: bytes = long(8) + long(8) + text(b"\1\x40")) -> b
     """A SegmentationRecord with class names and the RLE of a mask as Avro writes them."""
     source = text(b"topic") + long(0) + long(0) + long(0)
     header = text(b"camera") + long(1) + long(1) + long(0) + source + 5 * long(0)
-    rest = array + long(255) + long(0) + drawn + long(0)
+    rest = array + long(255) + long(0) + drawn + long(0) + long(0)
     return GOLDEN["segmentation-rle"][:10] + header + text(b"head") + long(19) + rest
 
 

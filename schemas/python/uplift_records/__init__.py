@@ -6,34 +6,43 @@ where its data are of the size that the record states, and that is within a limi
 or what the caller says.
 """
 
+import hashlib
 import io
 import json
 import math
+import re
 import struct
 import zlib
 from array import array
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import fastavro
 import numpy as np
 import zstandard
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-__all__ = ["MAX_ELEMENTS", "MAX_PIXELS", "confidence", "labels", "read", "to_frame", "values"]
+__all__ = ["MAX_ELEMENTS", "MAX_PAYLOAD", "MAX_PIXELS", "confidence", "labels", "read", "to_frame", "values"]
 
 Record = dict[str, Any]
+
+# Where payloads are that records refer to: a directory, a URL for fsspec, or what opens a name below it.
+Claims = str | Path | Callable[[str], BinaryIO]
 
 # Unless the caller says otherwise. While it is decoded, a mask takes up to 10 bytes of memory for each pixel,
 # a tensor 8 for each element.
 MAX_PIXELS = 1 << 26
 MAX_ELEMENTS = 1 << 26
+MAX_PAYLOAD = 4 * MAX_ELEMENTS  # bytes of what a record refers to
 
 _MARKER = b"\xc3\x01"
 _HEADER = 10
 _DTYPES = {"FLOAT32": np.dtype("<f4"), "FLOAT16": np.dtype("<f2"), "INT8": np.dtype("i1")}
 _MAX_VARINT = 5
+_NAME = re.compile(r"(?:^|/)(\d{4}-\d\d-\d\d/([0-9a-f]{2})/(\2[0-9a-f]{62}))\Z", re.ASCII)
 _MAX_WINDOW = 1 << 23  # of zstd; RFC 8878 asks every decoder for 8 MiB, and no more
 
 
@@ -49,11 +58,15 @@ def _schemas() -> dict[bytes, Any]:
     return schemas
 
 
-def read(value: bytes | None) -> Record:
+def read(value: bytes | None, claims: Claims | None = None, max_payload: int = MAX_PAYLOAD) -> Record:
     """One record of any of the topics, as a dict with the fields of its schema.
 
-    ValueError: there is no value (a tombstone), or its bytes are not a record of a published schema, whole
-    and alone.
+    `claims` is the directory of the job's claim check, and what the record refers to is put in its place: a
+    path, a URL for fsspec, or a function from a name below it to a binary file. No other place is looked at,
+    whatever a record says. Without it a record comes as it is.
+
+    ValueError: there is no value (a tombstone), its bytes are not a record of a published schema, whole and
+    alone, or a payload cannot be had (an OSError is its cause) or is not the one that the record names.
     """
     if value is None:
         raise ValueError("value: none (expected: a record)")
@@ -71,7 +84,68 @@ def read(value: bytes | None) -> Record:
         raise ValueError(f"value: {len(value)} bytes (expected: a whole record)") from error
     if stream.tell() != len(value):
         raise ValueError(f"value: {len(value)} bytes (expected: none after the record's {stream.tell()})")
+    if claims is not None:
+        _fetch(record, claims, max_payload)
     return record
+
+
+def _fetch(record: Record, claims: Claims, max_payload: int) -> None:
+    """Puts payloads in the place of references."""
+    for what in ("mask", "confidence", "tensor"):
+        holder = record.get(what)
+        if holder is not None and holder.get("reference") is not None:
+            holder["data"] = _payload(what, holder["reference"], claims, max_payload)
+            holder["reference"] = None
+    if record.get("originalReference") is not None:
+        record["original"] = _payload("original", record["originalReference"], claims, max_payload)
+        record["originalReference"] = None
+
+
+def _payload(what: str, reference: Record, claims: Claims, max_payload: int) -> bytes:
+    shown, length, sha256 = _shown(reference), reference["length"], reference["sha256"]
+    name = _NAME.search(reference["uri"])
+    if name is None or name[3] != sha256:
+        raise ValueError(
+            f"{what}: at {shown} "
+            "(expected: a URI that ends in a day, two digits of the SHA-256 and the SHA-256)"
+        )
+    if not 0 <= length <= max_payload:
+        raise ValueError(f"{what}: {length} bytes at {shown} (expected: at most {max_payload})")
+    try:
+        with _open(claims, name[1]) as file:
+            payload = file.read(length + 1)
+    except Exception as error:  # a store's client raises nearly anything
+        raise ValueError(f"{what}: {shown} cannot be read: {error} (expected: {length} bytes)") from error
+    if len(payload) != length or hashlib.sha256(payload).hexdigest() != sha256:
+        found = "other" if len(payload) == length else "more" if len(payload) > length else str(len(payload))
+        raise ValueError(f"{what}: {shown} holds {found} bytes (expected: {length} of this SHA-256)")
+    return payload
+
+
+def _open(claims: Claims, name: str) -> Any:
+    if callable(claims):
+        return claims(name)
+    if isinstance(claims, Path) or "://" not in claims:
+        return (Path(claims) / name).open("rb")
+    try:
+        import fsspec  # an extra: who has a directory needs none
+    except ModuleNotFoundError as error:
+        raise ValueError("fsspec is not installed, which uplift-records[claims] installs") from error
+    return fsspec.open(f"{claims.rstrip('/')}/{name}", "rb")
+
+
+def _shown(reference: Record) -> str:
+    return re.sub(r"[^!-~]", "?", reference["uri"][:200])
+
+
+def _here(what: str, field: Record) -> bytes:
+    reference = field.get("reference")
+    if reference is not None:
+        raise ValueError(
+            f"{what}: its {reference['length']} bytes are at {_shown(reference)} "
+            "(expected: read(value, claims=DIRECTORY))"
+        )
+    return field["data"]
 
 
 def labels(record: Record, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -110,7 +184,9 @@ def values(record: Record, max_elements: int = MAX_ELEMENTS) -> np.ndarray:
             f"(expected: 3 of at least 1, at most {max_elements} elements)"
         )
     size = math.prod(shape) * dtype.itemsize
-    data = field["data"] if field["compression"] == "NONE" else _unzstd(field["data"], size)
+    data = _here("tensor", field)
+    if field["compression"] != "NONE":
+        data = _unzstd(data, size)
     if len(data) != size:
         raise ValueError(f"tensor: {len(data)} bytes (expected: {size} for {field['dtype']} of {shape})")
     tensor = np.frombuffer(data, dtype).reshape(shape)
@@ -151,7 +227,7 @@ def _field(record: Record, name: str) -> Any:
 
 
 def _mask(field: Record, max_pixels: int) -> np.ndarray:
-    data, width, height = field["data"], field["width"], field["height"]
+    data, width, height = _here("mask", field), field["width"], field["height"]
     if width < 1 or height < 1 or width * height > max_pixels:
         raise ValueError(
             f"mask: {width} x {height} pixels (expected: at least 1 x 1, at most {max_pixels} in all)"

@@ -109,6 +109,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private transient ModelSwitch models;
     private transient JobMetrics jobMetrics;
     private transient int capacity;
+    private transient @Nullable ClaimCheck claimCheck;
 
     @SuppressWarnings("NullAway.Init")
     private DenseInferenceOperator(Factory factory, StreamOperatorParameters<OutputMessage> parameters) {
@@ -155,12 +156,22 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     @Override
     public void open() throws Exception {
         super.open();
+        int asked = factory.settings.get(ServingOptions.QUEUE_CAPACITY);
+        claimCheck = factory.settings
+                .claimCheckDirectory()
+                .map(directory -> new ClaimCheck(
+                        directory,
+                        factory.settings.get(OutputOptions.CLAIM_CHECK_ABOVE).getBytes(),
+                        factory.settings.claimCheckPatience(),
+                        asked > 0 ? asked : ClaimCheck.MAX_THREADS,
+                        factory.clock))
+                .orElse(null);
         models = new ModelSwitch(
                 factory.settings,
                 factory.control,
                 factory.topicLimits,
                 restored,
-                served -> factory.engines.open(served, getRuntimeContext()),
+                this::serving,
                 mailbox,
                 factory.clock,
                 this);
@@ -172,7 +183,16 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 waiting::size,
                 () -> waiting.bytes() + lanes.bytes(),
                 () -> models.serving().engine().health());
+        if (claimCheck != null) {
+            jobMetrics.writes(getMetricGroup(), claimCheck);
+        }
         models.open();
+    }
+
+    private ServingModel serving(Activation activation, JobSettings served, Map<String, Integer> limits)
+            throws Exception {
+        return new ServingModel(
+                activation, served, limits, factory.engines.open(served, getRuntimeContext()), claimCheck);
     }
 
     @Override
@@ -206,7 +226,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             frame = parser.parse(source);
         } catch (FrameProblem problem) {
             String cameraId = BoundedText.decode(source.key());
-            enqueue(cameraId == null ? "" : cameraId, InFlight.of(encoder().failure(source, null, problem)));
+            enqueueFailure(cameraId == null ? "" : cameraId, source, null, problem);
             awaitRoom();
             return;
         }
@@ -257,7 +277,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         RawFrame source = frame.source();
         if (quarantine.holds(source)) {
             jobMetrics.frameQuarantined();
-            enqueue(frame.cameraId(), InFlight.of(encoder().failure(source, frame, FrameProblem.quarantined())));
+            enqueueFailure(frame.cameraId(), source, frame, FrameProblem.quarantined());
             return;
         }
         quarantine.begin(source);
@@ -265,6 +285,16 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         CompletableFuture<FrameOutcome> outcome =
                 model.submit(frame, gate, models.state().headsOff());
         enqueue(frame.cameraId(), new InFlight(outcome, source, model, FairQueue.bytes(frame)));
+    }
+
+    private void enqueueFailure(String cameraId, RawFrame source, @Nullable Frame frame, FrameProblem problem) {
+        CompletableFuture<FrameOutcome> outcome = models.serving().failure(source, frame, problem);
+        byte[] value = source.value();
+        enqueue(
+                cameraId,
+                outcome.isDone() && !outcome.isCompletedExceptionally()
+                        ? InFlight.of(outcome.join())
+                        : new InFlight(outcome, null, null, value == null ? 0 : value.length));
     }
 
     private void letGo(Reason reason, Frame frame) {
@@ -376,6 +406,10 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         if (openModels != null) {
             openModels.close();
             openModels = null;
+        }
+        if (claimCheck != null) {
+            claimCheck.close();
+            claimCheck = null;
         }
         if (jobMetrics != null) {
             jobMetrics.totals().forEach((name, total) -> getRuntimeContext()

@@ -90,6 +90,8 @@ public final class DenseVisionJob {
     public static Map<TopicPartition, Long> definePipeline(StreamExecutionEnvironment env, JobSettings settings) {
         List<HeadSpec> heads = heads(settings);
         Map<String, Integer> topicLimits = KafkaPreflight.check(settings, heads);
+        settings.claimCheckDirectory()
+                .ifPresent(directory -> ClaimCheck.probe(directory, settings.get(OutputOptions.CLAIM_CHECK_TIMEOUT)));
         LOG.info("settings beside the defaults: {}", settings);
         Map<TopicPartition, Long> ends = ends(settings);
         definePipeline(env, source(settings, ends), sink(settings), settings, topicLimits, FrameEngine::ofBundle);

@@ -19,7 +19,9 @@ final class DropRuns {
         /** The frames waiting took too much memory, and its camera had the most of it. */
         QUEUE_FULL,
         /** The frame was still waiting when a checkpoint had held all frames up for half of max-age. */
-        CHECKPOINT
+        CHECKPOINT,
+        /** The claim check did not take the frame's results within max-age. */
+        CLAIM_CHECK
     }
 
     /**

@@ -71,10 +71,13 @@ final class FrameProblem extends Exception {
      * What a failed frame's exception means.
      *
      * @throws Error if it is one: then not the frame is at fault but the process, and the job has to fail
+     * @throws ClaimCheck.Unavailable if it is that, likewise
      */
     static FrameProblem of(Throwable failure) {
         if (failure instanceof Error error) {
             throw error;
+        } else if (failure instanceof ClaimCheck.Unavailable store) {
+            throw store;
         } else if (failure instanceof FrameProblem problem) {
             return problem;
         } else if (failure instanceof FrameException frame) {

@@ -141,6 +141,15 @@ final class JobMetrics {
         }
     }
 
+    /** What goes to a claim check, if there is one. */
+    void writes(MetricGroup operator, ClaimCheck check) {
+        MetricGroup group = operator.addGroup("claimCheck");
+        group.<Long, Gauge<Long>>gauge("written", check::written);
+        group.<Long, Gauge<Long>>gauge("bytes", check::bytes);
+        group.<Long, Gauge<Long>>gauge("retries", check::retries);
+        group.<Long, Gauge<Long>>gauge("writeMillis", check::millis);
+    }
+
     /** How many frames came in and how they ended, by the names of the counters. */
     Map<String, Long> totals() {
         return Map.of(

@@ -239,6 +239,18 @@ public final class JobSettings implements Serializable {
                 .orElseGet(() -> StateDirectory.of("quarantine").toUri().toString());
     }
 
+    /** Where large payloads go; empty if they stay in their records. */
+    public Optional<String> claimCheckDirectory() {
+        return find(OutputOptions.CLAIM_CHECK_DIRECTORY);
+    }
+
+    /** How long a payload is tried to be written: in live mode no longer than a frame may wait. */
+    Duration claimCheckPatience() {
+        Duration timeout = get(OutputOptions.CLAIM_CHECK_TIMEOUT);
+        Duration maxAge = get(ServingOptions.MAX_AGE);
+        return get(ServingOptions.MODE) == Mode.LIVE && maxAge.compareTo(timeout) < 0 ? maxAge : timeout;
+    }
+
     Optional<String> tracingEndpoint() {
         return find(OutputOptions.TRACING_ENDPOINT);
     }

@@ -20,29 +20,28 @@ import org.jspecify.annotations.Nullable;
  * hang in holds up a frame. What comes after its time is freed.
  */
 final class ModelLoader {
-    /** Makes an engine of the bundle in the settings. */
-    interface Engines {
-        FrameEngine open(JobSettings settings) throws Exception;
+    /** Opens the bundle in the settings. */
+    interface Opener {
+        ServingModel open(Activation model, JobSettings settings, Map<String, Integer> topicLimits) throws Exception;
     }
 
     private final JobSettings settings;
     private final @Nullable ModelControl control;
     private final Map<String, Integer> topicLimits;
-    private final Engines engines;
+    private final Opener opener;
     private final BundleStore store;
 
-    ModelLoader(
-            JobSettings settings, @Nullable ModelControl control, Map<String, Integer> topicLimits, Engines engines) {
+    ModelLoader(JobSettings settings, @Nullable ModelControl control, Map<String, Integer> topicLimits, Opener opener) {
         this.settings = settings;
         this.control = control;
         this.topicLimits = topicLimits;
-        this.engines = engines;
+        this.opener = opener;
         store = new BundleStore(settings);
     }
 
     /** The bundle of the settings. */
     ServingModel configured() throws Exception {
-        return opened(Activation.CONFIGURED, settings, topicLimits);
+        return opener.open(Activation.CONFIGURED, settings, topicLimits);
     }
 
     /**
@@ -67,11 +66,7 @@ final class ModelLoader {
         }
         List<HeadSpec> heads = ModelBundle.load(bundle).heads();
         Map<String, Integer> limits = control == null ? topicLimits : control.topicLimits(heads);
-        return opened(model, settings.withBundle(bundle, model.sha256()), limits);
-    }
-
-    private ServingModel opened(Activation model, JobSettings served, Map<String, Integer> limits) throws Exception {
-        return new ServingModel(model, served, limits, engines.open(served));
+        return opener.open(model, settings.withBundle(bundle, model.sha256()), limits);
     }
 
     private interface Unwanted<T> {

@@ -61,13 +61,13 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
             @Nullable ModelControl control,
             Map<String, Integer> topicLimits,
             ControlState state,
-            ModelLoader.Engines engines,
+            ModelLoader.Opener opener,
             MailboxExecutor mailbox,
             Clock clock,
             Events events) {
         this.control = control;
         this.state = state;
-        loader = new ModelLoader(settings, control, topicLimits, engines);
+        loader = new ModelLoader(settings, control, topicLimits, opener);
         this.mailbox = mailbox;
         this.clock = clock;
         this.events = events;

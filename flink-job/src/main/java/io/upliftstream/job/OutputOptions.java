@@ -1,5 +1,6 @@
 package io.upliftstream.job;
 
+import static io.upliftstream.job.OptionGroup.MILLISECOND;
 import static io.upliftstream.job.OptionGroup.NOT_EMPTY;
 import static io.upliftstream.job.OptionGroup.RECORD_SIZE;
 import static io.upliftstream.job.OptionGroup.option;
@@ -8,6 +9,7 @@ import io.upliftstream.job.OptionGroup.Rule;
 import io.upliftstream.schemas.Compression;
 import io.upliftstream.schemas.MaskEncoding;
 import io.upliftstream.schemas.TensorType;
+import java.time.Duration;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.MemorySize;
 
@@ -160,6 +162,33 @@ public final class OutputOptions {
             .withDescription(
                     "Whether missing output topics are created, with the input topic's number of partitions and"
                             + " output.max-bytes as max.message.bytes."));
+
+    public static final ConfigOption<String> CLAIM_CHECK_DIRECTORY = OPTIONS.add(
+            option("output.claim-check.directory")
+                    .stringType()
+                    .noDefaultValue()
+                    .withDescription("Where payloads above output.claim-check.above go, under their hashes, while their"
+                            + " records refer to them: a directory on any of Flink's file systems, such as"
+                            + " s3://bucket/claims. Without it they stay in their records."),
+            Rule.of("an absolute path or a URI", directory -> directory.matches("(/|[a-z][a-z0-9+.-]*:/)\\S*")));
+
+    public static final ConfigOption<MemorySize> CLAIM_CHECK_ABOVE = OPTIONS.add(
+            option("output.claim-check.above")
+                    .memoryType()
+                    .defaultValue(MemorySize.ofMebiBytes(1).divide(4))
+                    .withDescription("Masks, confidences, tensors and originals of more bytes go to"
+                            + " output.claim-check.directory."),
+            Rule.of("at most 512 mb", size -> size.getBytes() <= 1 << 29));
+
+    public static final ConfigOption<Duration> CLAIM_CHECK_TIMEOUT = OPTIONS.add(
+            option("output.claim-check.timeout")
+                    .durationType()
+                    .defaultValue(Duration.ofMinutes(1))
+                    .withDescription(
+                            "Time in which output.claim-check.directory has to take a payload. Until then it is"
+                                    + " tried again. Lossless mode: after it the job fails and starts again from its checkpoint."
+                                    + " Live mode: after it, or max-age if that is shorter, the frame is let go."),
+            MILLISECOND);
 
     public static final ConfigOption<String> TRACING_ENDPOINT = OPTIONS.add(
             option("tracing.endpoint")

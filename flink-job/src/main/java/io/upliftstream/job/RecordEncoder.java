@@ -60,18 +60,28 @@ final class RecordEncoder {
     private final Map<String, Integer> topicLimits;
     private final ModelIdentity model;
     private final List<String> classNames;
+    private final @Nullable ClaimCheck claimCheck;
 
-    /** @param topicLimits the largest record of each topic in bytes, where it is known */
+    /**
+     * @param topicLimits the largest record of each topic in bytes, where it is known
+     * @param claimCheck where large payloads go; null to leave all in their records
+     */
     RecordEncoder(
-            JobSettings settings, Map<String, Integer> topicLimits, ModelIdentity model, List<String> classNames) {
+            JobSettings settings,
+            Map<String, Integer> topicLimits,
+            ModelIdentity model,
+            List<String> classNames,
+            @Nullable ClaimCheck claimCheck) {
         this.settings = settings;
         this.topicLimits = topicLimits;
         this.model = model;
         this.classNames = classNames;
+        this.claimCheck = claimCheck;
     }
 
     /**
-     * A record for every head whose topic is not switched off, in the order of the heads.
+     * A record for every head whose topic is not switched off, in the order of the heads. With a claim check for a thread
+     * of {@link ClaimCheck#run}.
      *
      * @throws FrameProblem if one of them cannot be encoded or does not fit its topic
      */
@@ -83,7 +93,11 @@ final class RecordEncoder {
             if (topic.isPresent()) {
                 OutputMessage message;
                 try {
-                    message = message(topic.get(), frame, record(frame, output, result));
+                    SpecificRecord record = record(frame, output, result);
+                    if (claimCheck != null) {
+                        claimCheck.checkIn(record);
+                    }
+                    message = message(topic.get(), frame, record);
                 } catch (IllegalArgumentException e) { // from the codecs
                     throw new FrameProblem(
                             Stage.ENCODE,
@@ -113,17 +127,25 @@ final class RecordEncoder {
         LEAST
     }
 
+    /** As {@link #failure(RawFrame, Frame, FrameProblem, ClaimCheck)}, with the original in the record or nowhere. */
+    FrameOutcome.Failure failure(RawFrame source, @Nullable Frame frame, FrameProblem problem) {
+        return failure(source, frame, problem, null);
+    }
+
     /**
      * The record of a frame without a result.
      *
      * @param frame null if the source could not be read so far
+     * @param originals where a large original goes, for a thread of {@link ClaimCheck#run}; null to go without one
      */
-    FrameOutcome.Failure failure(RawFrame source, @Nullable Frame frame, FrameProblem problem) {
+    FrameOutcome.Failure failure(
+            RawFrame source, @Nullable Frame frame, FrameProblem problem, @Nullable ClaimCheck originals) {
         byte[] original = source.value() == null ? new byte[0] : source.value();
         String sha256 = BoundedText.sha256(original);
         String topic = settings.get(OutputOptions.FAILURES_TOPIC);
         for (Detail detail : Detail.values()) {
-            if (detail == Detail.ORIGINAL && (original.length == 0 || original.length > limit(topic))) {
+            boolean inline = originals == null || !originals.takes(original);
+            if (detail == Detail.ORIGINAL && (original.length == 0 || (inline && original.length > limit(topic)))) {
                 continue;
             }
             boolean least = detail == Detail.LEAST;
@@ -153,7 +175,11 @@ final class RecordEncoder {
             if (detail == Detail.ORIGINAL) {
                 failure.setOriginal(ByteBuffer.wrap(original));
             }
-            OutputMessage record = new OutputMessage(topic, key, SingleObject.encode(failure.build()), trace);
+            FrameFailure built = failure.build();
+            if (originals != null) {
+                originals.checkIn(built);
+            }
+            OutputMessage record = new OutputMessage(topic, key, SingleObject.encode(built), trace);
             if (record.size() <= limit(topic)) {
                 return new FrameOutcome.Failure(List.of(record), source, frame, problem);
             }

@@ -20,15 +20,30 @@ final class ServingModel {
     private final Activation activation;
     private final FrameEngine engine;
     private final RecordEncoder encoder;
+    private final @Nullable ClaimCheck claimCheck;
+    private final boolean live;
     private final @Nullable FrameSpans spans;
     private int atWork;
     private boolean retired;
     private boolean freed;
 
-    ServingModel(Activation activation, JobSettings settings, Map<String, Integer> topicLimits, FrameEngine engine) {
+    /**
+     * Takes the engine, and frees it; the claim check belongs to who made it.
+     *
+     * @param topicLimits the largest record of each topic in bytes, where it is known
+     * @param claimCheck where large payloads go; null to leave all in their records
+     */
+    ServingModel(
+            Activation activation,
+            JobSettings settings,
+            Map<String, Integer> topicLimits,
+            FrameEngine engine,
+            @Nullable ClaimCheck claimCheck) {
         this.activation = activation;
         this.engine = engine;
-        encoder = new RecordEncoder(settings, topicLimits, engine.model(), engine.classNames());
+        this.claimCheck = claimCheck;
+        live = settings.get(ServingOptions.MODE) == ServingOptions.Mode.LIVE;
+        encoder = new RecordEncoder(settings, topicLimits, engine.model(), engine.classNames(), claimCheck);
         spans = settings.tracingEndpoint()
                 .map(endpoint -> new FrameSpans(endpoint, engine.model()))
                 .orElse(null);
@@ -52,10 +67,14 @@ final class ServingModel {
      * @param headsOff names of the heads whose records are not written
      */
     CompletableFuture<FrameOutcome> submit(Frame frame, AdmissionGate gate, List<String> headsOff) {
-        CompletableFuture<FrameOutcome> outcome = engine.submit(
+        CompletableFuture<DenseResult> inferred = engine.submit(
                         frame.cameraId(), frame.image(), () -> !gate.inTime(frame))
-                .thenApplyAsync(result -> encode(frame, without(headsOff, result)), engine.executor())
-                .exceptionally(failure -> failed(frame, gate, failure));
+                .thenApply(result -> without(headsOff, result));
+        ClaimCheck check = claimCheck;
+        CompletableFuture<FrameOutcome> encoded = check == null
+                ? inferred.thenApplyAsync(result -> encode(frame, result), engine.executor())
+                : inferred.thenCompose(result -> check.run(() -> encode(frame, result)));
+        CompletableFuture<FrameOutcome> outcome = encoded.exceptionallyCompose(failure -> failed(frame, gate, failure));
         atWork++;
         return outcome;
     }
@@ -78,13 +97,41 @@ final class ServingModel {
         }
     }
 
-    private FrameOutcome failed(Frame frame, AdmissionGate gate, Throwable failure) {
-        Throwable cause =
-                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+    private CompletableFuture<FrameOutcome> failed(Frame frame, AdmissionGate gate, Throwable failure) {
+        Throwable cause = cause(failure);
+        Reason dropped = null;
         if (cause instanceof FrameException late && late.reason() == FrameException.Reason.DEADLINE) {
-            return encoder.dropped(Run.of(Reason.DEADLINE, frame, gate.ageMillis(frame)));
+            dropped = Reason.DEADLINE;
+        } else if (live && cause instanceof ClaimCheck.Unavailable) {
+            dropped = Reason.CLAIM_CHECK;
         }
-        return encoder.failure(frame.source(), frame, FrameProblem.of(cause));
+        return dropped == null
+                ? failure(frame.source(), frame, FrameProblem.of(cause))
+                : CompletableFuture.completedFuture(encoder.dropped(Run.of(dropped, frame, gate.ageMillis(frame))));
+    }
+
+    private static Throwable cause(Throwable failure) {
+        return failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+    }
+
+    /**
+     * The record of a frame without a result. In live mode it is as if there were no claim check where that does not take
+     * the original.
+     *
+     * @param frame null if the source could not be read so far
+     */
+    CompletableFuture<FrameOutcome> failure(RawFrame source, @Nullable Frame frame, FrameProblem problem) {
+        ClaimCheck check = claimCheck;
+        if (check == null || !check.takes(source.value())) {
+            return CompletableFuture.completedFuture(encoder.failure(source, frame, problem));
+        }
+        CompletableFuture<FrameOutcome> recorded = check.run(() -> encoder.failure(source, frame, problem, check));
+        return recorded.exceptionally(failure -> {
+            if (live && cause(failure) instanceof ClaimCheck.Unavailable) {
+                return encoder.failure(source, frame, problem);
+            }
+            throw failure instanceof CompletionException whole ? whole : new CompletionException(failure);
+        });
     }
 
     /** A frame that went to the model has left. */

@@ -111,7 +111,8 @@ public class HotLoopsBenchmark {
             TestFrames.settings("uplift.output.tensor.dtype", "int8"),
             Map.of(),
             TestingEngine.MODEL,
-            Collections.nCopies(19, "road"));
+            Collections.nCopies(19, "road"),
+            null);
     private final DenseResult stretchedLabels = result(SEGMENTATION, ByteBuffer.wrap(labels), STRETCHED);
     private final DenseResult letterboxedLabels = result(SEGMENTATION, ByteBuffer.wrap(labels), LETTERBOXED);
     private final DenseResult featuresOfAFrame = result(FEATURES, features, STRETCHED);

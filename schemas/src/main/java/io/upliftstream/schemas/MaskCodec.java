@@ -38,7 +38,7 @@ public final class MaskCodec {
                     case UNKNOWN ->
                         throw new IllegalArgumentException("mask encoding: UNKNOWN (expected: RLE, PNG or RAW_ZSTD)");
                 };
-        return new Mask(encoding, width, height, data);
+        return new Mask(encoding, width, height, data, null);
     }
 
     /** As {@link #decode(Mask, int)}, of up to {@link #MAX_PIXELS}. */
@@ -61,6 +61,7 @@ public final class MaskCodec {
             throw new MalformedRecordException(
                     "mask: %d x %d pixels (expected: at least 1 x 1, at most %d)".formatted(width, height, most));
         }
+        Payloads.requireHere("mask", mask.getReference());
         return switch (mask.getEncoding()) {
             case RLE -> decodeRuns(mask.getData(), width * height);
             case PNG -> GreyPng.decode(mask.getData(), width, height);

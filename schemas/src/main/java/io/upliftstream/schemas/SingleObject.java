@@ -37,7 +37,7 @@ import org.jspecify.annotations.Nullable;
 @NullMarked
 public final class SingleObject {
     /** Published versions of the schemas; each is a folder v1, v2, … of the resources beside this class. */
-    static final int VERSIONS = 1;
+    static final int VERSIONS = 2;
 
     static final List<Class<? extends SpecificRecord>> RECORDS = List.of(
             CameraFrame.class,
@@ -121,6 +121,19 @@ public final class SingleObject {
             throw new MalformedRecordException(
                     "%s: %d bytes (expected: no bytes after the record)".formatted(type.getSimpleName(), bytes.length));
         }
+        return record;
+    }
+
+    /**
+     * As {@link #decode(byte[], Class)}, with what the record only refers to put in its place.
+     *
+     * @param store of the job's claim check
+     * @throws MalformedRecordException also if a payload cannot be had, with the {@link IOException} as its cause, or is
+     *     not the one that the record names
+     */
+    public static <T extends SpecificRecord> T decode(byte @Nullable [] bytes, Class<T> type, PayloadStore store) {
+        T record = decode(bytes, type);
+        long unused = Payloads.fetch(record, store);
         return record;
     }
 

@@ -103,6 +103,7 @@ public final class TensorCodec {
             throw new MalformedRecordException(
                     "tensor type: one of a newer schema (expected: FLOAT32, FLOAT16 or INT8)");
         }
+        Payloads.requireHere("tensor", tensor.getReference());
         int expected = elements(tensor.getShape()) * bytesPerElement(tensor.getDtype());
         ByteBuffer data = tensor.getData();
         ByteBuffer elements =
@@ -263,7 +264,8 @@ public final class TensorCodec {
                 format.stride(),
                 format.projection(),
                 format.compression(),
-                format.compression() == Compression.ZSTD ? compress(elements) : elements);
+                format.compression() == Compression.ZSTD ? compress(elements) : elements,
+                null);
     }
 
     private static ByteBuffer compress(ByteBuffer elements) {

@@ -36,6 +36,7 @@ public abstract class TrustedRecord extends SpecificRecordBase {
                             Timings.class,
                             Mask.class,
                             Tensor.class,
+                            PayloadReference.class,
                             CaptureClock.class,
                             MaskEncoding.class,
                             TensorLayout.class,

@@ -80,7 +80,7 @@ class CodecFuzzTest {
         }
         ByteBuffer in = ByteBuffer.wrap(bytes);
         MaskEncoding encoding = pick(MaskEncoding.values(), in.get());
-        Mask mask = new Mask(encoding, side(in), side(in), in.slice());
+        Mask mask = new Mask(encoding, side(in), side(in), in.slice(), null);
         try {
             assertThat(MaskCodec.decode(mask)).hasSize(mask.getWidth() * mask.getHeight());
         } catch (MalformedRecordException e) {
@@ -135,7 +135,8 @@ class CodecFuzzTest {
                 4,
                 null,
                 pick(Compression.values(), kinds >> 2 & 3),
-                in.slice());
+                in.slice(),
+                null);
         try {
             assertThat(TensorCodec.toFloats(tensor)).hasSize(shape.get(0) * shape.get(1) * shape.get(2));
         } catch (MalformedRecordException e) {

@@ -10,6 +10,7 @@ import org.apache.avro.specific.SpecificRecord;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The committed files are what subscribers in other languages are tested with. */
 class GoldenRecordsTest {
@@ -44,5 +45,15 @@ class GoldenRecordsTest {
             assertThat(files.map(file -> file.getFileName().toString().replace(".avro", "")))
                     .containsExactlyInAnyOrderElementsOf(GoldenRecords.all().keySet());
         }
+    }
+
+    /** Files of version 1, as they were written when it was the newest. */
+    @ParameterizedTest
+    @ValueSource(strings = {"segmentation-zstd", "features-int8-zstd", "depth", "failure"})
+    void recordsOfTheFirstVersionAreReadAsThoseOfTheNewest(String name) throws IOException {
+        SpecificRecord now = GoldenRecords.all().get(name);
+        byte[] then = Files.readAllBytes(Path.of("src/test/resources/golden-v1", name + ".avro"));
+
+        assertThat(SingleObject.decode(then, now.getClass())).isEqualTo(now);
     }
 }

@@ -91,7 +91,7 @@ class MaskCodecTest {
     @CsvSource({"0, 5", "5, -1", "65536, 65536", "8193, 8192"})
     void refusesSizesBeforeItAllocates(int width, int height) {
         for (MaskEncoding encoding : MaskEncoding.values()) {
-            assertThatThrownBy(() -> MaskCodec.decode(new Mask(encoding, width, height, ByteBuffer.allocate(0))))
+            assertThatThrownBy(() -> MaskCodec.decode(new Mask(encoding, width, height, ByteBuffer.allocate(0), null)))
                     .isInstanceOf(MalformedRecordException.class)
                     .hasMessage("mask: %d x %d pixels (expected: at least 1 x 1, at most 67108864)", width, height);
         }
@@ -122,9 +122,9 @@ class MaskCodecTest {
         byte[] zstd = Zstd.compress(new byte[1 << 20]);
         Mask png = MaskCodec.encode(MaskEncoding.PNG, new byte[64], 8, 8);
         for (Mask mask : List.of(
-                new Mask(MaskEncoding.RAW_ZSTD, 8, 8, ByteBuffer.wrap(zstd)),
-                new Mask(MaskEncoding.RAW_ZSTD, 1 << 13, 1 << 13, ByteBuffer.wrap(zstd)),
-                new Mask(MaskEncoding.PNG, 1 << 13, 1 << 13, png.getData()))) {
+                new Mask(MaskEncoding.RAW_ZSTD, 8, 8, ByteBuffer.wrap(zstd), null),
+                new Mask(MaskEncoding.RAW_ZSTD, 1 << 13, 1 << 13, ByteBuffer.wrap(zstd), null),
+                new Mask(MaskEncoding.PNG, 1 << 13, 1 << 13, png.getData(), null))) {
             long before = Allocated.bytes();
             assertThatThrownBy(() -> MaskCodec.decode(mask)).isInstanceOf(MalformedRecordException.class);
             assertThat(Allocated.bytes() - before).isLessThan(1 << 20);
@@ -133,7 +133,7 @@ class MaskCodecTest {
 
     @Test
     void refusesAnEncodingOfANewerSchema() {
-        assertThatThrownBy(() -> MaskCodec.decode(new Mask(MaskEncoding.UNKNOWN, 1, 1, ByteBuffer.allocate(1))))
+        assertThatThrownBy(() -> MaskCodec.decode(new Mask(MaskEncoding.UNKNOWN, 1, 1, ByteBuffer.allocate(1), null)))
                 .isInstanceOf(MalformedRecordException.class)
                 .hasMessage("mask encoding: one of a newer schema (expected: RLE, PNG or RAW_ZSTD)");
     }
@@ -142,7 +142,7 @@ class MaskCodecTest {
     void refusesZstdOfAnotherLength() {
         for (int length : new int[] {3, 5, 1 << 20}) {
             ByteBuffer data = ByteBuffer.wrap(Zstd.compress(new byte[length]));
-            assertThatThrownBy(() -> MaskCodec.decode(new Mask(MaskEncoding.RAW_ZSTD, 2, 2, data)))
+            assertThatThrownBy(() -> MaskCodec.decode(new Mask(MaskEncoding.RAW_ZSTD, 2, 2, data, null)))
                     .isInstanceOf(MalformedRecordException.class)
                     .hasMessageMatching("zstd: .+ \\(expected: (one frame of 4 bytes|4)\\)");
         }
@@ -161,7 +161,7 @@ class MaskCodecTest {
             byte[] damaged = Arrays.copyOf(whole, random.nextInt(whole.length) + 1);
             damaged[random.nextInt(damaged.length)] ^= (byte) (1 << random.nextInt(8));
             try {
-                assertThat(MaskCodec.decode(new Mask(encoding, 64, 48, ByteBuffer.wrap(damaged))))
+                assertThat(MaskCodec.decode(new Mask(encoding, 64, 48, ByteBuffer.wrap(damaged), null)))
                         .hasSize(labels.length);
             } catch (MalformedRecordException e) {
                 assertThat(e).hasMessageMatching("(mask|zstd): .+");
@@ -189,7 +189,7 @@ class MaskCodecTest {
         ByteArrayOutputStream png = new ByteArrayOutputStream();
         ImageIO.write(image, "png", png);
 
-        assertThat(MaskCodec.decode(new Mask(MaskEncoding.PNG, 61, 43, ByteBuffer.wrap(png.toByteArray()))))
+        assertThat(MaskCodec.decode(new Mask(MaskEncoding.PNG, 61, 43, ByteBuffer.wrap(png.toByteArray()), null)))
                 .isEqualTo(gradients(61, 43));
     }
 
@@ -239,21 +239,21 @@ class MaskCodecTest {
         putChunk(png, "IDAT", Arrays.copyOfRange(deflated, 20, length));
         putChunk(png, "IEND", new byte[0]);
 
-        assertThat(MaskCodec.decode(new Mask(MaskEncoding.PNG, width, height, png.flip())))
+        assertThat(MaskCodec.decode(new Mask(MaskEncoding.PNG, width, height, png.flip(), null)))
                 .isEqualTo(pixels);
     }
 
     @Test
     void refusesAPngOfAnotherSizeOrKind() throws IOException {
         Mask mask = MaskCodec.encode(MaskEncoding.PNG, new byte[20], 5, 4);
-        assertThatThrownBy(() -> MaskCodec.decode(new Mask(MaskEncoding.PNG, 4, 5, mask.getData())))
+        assertThatThrownBy(() -> MaskCodec.decode(new Mask(MaskEncoding.PNG, 4, 5, mask.getData(), null)))
                 .isInstanceOf(MalformedRecordException.class)
                 .hasMessage("mask: a PNG of another size (expected: 4 x 5)");
 
         ByteArrayOutputStream colours = new ByteArrayOutputStream();
         ImageIO.write(new BufferedImage(5, 4, BufferedImage.TYPE_INT_RGB), "png", colours);
-        assertThatThrownBy(() ->
-                        MaskCodec.decode(new Mask(MaskEncoding.PNG, 5, 4, ByteBuffer.wrap(colours.toByteArray()))))
+        assertThatThrownBy(() -> MaskCodec.decode(
+                        new Mask(MaskEncoding.PNG, 5, 4, ByteBuffer.wrap(colours.toByteArray()), null)))
                 .isInstanceOf(MalformedRecordException.class)
                 .hasMessage("mask: a PNG of another kind (expected: 8-bit greyscale, not interlaced)");
     }
@@ -286,7 +286,7 @@ class MaskCodecTest {
 
     private static Mask rle(String data, int width, int height) {
         byte[] bytes = HexFormat.ofDelimiter(" ").parseHex(data);
-        return new Mask(MaskEncoding.RLE, width, height, ByteBuffer.wrap(bytes));
+        return new Mask(MaskEncoding.RLE, width, height, ByteBuffer.wrap(bytes), null);
     }
 
     private static String hex(Mask mask) {

@@ -306,6 +306,15 @@ class TensorCodecTest {
 
     private static Tensor tensor(List<Integer> shape, TensorType dtype, Compression compression, byte[] data) {
         return new Tensor(
-                shape, TensorLayout.CHW, dtype, List.of(), List.of(), 1, null, compression, ByteBuffer.wrap(data));
+                shape,
+                TensorLayout.CHW,
+                dtype,
+                List.of(),
+                List.of(),
+                1,
+                null,
+                compression,
+                ByteBuffer.wrap(data),
+                null);
     }
 }

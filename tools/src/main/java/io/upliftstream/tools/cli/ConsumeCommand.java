@@ -7,7 +7,9 @@ import io.upliftstream.job.StartupException;
 import io.upliftstream.model.Label;
 import io.upliftstream.model.ModelBundle;
 import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.Payloads;
 import io.upliftstream.tools.picture.Legend;
+import io.upliftstream.tools.stream.ClaimedPayloads;
 import io.upliftstream.tools.stream.FrameImages;
 import io.upliftstream.tools.stream.RecordFiles;
 import io.upliftstream.tools.stream.RecordKind;
@@ -118,6 +120,9 @@ final class ConsumeCommand implements Callable<Integer> {
     private boolean follow;
 
     @Mixin
+    private ClaimCheckOption claimCheck = new ClaimCheckOption();
+
+    @Mixin
     private KafkaOption kafka = new KafkaOption();
 
     @Mixin
@@ -130,6 +135,7 @@ final class ConsumeCommand implements Callable<Integer> {
     private static final int MAX_NAMED = 20;
 
     private final Set<String> seen = new TreeSet<>();
+    private @Nullable ClaimedPayloads payloads;
     private boolean stopped;
     private long count;
     private long unreadable;
@@ -146,7 +152,7 @@ final class ConsumeCommand implements Callable<Integer> {
         if (format != Format.JSON) {
             checks.writable("--output", output);
         }
-        JobSettings settings = kafka.settings();
+        JobSettings settings = kafka.settings(claimCheck.assignments());
         String topic = settings.get(kind.topic());
         if (topic.equals(OutputOptions.NO_TOPIC)) {
             throw new StartupException(
@@ -160,6 +166,7 @@ final class ConsumeCommand implements Callable<Integer> {
         if (format != Format.JSON) {
             Files.createDirectories(output);
         }
+        payloads = new ClaimedPayloads(settings, Payloads.PATIENCE);
         StatusLine status = new StatusLine(System.err, StatusLine.columns());
         try (FrameImages images = FrameImages.inOrder(settings)) {
             List<Label> labels = labels(settings);
@@ -232,6 +239,9 @@ final class ConsumeCommand implements Callable<Integer> {
                 seen.add(camera);
             }
             if (cameras.isEmpty() || cameras.contains(camera)) {
+                if (payloads != null) {
+                    payloads.fetch(decoded);
+                }
                 files.write(decoded);
                 count++;
             }

@@ -36,7 +36,13 @@ final class KafkaOption {
 
     /** The job's settings; the street bundle unless they name another. */
     JobSettings settings() {
+        return settings(List.of());
+    }
+
+    /** The same with settings of other options, {@code key=value}, which win. */
+    JobSettings settings(List<String> more) {
         List<String> assignments = new ArrayList<>(set);
+        assignments.addAll(more);
         if (bootstrapServers != null) {
             assignments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + bootstrapServers);
         }

@@ -60,6 +60,7 @@ import picocli.CommandLine.Spec;
             PublishCommand.class,
             ConsumeCommand.class,
             ViewCommand.class,
+            ClaimCheckCommand.class,
             InferCommand.class,
             ModelCommand.class,
             BenchCommand.class,

@@ -40,6 +40,9 @@ import picocli.CommandLine.Option;
         })
 final class ViewCommand implements Callable<Integer> {
     @Mixin
+    private ClaimCheckOption claimCheck = new ClaimCheckOption();
+
+    @Mixin
     private KafkaOption kafka = new KafkaOption();
 
     @Option(
@@ -75,7 +78,7 @@ final class ViewCommand implements Callable<Integer> {
     public Integer call() throws Exception {
         checks.require(port >= 0 && port <= 65535, "--port", port, "0 to 65535");
         checks.require(host.matches("[A-Za-z0-9.:_%-]+"), "--host", host, "an address of this machine");
-        JobSettings settings = kafka.settings();
+        JobSettings settings = kafka.settings(claimCheck.assignments());
         List<Label> labels = Files.isDirectory(settings.bundle())
                 ? ModelBundle.load(settings.bundle()).labels()
                 : List.of();

@@ -14,6 +14,7 @@ import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.Geometry;
 import io.upliftstream.schemas.MaskCodec;
+import io.upliftstream.schemas.Payloads;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.tools.camera.Camera;
@@ -21,6 +22,7 @@ import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.picture.Grid;
 import io.upliftstream.tools.stream.CameraPublisher;
+import io.upliftstream.tools.stream.ClaimedPayloads;
 import io.upliftstream.tools.stream.FrameImages;
 import io.upliftstream.tools.stream.OutputTopics;
 import io.upliftstream.tools.stream.RecordKind;
@@ -64,6 +66,7 @@ public final class Demo {
     private final ModelBundle bundle;
     private final JobSettings settings;
     private final OutputTopics outputs;
+    private final ClaimedPayloads payloads;
     private final Account account;
     private final InFlight inFlight = new InFlight();
     private final Album album;
@@ -80,6 +83,7 @@ public final class Demo {
         this.bundle = ModelBundle.load(options.bundle());
         this.settings = settings(options, bootstrapServers);
         this.outputs = new OutputTopics(settings);
+        this.payloads = new ClaimedPayloads(settings, Payloads.PATIENCE);
         this.account = new Account(
                 settings.written(bundle.heads()).stream().map(HeadSpec::name).toList());
         this.album = new Album(bundle.labels());
@@ -228,6 +232,7 @@ public final class Demo {
     private void read(ConsumerRecord<byte[], byte[]> consumed) {
         RecordKind kind = outputs.kind(consumed.topic());
         SpecificRecord record = kind.decode(consumed);
+        payloads.fetch(record);
         records.merge(kind, 1L, Long::sum);
         account.read(record, consumed.timestamp());
         if (record instanceof SegmentationRecord labels) {

@@ -92,6 +92,7 @@ public final class EmbeddedFlink implements AutoCloseable {
         // Others may look into directories that Flink makes itself, and jobs with their settings lie there.
         configuration.set(CoreOptions.TMP_DIRS, directory.path().toString());
         configuration.set(WebOptions.TMP_DIR, directory.path().toString());
+        FileSystems.load(configuration);
         cluster = new Cluster(new MiniClusterConfiguration.Builder()
                 .setConfiguration(configuration)
                 .setNumTaskManagers(1)

@@ -1,7 +1,9 @@
 package io.upliftstream.tools.view;
 
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.SourcePosition;
+import io.upliftstream.tools.stream.ClaimedPayloads;
 import io.upliftstream.tools.stream.FrameImages;
 import io.upliftstream.tools.stream.OutputTopics;
 import io.upliftstream.tools.stream.RecordKind;
@@ -32,12 +34,14 @@ final class Archive implements AutoCloseable {
     private static final int MAX_FOUND = 2;
 
     private final OutputTopics outputs;
+    private final ClaimedPayloads payloads;
     private final FrameImages frames;
     private final KafkaConsumer<byte[], byte[]> consumer;
     private final ReentrantLock turn = new ReentrantLock();
 
     Archive(JobSettings settings) {
         outputs = new OutputTopics(settings);
+        payloads = new ClaimedPayloads(settings, Feed.PAYLOAD_PATIENCE);
         frames = FrameImages.single(settings);
         consumer = RecordReader.consumer(
                 settings,
@@ -81,6 +85,8 @@ final class Archive implements AutoCloseable {
         }
         try {
             return question.get();
+        } catch (MalformedRecordException e) { // of a payload that is elsewhere
+            throw new Refusal(503, String.valueOf(e.getMessage()));
         } catch (KafkaException e) {
             throw new Refusal(503, "Kafka does not answer (expected: to be asked again later)");
         } finally {
@@ -111,8 +117,8 @@ final class Archive implements AutoCloseable {
                 if (result != null && found.size() - before < MAX_FOUND) {
                     SourcePosition source = RecordKind.header(result).getSource();
                     if (source.getPartition() == frame.partition() && source.getOffset() == frame.offset()) {
+                        bytes += record.serializedValueSize() + payloads.fetch(result);
                         found.add(result);
-                        bytes += record.serializedValueSize();
                     }
                 }
             }

@@ -5,6 +5,7 @@ import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.RecordHeader;
+import io.upliftstream.tools.stream.ClaimedPayloads;
 import io.upliftstream.tools.stream.OutputTopics;
 import io.upliftstream.tools.stream.RecordKind;
 import io.upliftstream.tools.stream.RecordReader;
@@ -50,7 +51,11 @@ final class Feed implements AutoCloseable {
     private static final long FETCH_BYTES = Math.min(
             ConsumerConfig.DEFAULT_FETCH_MAX_BYTES, Runtime.getRuntime().maxMemory() / 16);
 
+    /** A store that does not answer holds the page up for so long at every record. */
+    static final Duration PAYLOAD_PATIENCE = Duration.ofSeconds(2);
+
     private final OutputTopics outputs;
+    private final ClaimedPayloads payloads;
     private final Board board;
     private final Statistics statistics;
     private final KafkaConsumer<byte[], byte[]> consumer;
@@ -107,6 +112,7 @@ final class Feed implements AutoCloseable {
         this.board = board;
         this.statistics = statistics;
         outputs = new OutputTopics(settings);
+        payloads = new ClaimedPayloads(settings, PAYLOAD_PATIENCE);
         // A page shows what the job says now; that a checkpoint may take it back does not matter here.
         consumer = RecordReader.consumer(
                 settings,
@@ -195,7 +201,7 @@ final class Feed implements AutoCloseable {
                 statistics.dropped(camera, now / 1000, dropped.getReason(), dropped.getCount());
             } else {
                 Moment.check(record);
-                gather(record, consumed.serializedValueSize(), now);
+                gather(record, consumed.serializedValueSize() + payloads.fetch(record), now);
             }
         } catch (MalformedRecordException e) {
             unreadable(consumed, String.valueOf(e.getMessage()), null);
@@ -211,7 +217,7 @@ final class Feed implements AutoCloseable {
         }
     }
 
-    private void gather(SpecificRecord record, int bytes, long nowMillis) {
+    private void gather(SpecificRecord record, long bytes, long nowMillis) {
         RecordHeader header = RecordKind.header(record);
         Frame key = Frame.of(header);
         Shown last = shown.get(key.camera);

@@ -28,7 +28,7 @@ class BoardTest {
                 .setHeader(header)
                 .setName("segmentation")
                 .setClasses(1)
-                .setMask(new Mask(MaskEncoding.RLE, 1, 1, ByteBuffer.allocate(0)))
+                .setMask(new Mask(MaskEncoding.RLE, 1, 1, ByteBuffer.allocate(0), null))
                 .build();
         board.show(header, List.of(record), bytes);
     }

@@ -41,7 +41,7 @@ public final class Hostile {
                 .setHeader(header(camera, offset, width, height))
                 .setName("segmentation")
                 .setClasses(19)
-                .setMask(new Mask(MaskEncoding.RLE, width, height, ByteBuffer.wrap(runs)))
+                .setMask(new Mask(MaskEncoding.RLE, width, height, ByteBuffer.wrap(runs), null))
                 .build();
     }
 

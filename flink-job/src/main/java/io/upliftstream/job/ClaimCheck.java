@@ -1,0 +1,268 @@
+package io.upliftstream.job;
+
+import io.upliftstream.schemas.PayloadReference;
+import io.upliftstream.schemas.Payloads;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.time.Clock;
+import java.time.Duration;
+import java.time.LocalDate;
+import java.time.ZoneOffset;
+import java.util.Set;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Supplier;
+import org.apache.avro.specific.SpecificRecord;
+import org.apache.flink.core.fs.FSDataOutputStream;
+import org.apache.flink.core.fs.FileSystem;
+import org.apache.flink.core.fs.FileSystem.WriteMode;
+import org.apache.flink.core.fs.Path;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Writes large payloads to a directory, under their hashes, and leaves references in their records.
+ *
+ * <p>A payload is complete in its place before its record is handed on, so no record refers to nothing. The same payload
+ * written again takes the place of its equal. Files are in a folder for each day: nobody writes to that of a day gone by,
+ * so whoever removes what no record refers to is never in a race with a job.
+ */
+final class ClaimCheck implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(ClaimCheck.class);
+
+    /** Where a file that is being written can be seen; elsewhere it appears when it is closed. */
+    private static final Set<String> SHOW_PARTS = Set.of("file", "hdfs", "viewfs", "webhdfs");
+
+    private static final Duration FIRST_PAUSE = Duration.ofMillis(100);
+    private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
+
+    /** For the encoding itself, beside the patience with the store. */
+    private static final Duration ENCODING = Duration.ofSeconds(1);
+
+    /** Most payloads that are written at a time. */
+    static final int MAX_THREADS = 64;
+
+    /** The store did not take a payload in time: no frame's fault. */
+    static final class Unavailable extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        private Unavailable(Path directory, Duration patience, @Nullable Exception last) {
+            super(
+                    "claim check: %s took no payload within %d ms (expected: a store that does; %s)"
+                            .formatted(
+                                    directory,
+                                    patience.toMillis(),
+                                    last == null ? "it does not answer" : "its last answer: " + last),
+                    last);
+        }
+    }
+
+    private final Path directory;
+    private final long above;
+    private final Duration patience;
+    private final Clock clock;
+    private final ThreadPoolExecutor threads;
+    private final AtomicLong written = new AtomicLong();
+    private final AtomicLong bytes = new AtomicLong();
+    private final AtomicLong retries = new AtomicLong();
+    private final AtomicLong nanos = new AtomicLong();
+    private volatile @Nullable Exception lastProblem;
+
+    /**
+     * Writes nothing yet.
+     *
+     * @param above payloads of more bytes are written
+     * @param patience with the store, for each payload
+     * @param working frames that may be at work at once: each may have a thread that waits for the store
+     */
+    ClaimCheck(String directory, long above, Duration patience, int working, Clock clock) {
+        this.directory = new Path(directory);
+        this.above = above;
+        this.patience = patience;
+        this.clock = clock;
+        int most = Math.min(working, MAX_THREADS);
+        threads = new ThreadPoolExecutor(most, most, 10, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), task -> {
+            Thread thread = new Thread(task, "claim check");
+            thread.setDaemon(true);
+            return thread;
+        });
+        threads.allowCoreThreadTimeOut(true);
+    }
+
+    /**
+     * Looks whether the directory can be written to, so that one that cannot is said before a job starts.
+     *
+     * @throws StartupException if it cannot
+     */
+    static void probe(String directory, Duration patience) {
+        try (ClaimCheck check = new ClaimCheck(directory, 0, patience, 1, Clock.systemUTC())) {
+            Path file = new Path(check.directory, ".probe-" + UUID.randomUUID());
+            CompletableFuture<?> probed = check.run(() -> {
+                try {
+                    check.write(file, ByteBuffer.wrap(new byte[1]));
+                    return file.getFileSystem().delete(file, false);
+                } catch (IOException e) {
+                    throw new CompletionException(e);
+                }
+            });
+            probed.join();
+        } catch (CompletionException e) {
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "claim check: %s cannot be written to: %s (expected: a directory that can, and its file system among"
+                                    .formatted(directory, e.getCause())
+                            + " Flink's; docs/claim-check.md)",
+                    e);
+        }
+    }
+
+    /** Whether a payload of so many bytes goes to the directory. */
+    boolean takes(byte @Nullable [] payload) {
+        return payload != null && payload.length > above;
+    }
+
+    /**
+     * Encodes where waiting for the store holds nobody up.
+     *
+     * @return ends with {@link Unavailable} where the store takes too long, even if it never answers
+     */
+    <T> CompletableFuture<T> run(Supplier<T> encoding) {
+        CompletableFuture<T> done = new CompletableFuture<>();
+        Runnable task = () -> {
+            try {
+                done.complete(encoding.get());
+            } catch (Throwable e) {
+                done.completeExceptionally(e);
+            }
+        };
+        threads.execute(task);
+        return done.orTimeout(patience.plus(ENCODING).toMillis(), TimeUnit.MILLISECONDS)
+                .exceptionally(failure -> {
+                    if (failure instanceof TimeoutException) {
+                        threads.remove(task);
+                        throw new Unavailable(directory, patience, lastProblem);
+                    }
+                    throw failure instanceof CompletionException whole ? whole : new CompletionException(failure);
+                });
+    }
+
+    /**
+     * Moves the large payloads of a record to the directory. For a thread of {@link #run}.
+     *
+     * @throws Unavailable if the store does not take one in time
+     */
+    void checkIn(SpecificRecord record) {
+        try {
+            Payloads.checkIn(record, above, this::keep);
+        } catch (IOException e) {
+            throw new Unavailable(directory, patience, e);
+        }
+    }
+
+    /** Writes a payload, and tries again until patience ends. */
+    private PayloadReference keep(ByteBuffer payload) throws IOException {
+        long start = System.nanoTime();
+        String sha256 = Payloads.sha256(payload);
+        for (Duration pause = FIRST_PAUSE; ; pause = shorter(pause.multipliedBy(2), LONGEST_PAUSE)) {
+            Path file =
+                    new Path(directory, Payloads.name(LocalDate.ofInstant(clock.instant(), ZoneOffset.UTC), sha256));
+            try {
+                write(file, payload);
+                written.incrementAndGet();
+                bytes.addAndGet(payload.remaining());
+                nanos.addAndGet(System.nanoTime() - start);
+                return new PayloadReference(
+                        file.makeQualified(file.getFileSystem()).toString(), (long) payload.remaining(), sha256);
+            } catch (IOException | RuntimeException e) { // what a store's client throws, too
+                lastProblem = e;
+                retries.incrementAndGet();
+                LOG.debug("{} was not written", file, e);
+                if (System.nanoTime() - start + pause.toNanos() > patience.toNanos()) {
+                    throw e instanceof IOException problem ? problem : new IOException(e);
+                }
+                sleep(pause);
+            }
+        }
+    }
+
+    private static Duration shorter(Duration one, Duration other) {
+        return one.compareTo(other) < 0 ? one : other;
+    }
+
+    private static void sleep(Duration pause) throws IOException {
+        try {
+            Thread.sleep(pause.toMillis());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("the job ends", e);
+        }
+    }
+
+    private void write(Path file, ByteBuffer payload) throws IOException {
+        FileSystem files = file.getFileSystem();
+        if (!SHOW_PARTS.contains(files.getUri().getScheme())) {
+            try (FSDataOutputStream out = files.create(file, WriteMode.OVERWRITE)) {
+                write(out, payload);
+            }
+            return;
+        }
+        Path part = new Path(file.getParent(), "." + file.getName() + "." + UUID.randomUUID());
+        boolean moved = false;
+        try {
+            try (FSDataOutputStream out = files.create(part, WriteMode.NO_OVERWRITE)) {
+                write(out, payload);
+                out.sync(); // a record may be committed before the disk has it otherwise
+            }
+            moved = files.rename(part, file);
+            if (!moved && (!files.exists(file) || files.getFileStatus(file).getLen() != payload.remaining())) {
+                throw new IOException(part + " cannot be renamed");
+            }
+        } finally {
+            if (!moved) {
+                boolean unused = files.delete(part, false);
+            }
+        }
+    }
+
+    private static void write(FSDataOutputStream out, ByteBuffer payload) throws IOException {
+        if (payload.hasArray()) {
+            out.write(payload.array(), payload.arrayOffset() + payload.position(), payload.remaining());
+        } else {
+            byte[] copy = new byte[payload.remaining()];
+            payload.duplicate().get(copy);
+            out.write(copy);
+        }
+    }
+
+    /** Payloads that were written. */
+    long written() {
+        return written.get();
+    }
+
+    /** Bytes of these. */
+    long bytes() {
+        return bytes.get();
+    }
+
+    /** Attempts to write that failed. */
+    long retries() {
+        return retries.get();
+    }
+
+    /** Time that writing took, retries and pauses included; of payloads at the same time each counts. */
+    long millis() {
+        return TimeUnit.NANOSECONDS.toMillis(nanos.get());
+    }
+
+    @Override
+    public void close() {
+        threads.shutdownNow();
+    }
+}

@@ -1,0 +1,158 @@
+package io.upliftstream.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.upliftstream.schemas.FeatureRecord;
+import io.upliftstream.schemas.FrameDropped;
+import io.upliftstream.schemas.FrameFailure;
+import io.upliftstream.schemas.PayloadReference;
+import io.upliftstream.schemas.PayloadStore;
+import io.upliftstream.schemas.SegmentationRecord;
+import io.upliftstream.schemas.SingleObject;
+import java.io.IOException;
+import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletionException;
+import java.util.stream.Stream;
+import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Large payloads of the operator's records, and what becomes of frames whose payloads nobody takes. */
+class ClaimCheckTest extends OperatorTest {
+    private static final String DAY = "2023-11-14"; // of TestFrames.RECORDED
+
+    @TempDir
+    @SuppressWarnings("NullAway.Init")
+    private Path directory;
+
+    private OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> open(Path claims, String... more)
+            throws Exception {
+        return open(Stream.concat(
+                        Stream.of(
+                                "uplift.output.claim-check.directory",
+                                claims.toUri().toString(),
+                                "uplift.output.claim-check.above",
+                                "2 bytes",
+                                "uplift.output.claim-check.timeout",
+                                "300 ms"),
+                        Stream.of(more))
+                .toArray(String[]::new));
+    }
+
+    /** A directory that cannot be one. */
+    private Path refusing() throws IOException {
+        return Files.writeString(directory.resolve("full"), "");
+    }
+
+    private static void drain(OneInputStreamOperatorTestHarness<RawFrame, ?> harness) throws Exception {
+        harness.prepareSnapshotPreBarrier(1);
+    }
+
+    @Test
+    void recordsReferToFilesThatAreThere() throws Exception {
+        engine.answerAll();
+        var inline = open();
+        var harness = open(directory);
+        for (long sequence = 0; sequence < 5; sequence++) {
+            process(inline, TestFrames.cameraFrame("north", sequence));
+            process(harness, TestFrames.cameraFrame("north", sequence));
+        }
+        drain(inline);
+        drain(harness);
+
+        List<FeatureRecord> records = decode(harness, "features", FeatureRecord.class);
+        assertThat(records).hasSize(5).allSatisfy(record -> {
+            assertThat(record.getTensor().getData().remaining()).isZero();
+            PayloadReference reference = record.getTensor().getReference().orElseThrow();
+            assertThat(reference.getUri())
+                    .endsWith("/%s/%s/%s".formatted(DAY, reference.getSha256().substring(0, 2), reference.getSha256()));
+            assertThat(Path.of(URI.create(reference.getUri()))).hasSize(reference.getLength());
+        });
+        assertThat(segmentations(harness, PayloadStore.directory(directory))).isEqualTo(segmentations(inline, null));
+        // The frames have the same results, so the same payloads: a mask, and tensors of features and depth.
+        try (Stream<Path> files = Files.walk(directory)) {
+            assertThat(files.filter(Files::isRegularFile)).hasSize(3);
+        }
+    }
+
+    private static List<Object> segmentations(
+            OneInputStreamOperatorTestHarness<?, OutputMessage> harness, @Nullable PayloadStore store) {
+        return harness.extractOutputValues().stream()
+                .filter(message -> message.topic().equals("segmentation"))
+                .<Object>map(message -> store == null
+                        ? SingleObject.decode(message.value(), SegmentationRecord.class)
+                                .getMask()
+                        : SingleObject.decode(message.value(), SegmentationRecord.class, store)
+                                .getMask())
+                .toList();
+    }
+
+    @Test
+    void anOriginalThatIsLargeGoesThereToo() throws Exception {
+        var harness = open(directory);
+        byte[] value = {'n', 'o', ' ', 'f', 'r', 'a', 'm', 'e'};
+        process(harness, TestFrames.raw(7, "north", value));
+        process(harness, TestFrames.raw(8, "north", new byte[] {1, 2}));
+        drain(harness);
+
+        List<FrameFailure> failures = decode(harness, "failures", FrameFailure.class);
+        assertThat(failures).hasSize(2);
+        assertThat(failures.get(0).getOriginal()).isEmpty();
+        assertThat(Path.of(URI.create(
+                        failures.get(0).getOriginalReference().orElseThrow().getUri())))
+                .hasBinaryContent(value);
+        assertThat(failures.get(1).getOriginal()).isPresent();
+    }
+
+    /** It is no frame's fault, so it is none's failure. */
+    @Test
+    void inLosslessModeAStoreThatRefusesFailsTheJob() throws Exception {
+        engine.answerAll();
+        var harness = open(refusing());
+        process(harness, TestFrames.cameraFrame("north", 1));
+
+        assertThatThrownBy(() -> drain(harness))
+                .isInstanceOf(CompletionException.class)
+                .hasMessageContaining("claim check: file:")
+                .hasMessageContaining("took no payload within 300 ms (expected: a store that does; its last answer: ");
+        assertThat(harness.extractOutputValues()).isEmpty();
+    }
+
+    @Test
+    void inLiveModeItCostsFramesAndNothingElse() throws Exception {
+        engine.answerAll();
+        var harness = open(refusing(), "uplift.mode", "live", "uplift.max-age", "200 ms");
+        process(harness, TestFrames.cameraFrame("north", 1));
+        process(harness, TestFrames.raw(8, "south", new byte[] {'n', 'o', 'n', 'e'}));
+        drain(harness);
+
+        assertThat(decode(harness, "dropped", FrameDropped.class))
+                .extracting(FrameDropped::getReason)
+                .containsExactly("CLAIM_CHECK");
+        assertThat(decode(harness, "failures", FrameFailure.class))
+                .singleElement()
+                .satisfies(failure -> {
+                    assertThat(failure.getOriginal()).isPresent(); // it fits
+                    assertThat(failure.getOriginalReference()).isEmpty();
+                });
+    }
+
+    @Test
+    void aDirectoryThatCannotBeWrittenToIsSaidBeforeTheJobStarts() throws Exception {
+        Path file = refusing();
+        assertThatThrownBy(() -> ClaimCheck.probe(file.toString(), Duration.ofSeconds(5)))
+                .isInstanceOf(StartupException.class)
+                .hasMessageContaining("claim check: " + file + " cannot be written to: ");
+        assertThatThrownBy(() -> ClaimCheck.probe("s4://bucket/claims", Duration.ofSeconds(5)))
+                .isInstanceOf(StartupException.class)
+                .hasMessageContaining("its file system among Flink's");
+        ClaimCheck.probe(directory.resolve("new").toString(), Duration.ofSeconds(5));
+        assertThat(directory.resolve("new")).isEmptyDirectory();
+    }
+}

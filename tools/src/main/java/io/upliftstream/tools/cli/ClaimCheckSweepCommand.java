@@ -1,0 +1,154 @@
+package io.upliftstream.tools.cli;
+
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.KafkaTopics;
+import io.upliftstream.job.OutputOptions;
+import io.upliftstream.job.StartupException;
+import io.upliftstream.tools.embedded.FileSystems;
+import io.upliftstream.tools.stream.ClaimCheckSweep;
+import io.upliftstream.tools.stream.OutputTopics;
+import io.upliftstream.tools.stream.StatusLine;
+import java.io.IOException;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicLong;
+import org.apache.flink.configuration.MemorySize;
+import org.apache.flink.core.fs.FileStatus;
+import org.apache.flink.util.TimeUtils;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code uplift claim-check sweep}. */
+@Command(
+        name = "sweep",
+        description =
+                "Finds the payloads that no record of the job's topics refers to: what a crash left, and those whose"
+                        + " records have expired. Says what they are, and with --delete removes them. Reads the topics from their"
+                        + " beginning, with what open transactions hold.",
+        footer = {
+            "",
+            "The directory is that of one job, or --topic names the topics of every other that refers to it: what only a",
+            "topic refers to that was not named is removed.",
+        })
+final class ClaimCheckSweepCommand implements Callable<Integer> {
+    /** A payload may be there so long before its record is: the time of a transaction, and more. */
+    private static final Duration LEAST_AGE = Duration.ofHours(1);
+
+    /** Files that are named one by one. */
+    private static final int MAX_SAID = 20;
+
+    @Option(
+            names = "--older-than",
+            paramLabel = "TIME",
+            defaultValue = "1 d",
+            description = "Age of what is looked at, from the end of the day of its folder on, such as 12 h or 7 d; at"
+                    + " least 1 h. Default: ${DEFAULT-VALUE}.")
+    private String olderThan = "1 d";
+
+    @Option(
+            names = "--topic",
+            paramLabel = "NAME",
+            description =
+                    "One more topic whose records refer to the directory, beside those of the options; repeatable.")
+    private Set<String> more = new HashSet<>();
+
+    @Option(names = "--delete", description = "Remove them. Without it, they are only listed.")
+    private boolean delete;
+
+    @Option(names = "--dry-run", description = "Only list them, which is the default.")
+    private boolean dryRun;
+
+    @Mixin
+    private ClaimCheckOption claimCheck = new ClaimCheckOption();
+
+    @Mixin
+    private KafkaOption kafka = new KafkaOption();
+
+    @Mixin
+    private Checks checks = new Checks();
+
+    @Override
+    public Integer call() throws IOException {
+        checks.require(!(delete && dryRun), "--dry-run", "with --delete", "one of them");
+        Duration age = age();
+        JobSettings settings = kafka.settings(claimCheck.assignments());
+        String directory = settings.claimCheckDirectory()
+                .orElseThrow(() -> new StartupException(
+                        StartupException.CONFIGURATION,
+                        OutputOptions.CLAIM_CHECK_DIRECTORY.key()
+                                + " is not set (expected: the directory to sweep, or --claim-check)"));
+        FileSystems.load(settings.flinkConfiguration());
+        Set<String> topics = new TreeSet<>(new OutputTopics(settings).names());
+        topics.addAll(more);
+        try (KafkaTopics there = new KafkaTopics(settings, KafkaOption.OTHER_BROKER)) {
+            topics.forEach(topic -> there.requireTopic(topic, ", whose records may refer to " + directory));
+        }
+        ClaimCheckSweep sweep = list(directory, age);
+        StatusLine status = new StatusLine(System.err, StatusLine.columns());
+        status.say("%s in %s, older than %s; reading %s"
+                .formatted(
+                        payloads(sweep.found(), sweep.foundBytes()), directory, olderThan, String.join(", ", topics)));
+        sweep.keepReferenced(settings, topics, line -> status.update(() -> line));
+        return end(sweep, status);
+    }
+
+    private Duration age() {
+        Duration age = Duration.ZERO;
+        try {
+            age = TimeUtils.parseDuration(olderThan);
+        } catch (IllegalArgumentException e) {
+            // It is too short as well.
+        }
+        checks.require(age.compareTo(LEAST_AGE) >= 0, "--older-than", olderThan, "at least 1 h, such as 7 d");
+        return age;
+    }
+
+    private static ClaimCheckSweep list(String directory, Duration age) {
+        try {
+            ClaimCheckSweep sweep = new ClaimCheckSweep(directory);
+            sweep.list(Instant.now().minus(age));
+            return sweep;
+        } catch (IOException e) {
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "claim check: %s cannot be listed: %s (expected: the directory that the job writes to)"
+                            .formatted(directory, e),
+                    e);
+        }
+    }
+
+    private int end(ClaimCheckSweep sweep, StatusLine status) {
+        List<FileStatus> orphans = sweep.unreferenced();
+        orphans.stream().limit(MAX_SAID).forEach(file -> System.out.println(file.getPath() + " " + file.getLen()));
+        if (orphans.size() > MAX_SAID) {
+            System.out.println("… and %d more".formatted(orphans.size() - MAX_SAID));
+        }
+        AtomicLong kept = new AtomicLong();
+        if (delete) {
+            sweep.delete(problem -> {
+                kept.incrementAndGet();
+                status.say(problem);
+            });
+        }
+        long bytes = orphans.stream().mapToLong(FileStatus::getLen).sum();
+        status.say("%d records read; %s without a record%s"
+                .formatted(
+                        sweep.records(),
+                        payloads(orphans.size(), bytes),
+                        delete
+                                ? ", of which %d are removed".formatted(orphans.size() - kept.get())
+                                : "; --delete removes them"));
+        return kept.get() == 0 ? 0 : 1;
+    }
+
+    private static String payloads(long count, long bytes) {
+        return "%d payload%s (%s)"
+                .formatted(count, count == 1 ? "" : "s", new MemorySize(bytes).toHumanReadableString());
+    }
+}
