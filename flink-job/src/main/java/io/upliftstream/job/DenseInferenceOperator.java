@@ -6,13 +6,11 @@ import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.job.ServingOptions.QueuePolicy;
 import io.upliftstream.model.DenseResult;
-import io.upliftstream.model.FrameException;
 import java.io.IOException;
 import java.time.Clock;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperatorFactory;
@@ -92,6 +90,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private transient @Nullable FrameEngine openEngine;
     private transient FrameEngine engine;
     private transient RecordEncoder encoder;
+    private transient OutcomeEncoder outcomes;
     private transient JobMetrics jobMetrics;
     private transient int capacity;
     private transient @Nullable FrameSpans spans;
@@ -139,6 +138,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 .orElse(null);
         encoder = new RecordEncoder(
                 factory.settings, factory.topicLimits, engine.model(), engine.classNames(), claimCheck);
+        outcomes = new OutcomeEncoder(encoder, claimCheck, engine.executor(), gate, live);
         jobMetrics = new JobMetrics(
                 getMetricGroup(),
                 capacity,
@@ -224,57 +224,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         quarantine.begin(source);
         CompletableFuture<DenseResult> inferred =
                 engine.submit(frame.cameraId(), frame.image(), () -> !gate.inTime(frame));
-        ClaimCheck check = claimCheck;
-        CompletableFuture<FrameOutcome> encoded = check == null
-                ? inferred.thenApplyAsync(result -> encode(frame, result), engine.executor())
-                : inferred.thenCompose(result -> check.run(() -> encode(frame, result)));
-        CompletableFuture<FrameOutcome> outcome = encoded.exceptionallyCompose(failure -> failed(frame, failure));
+        CompletableFuture<FrameOutcome> outcome = outcomes.of(frame, inferred);
         enqueue(frame.cameraId(), new InFlight(outcome, source, FairQueue.bytes(frame)));
     }
 
-    private FrameOutcome encode(Frame frame, DenseResult result) {
-        try {
-            return encoder.result(frame, result);
-        } catch (FrameProblem problem) {
-            throw new CompletionException(problem);
-        }
-    }
-
-    private CompletableFuture<FrameOutcome> failed(Frame frame, Throwable failure) {
-        Throwable cause = cause(failure);
-        if (cause instanceof FrameException late && late.reason() == FrameException.Reason.DEADLINE) {
-            return dropped(Reason.DEADLINE, frame);
-        } else if (live && cause instanceof ClaimCheck.Unavailable) {
-            return dropped(Reason.CLAIM_CHECK, frame);
-        }
-        return failure(frame.source(), frame, FrameProblem.of(cause));
-    }
-
-    private CompletableFuture<FrameOutcome> dropped(Reason reason, Frame frame) {
-        return CompletableFuture.completedFuture(encoder.dropped(Run.of(reason, frame, gate.ageMillis(frame))));
-    }
-
-    private static Throwable cause(Throwable failure) {
-        return failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
-    }
-
-    /** A failure record; in live mode it is as if there were no claim check where that does not take the original. */
-    private CompletableFuture<FrameOutcome> failure(RawFrame source, @Nullable Frame frame, FrameProblem problem) {
-        ClaimCheck check = claimCheck;
-        if (check == null || !check.takes(source.value())) {
-            return CompletableFuture.completedFuture(encoder.failure(source, frame, problem));
-        }
-        CompletableFuture<FrameOutcome> recorded = check.run(() -> encoder.failure(source, frame, problem, check));
-        return recorded.exceptionally(failure -> {
-            if (live && cause(failure) instanceof ClaimCheck.Unavailable) {
-                return encoder.failure(source, frame, problem);
-            }
-            throw failure instanceof CompletionException whole ? whole : new CompletionException(failure);
-        });
-    }
-
     private void enqueueFailure(String cameraId, RawFrame source, @Nullable Frame frame, FrameProblem problem) {
-        CompletableFuture<FrameOutcome> outcome = failure(source, frame, problem);
+        CompletableFuture<FrameOutcome> outcome = outcomes.failure(source, frame, problem);
         byte[] value = source.value();
         enqueue(
                 cameraId,
