@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
 public final class RecordFunctions {
     private static final String HEADER = "ROW<camera_id STRING, `sequence` BIGINT, capture_time TIMESTAMP_LTZ(3),"
             + " topic STRING, `partition` INT, `offset` BIGINT,"
-            + " model ROW<name STRING, version STRING, sha256 STRING, variant STRING>,"
+            + " model ROW<name STRING, version STRING, sha256 STRING, `variant` STRING>,"
             + " geometry ROW<frame_width INT, frame_height INT, output_width INT, output_height INT,"
             + " scale_x DOUBLE, scale_y DOUBLE, offset_x DOUBLE, offset_y DOUBLE>>";
 

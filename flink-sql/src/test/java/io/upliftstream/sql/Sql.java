@@ -10,8 +10,6 @@ import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.ExecutionOptions;
 import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
-import org.apache.flink.table.api.DataTypes;
-import org.apache.flink.table.api.Schema;
 import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
 import org.apache.flink.types.Row;
 import org.apache.flink.util.CloseableIterator;
@@ -31,12 +29,12 @@ final class Sql {
         tables = StreamTableEnvironment.create(env);
     }
 
-    /** A table of numbers from 0 and values: columns n and image. */
+    /** A table of values in this order: one column, v. */
     Sql values(String table, List<byte[]> values) {
         tables.createTemporaryView(
                 table,
-                env.fromSequence(0, values.size() - 1).map(n -> values.get(n.intValue())),
-                Schema.newBuilder().column("f0", DataTypes.BYTES()).build());
+                tables.fromDataStream(env.fromSequence(0, values.size() - 1).map(n -> values.get(n.intValue())))
+                        .as("v"));
         return this;
     }
 
