@@ -46,8 +46,7 @@ class SqlITCase {
     private static final String BROKER = "localhost:9092";
     private static final int FRAMES = 6;
     /** Not long ago, since brokers delete records by their timestamps. */
-    private final Instant start =
-            Instant.now().truncatedTo(ChronoUnit.MINUTES).minus(10, ChronoUnit.MINUTES);
+    private final Instant start = Instant.now().truncatedTo(ChronoUnit.MINUTES).minus(10, ChronoUnit.MINUTES);
 
     @TempDir
     private Path directory = Path.of(".");
