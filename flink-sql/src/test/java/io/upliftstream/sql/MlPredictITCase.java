@@ -19,6 +19,7 @@ import io.upliftstream.schemas.TensorCodec;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -80,6 +81,27 @@ class MlPredictITCase {
             assertThat(((Row) row.getFieldAs("geometry")).getField("frame_width"))
                     .isEqualTo(result.transform().frameWidth());
         }
+    }
+
+    @Test
+    void rowsThatWaitForTheModelShareItsCalls() throws Exception {
+        assertThat(batches(12)).hasSize(24).contains(4).allMatch(batch -> batch <= 4);
+        assertThat(batches(1)).hasSize(24).containsOnly(1);
+    }
+
+    /** The sizes of the batches that images were in, of at most 4, when Flink lets so many rows wait. */
+    private static List<Integer> batches(int concurrent) throws Exception {
+        List<Row> rows = new Sql()
+                .values("frames", Collections.nCopies(24, Sql.image("plain.jpg")))
+                .run(model("segmentation BYTES", "'max-batch' = '4'"))
+                .rows("SELECT segmentation FROM ML_PREDICT(TABLE frames, MODEL street, DESCRIPTOR(v),"
+                        + " MAP['max-concurrent-operations', '" + concurrent + "'])");
+        List<Integer> batches = new ArrayList<>();
+        for (Row row : rows) {
+            SegmentationRecord record = SingleObject.decode((byte[]) row.getField(0), SegmentationRecord.class);
+            batches.add(record.getHeader().getTimings().orElseThrow().getBatchSize());
+        }
+        return batches;
     }
 
     @Test
