@@ -8,13 +8,14 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.ExecutionException;
 import org.apache.flink.table.api.ResultKind;
 import org.apache.flink.table.api.TableResult;
 import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
 import org.apache.flink.table.api.internal.TableEnvironmentInternal;
+import org.apache.flink.table.operations.ModifyOperation;
 import org.apache.flink.table.operations.Operation;
+import org.apache.flink.table.operations.StatementSetOperation;
 import org.apache.flink.table.operations.command.SetOperation;
 import org.apache.flink.types.Row;
 import org.apache.flink.util.CloseableIterator;
@@ -24,7 +25,7 @@ import org.apache.flink.util.CloseableIterator;
  * follows. What goes wrong names the statement and its line.
  */
 public final class ScriptRun {
-    private final StreamTableEnvironment tables;
+    private final TableEnvironmentInternal tables;
     private final PrintStream out;
     private final PrintStream err;
     private final boolean json;
@@ -42,7 +43,7 @@ public final class ScriptRun {
      * @param maxRows of each query; one with more is ended then
      */
     public ScriptRun(EmbeddedFlink flink, PrintStream out, PrintStream err, boolean json, long maxRows) {
-        tables = StreamTableEnvironment.create(flink.environment());
+        tables = (TableEnvironmentInternal) StreamTableEnvironment.create(flink.environment());
         this.out = out;
         this.err = err;
         this.json = json;
@@ -75,25 +76,27 @@ public final class ScriptRun {
 
     @SuppressWarnings("try") // closing may be interrupted, which ends the command
     private void run(Statement statement) throws IOException, InterruptedException {
-        Optional<TableResult> started;
+        Operation operation;
+        TableResult result;
         try {
-            started = execute(statement);
+            operation = tables.getParser().parse(statement.inPlace()).get(0);
+            if (operation instanceof SetOperation set) {
+                set(set);
+                return;
+            }
+            result = tables.executeInternal(operation);
         } catch (RuntimeException e) {
             throw refused(statement, e);
         }
-        if (started.isEmpty()) {
-            return;
-        }
-        TableResult result = started.get();
-        if (result.getResultKind() == ResultKind.SUCCESS) {
-            return;
-        }
-        if (result.getJobClient().isPresent() && isInsert(result)) {
+        if (operation instanceof ModifyOperation || operation instanceof StatementSetOperation) {
             running.add(new Running(statement, result));
             return;
         }
+        if (result.getResultKind() == ResultKind.SUCCESS) {
+            return;
+        }
         try (CloseableIterator<Row> rows = result.collect()) {
-            print(rows, new ResultRows(out, json, result.getResolvedSchema().getColumnNames()));
+            print(rows, new RowPrinter(out, json, result.getResolvedSchema().getColumnNames()));
         } catch (Exception e) {
             if (Thread.interrupted()) {
                 throw new InterruptedException();
@@ -102,12 +105,15 @@ public final class ScriptRun {
         }
     }
 
-    private static boolean isInsert(TableResult result) {
-        return result.getResolvedSchema().getColumns().stream()
-                .allMatch(column -> column.getName().contains(".")); // Flink answers with the names of the tables
+    /** Flink's SQL client does what SET says, not its Table API. */
+    private void set(SetOperation set) {
+        if (set.getKey().isEmpty() || set.getValue().isEmpty()) {
+            throw new IllegalArgumentException("SET without a value (expected: SET 'key' = 'value')");
+        }
+        tables.getConfig().set(set.getKey().get(), set.getValue().get());
     }
 
-    private void print(CloseableIterator<Row> rows, ResultRows printer) {
+    private void print(CloseableIterator<Row> rows, RowPrinter printer) {
         long printed = 0;
         while (printed < maxRows && rows.hasNext()) {
             printer.print(rows.next());
@@ -116,23 +122,6 @@ public final class ScriptRun {
         out.flush();
         boolean more = printed == maxRows;
         err.printf("%d row%s%s%n", printed, printed == 1 ? "" : "s", more ? ", the most that --rows lets through" : "");
-    }
-
-    /** Flink's own parser knows SET, but only its SQL client does what it says. */
-    private Optional<TableResult> execute(Statement statement) {
-        String text = statement.inPlace();
-        if (statement.text().regionMatches(true, 0, "SET", 0, 3)) {
-            Operation operation =
-                    ((TableEnvironmentInternal) tables).getParser().parse(text).get(0);
-            if (operation instanceof SetOperation set) {
-                if (set.getKey().isEmpty() || set.getValue().isEmpty()) {
-                    throw new IllegalArgumentException("SET without a value (expected: SET 'key' = 'value')");
-                }
-                tables.getConfig().set(set.getKey().get(), set.getValue().get());
-                return Optional.empty();
-            }
-        }
-        return Optional.of(tables.executeSql(text));
     }
 
     private static StartupException refused(Statement statement, RuntimeException error) {

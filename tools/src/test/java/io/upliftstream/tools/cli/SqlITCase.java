@@ -164,6 +164,22 @@ class SqlITCase {
                 .isEqualTo(5L);
     }
 
+    @Test
+    void insertsGoOnBesideWhatFollowsAndAreWaitedFor() throws Exception {
+        String source = " WITH ('connector' = 'datagen', 'number-of-rows' = '3', 'fields.f.kind' = 'sequence',"
+                + " 'fields.f.start' = '1', 'fields.f.end' = '3');\n";
+        String sink = " WITH ('connector' = 'blackhole');\n";
+        assertThat(rows("CREATE TABLE t (f BIGINT)" + source
+                        + "CREATE TABLE a (f STRING)" + sink
+                        + "CREATE TABLE b (f STRING)" + sink
+                        + "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT CAST(f AS STRING) FROM t;"
+                        + " INSERT INTO b SELECT CAST(f AS STRING) FROM t; END;\n"
+                        + "SELECT COUNT(*) AS `n.n` FROM t;\nSHOW TABLES"))
+                .hasSize(1 + 2 * 2 + 3)
+                .last()
+                .isEqualTo(new JsonMapper().readTree("{\"table name\": \"t\"}"));
+    }
+
     private static String key(String camera, SourcePosition source) {
         Instant minute = Instant.ofEpochMilli(source.getTimestampMillis()).truncatedTo(ChronoUnit.MINUTES);
         return camera + " " + LocalDateTime.ofInstant(minute, ZoneId.systemDefault());

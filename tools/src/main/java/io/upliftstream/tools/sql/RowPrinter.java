@@ -14,7 +14,7 @@ import org.apache.flink.types.RowKind;
 import org.jspecify.annotations.Nullable;
 
 /** Prints the rows of a query as they come: as a table for people, or each as a JSON object on a line. */
-final class ResultRows {
+final class RowPrinter {
     private static final JsonMapper JSON = new JsonMapper();
 
     /** Most characters of a value in the table; the whole is in the JSON. */
@@ -27,7 +27,7 @@ final class ResultRows {
     private final List<String> columns;
     private final List<Integer> widths = new ArrayList<>();
 
-    ResultRows(PrintStream out, boolean json, List<String> columns) {
+    RowPrinter(PrintStream out, boolean json, List<String> columns) {
         this.out = out;
         this.json = json;
         this.columns = columns;
