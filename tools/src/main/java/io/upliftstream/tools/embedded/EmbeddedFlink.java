@@ -132,10 +132,7 @@ public final class EmbeddedFlink implements AutoCloseable {
         configuration.setString(reporter + "filterLabelValueCharacters", "false");
     }
 
-    /**
-     * Has a cluster of this configuration show Flink's page to browsers on this machine, where nobody can submit or cancel
-     * a job; port 0 is any free one.
-     */
+    /** Has a cluster show Flink's page to browsers on this machine, without submission; port 0 is any free one. */
     public static void showPage(Configuration configuration, int port) {
         configuration.set(RestGuard.PAGE, true);
         configuration.set(RestOptions.BIND_PORT, Integer.toString(port));
