@@ -31,7 +31,6 @@ import io.upliftstream.schemas.Timings;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -220,7 +219,7 @@ final class RecordEncoder {
                 .setGeometry(geometry(head, result.transform()));
         if (head.kind() == HeadKind.SEGMENTATION) {
             MaskEncoding encoding = settings.get(OutputOptions.MASK_FORMAT).encoding();
-            Mask mask = mask(encoding, output.data(), head, result.transform(), IGNORE_LABEL);
+            Mask mask = mask(encoding, output, output.data(), result.transform(), IGNORE_LABEL);
             SegmentationRecord.Builder record = SegmentationRecord.newBuilder()
                     .setName(head.name())
                     .setClasses(head.channels())
@@ -230,7 +229,7 @@ final class RecordEncoder {
             if (confidence != null && settings.get(OutputOptions.CONFIDENCE)) {
                 // confidence has no runs
                 MaskEncoding smooth = encoding == MaskEncoding.RLE ? MaskEncoding.RAW_ZSTD : encoding;
-                record.setConfidence(mask(smooth, confidence, head, result.transform(), 0));
+                record.setConfidence(mask(smooth, output, confidence, result.transform(), 0));
             }
             return record.setHeader(
                             header.setTimings(timings(result.timings(), start)).build())
@@ -246,36 +245,10 @@ final class RecordEncoder {
     }
 
     private static Mask mask(
-            MaskEncoding encoding, ByteBuffer pixels, HeadSpec head, FrameTransform transform, int padding) {
-        byte[] labels = new byte[head.width() * head.height()];
-        pixels.get(pixels.position(), labels);
-        pad(labels, geometry(head, transform), (byte) padding);
-        return MaskCodec.encode(encoding, labels, head.width(), head.height());
-    }
-
-    /** Overwrites the pixels whose centre is not in the frame; none are, unless the input is letterboxed. */
-    private static void pad(byte[] pixels, Geometry geometry, byte padding) {
-        int width = geometry.getOutputWidth();
-        int height = geometry.getOutputHeight();
-        int left = firstAtOrBeyond(0, geometry.getScaleX(), geometry.getOffsetX(), width);
-        int right = firstAtOrBeyond(geometry.getFrameWidth(), geometry.getScaleX(), geometry.getOffsetX(), width);
-        int top = firstAtOrBeyond(0, geometry.getScaleY(), geometry.getOffsetY(), height);
-        int bottom = firstAtOrBeyond(geometry.getFrameHeight(), geometry.getScaleY(), geometry.getOffsetY(), height);
-        Arrays.fill(pixels, 0, top * width, padding);
-        for (int row = top * width; row < bottom * width; row += width) {
-            Arrays.fill(pixels, row, row + left, padding);
-            Arrays.fill(pixels, row + right, row + width, padding);
-        }
-        Arrays.fill(pixels, bottom * width, pixels.length, padding);
-    }
-
-    /** The first of {@code size} output pixels whose centre lies at a coordinate of the frame or beyond it. */
-    private static int firstAtOrBeyond(int coordinate, double scale, double offset, int size) {
-        int pixel = 0;
-        while (pixel < size && (pixel + 0.5) * scale + offset < coordinate) {
-            pixel++;
-        }
-        return pixel;
+            MaskEncoding encoding, HeadOutput output, ByteBuffer pixels, FrameTransform transform, int padding) {
+        HeadSpec head = output.head();
+        return MaskCodec.encode(
+                encoding, output.inFrame(pixels, transform, (byte) padding), head.width(), head.height());
     }
 
     private Tensor tensor(HeadOutput output) {

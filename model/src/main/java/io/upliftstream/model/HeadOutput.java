@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,6 +28,42 @@ public record HeadOutput(HeadSpec head, ByteBuffer data, @Nullable ByteBuffer co
             };
         }
         return floats;
+    }
+
+    /**
+     * The head's labels or confidence, with the pixels overwritten whose centre is not in the frame; none are, unless the
+     * input is letterboxed.
+     *
+     * @param pixels {@link #data} or {@link #confidence} of a segmentation
+     * @return u8[H,W], for the caller to keep
+     */
+    public byte[] inFrame(ByteBuffer pixels, FrameTransform transform, byte padding) {
+        int width = head.width();
+        int height = head.height();
+        byte[] inFrame = new byte[width * height];
+        pixels.get(pixels.position(), inFrame);
+        double scaleX = transform.scaleX() * head.stride();
+        double scaleY = transform.scaleY() * head.stride();
+        int left = firstAtOrBeyond(0, scaleX, transform.offsetX(), width);
+        int right = firstAtOrBeyond(transform.frameWidth(), scaleX, transform.offsetX(), width);
+        int top = firstAtOrBeyond(0, scaleY, transform.offsetY(), height);
+        int bottom = firstAtOrBeyond(transform.frameHeight(), scaleY, transform.offsetY(), height);
+        Arrays.fill(inFrame, 0, top * width, padding);
+        for (int row = top * width; row < bottom * width; row += width) {
+            Arrays.fill(inFrame, row, row + left, padding);
+            Arrays.fill(inFrame, row + right, row + width, padding);
+        }
+        Arrays.fill(inFrame, bottom * width, inFrame.length, padding);
+        return inFrame;
+    }
+
+    /** The first of {@code size} output pixels whose centre lies at a coordinate of the frame or beyond it. */
+    private static int firstAtOrBeyond(int coordinate, double scale, double offset, int size) {
+        int pixel = 0;
+        while (pixel < size && (pixel + 0.5) * scale + offset < coordinate) {
+            pixel++;
+        }
+        return pixel;
     }
 
     /** Whether every number is finite. */

@@ -137,6 +137,23 @@ public final class SingleObject {
         return record;
     }
 
+    /**
+     * Decodes whichever of the module's seven records the bytes are.
+     *
+     * @throws MalformedRecordException if they are none of them, whole and alone
+     */
+    public static SpecificRecord decode(byte @Nullable [] bytes) {
+        long fingerprint = bytes == null || bytes.length < HEADER_BYTES
+                ? 0
+                : ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getLong(2);
+        for (Class<? extends SpecificRecord> type : RECORDS) {
+            if (codec(type).readers.containsKey(fingerprint)) {
+                return decode(bytes, type);
+            }
+        }
+        return decode(bytes, CameraFrame.class); // which says what is wrong
+    }
+
     /** The schema of a record as it was published: version 1 to {@link #VERSIONS}. */
     static Schema published(Class<?> type, int version) {
         String resource = "v%d/%s.avsc".formatted(version, type.getSimpleName());

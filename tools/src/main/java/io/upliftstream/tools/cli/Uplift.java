@@ -46,6 +46,7 @@ import picocli.CommandLine.Spec;
             "  uplift publish --config job.yaml --input street.mp4   frames for it: videos, cameras, images",
             "  uplift consume segmentation --config job.yaml         what it says, as lines, pictures or video",
             "  uplift view --config job.yaml           the same as a live page",
+            "  uplift sql flink-sql/examples/pedestrians.sql         frames or records, queried in Flink SQL",
             "",
             "Exit codes: 0 done; 1 failed, or some of it did; 2 a wrong option, setting or configuration file;"
                     + " 3 surroundings that are not as expected (broker, topic, camera, input, output directory, port,"
@@ -62,6 +63,7 @@ import picocli.CommandLine.Spec;
             ViewCommand.class,
             ClaimCheckCommand.class,
             InferCommand.class,
+            SqlCommand.class,
             ModelCommand.class,
             BenchCommand.class,
             ChaosCommand.class,

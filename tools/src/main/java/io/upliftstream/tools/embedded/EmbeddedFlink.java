@@ -35,6 +35,7 @@ import org.apache.flink.runtime.jobmaster.JobResult;
 import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.streaming.api.graph.StreamGraph;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -132,24 +133,24 @@ public final class EmbeddedFlink implements AutoCloseable {
         configuration.setString(reporter + "filterLabelValueCharacters", "false");
     }
 
-    /**
-     * Has a cluster of this configuration show Flink's page to browsers on this machine. It lets nobody submit or cancel
-     * a job.
-     *
-     * @param port 0 for any free one
-     */
+    /** Has a cluster show Flink's page to browsers on this machine, without submission; port 0 is any free one. */
     public static void showPage(Configuration configuration, int port) {
         configuration.set(RestGuard.PAGE, true);
         configuration.set(RestOptions.BIND_PORT, Integer.toString(port));
     }
 
-    /** An environment that builds a graph for {@link #submit}; its {@code execute} methods are of no use here. */
+    /** An environment that builds a graph for {@link #submit}, or submits it itself, as Flink's Table API has it do. */
     public StreamExecutionEnvironment environment() {
-        return new StreamExecutionEnvironment(configuration);
+        return new EmbeddedEnvironment(
+                configuration, cluster, graph -> submit(graph).id());
     }
 
     /** Submits the graph that was built in an {@link #environment()}. */
     public Job submit(StreamExecutionEnvironment environment) throws IOException {
+        return submit(environment.getStreamGraph());
+    }
+
+    private Job submit(StreamGraph graph) throws IOException {
         if (!cluster.isRunning()) {
             try {
                 cluster.start();
@@ -157,7 +158,7 @@ public final class EmbeddedFlink implements AutoCloseable {
                 throw new IOException("embedded Flink did not start: " + e.getMessage(), e);
             }
         }
-        return new Job(join(cluster.submitJob(environment.getStreamGraph())).getJobID());
+        return new Job(join(cluster.submitJob(graph)).getJobID());
     }
 
     /** Address of the REST interface, and of Flink's page if that was asked for. */

@@ -75,6 +75,9 @@ class MistakesITCase {
         Files.writeString(home.resolve("no-image.jpg"), "no image");
         Files.write(home.resolve("photo.jpg"), Images.jpeg(new BufferedImage(64, 48, BufferedImage.TYPE_INT_RGB), 0.9));
         Files.writeString(home.resolve("bad.yaml"), "uplift.mode: live\n bad: [\n");
+        Files.writeString(
+                home.resolve("endless.sql"),
+                "CREATE TABLE t (f BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1'); SELECT f FROM t");
         Files.createSymbolicLink(home.resolve("link"), home.resolve("nowhere"));
         Path full = Files.createDirectory(home.resolve("full"));
         Path readOnly = Files.createDirectory(home.resolve("read-only"));
@@ -174,6 +177,7 @@ class MistakesITCase {
                 "consume segmentation --follow --bootstrap-servers {broker}",
                 "view --no-browser --port 0 --bootstrap-servers {broker}",
                 "view --no-browser --port 0 --bootstrap-servers 127.0.0.1:{closed}",
+                "sql {dir}/endless.sql",
                 "model verify {street}",
                 "bench model --rounds 500",
                 "synthesize --output {dir}/stopped"

@@ -1,0 +1,92 @@
+package io.upliftstream.tools.sql;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * A text of statements, each ended by a semicolon. One inside a quotation or a comment ends nothing, nor does one inside a
+ * statement set, up to its {@code END}.
+ */
+public final class SqlScript {
+    /** Comments and quotations, which can be unfinished, a semicolon, or any other character. */
+    private static final Pattern TOKEN = Pattern.compile(
+            """
+            (?xs) (?<comment> --[^\\n]* | /\\*(?!\\+) .*? (?:\\*/ | \\z) )
+            | (?<quotation> '[^']*(?:'|\\z) | `[^`]*(?:`|\\z) | "[^"]*(?:"|\\z) )
+            | (?<end> ; )
+            | (?<word> \\w+ )
+            | (?<other> . )""");
+
+    private static final Pattern SET_BEGIN = Pattern.compile("(?:EXECUTE|EXPLAIN) STATEMENT SET BEGIN\\b.*");
+
+    /**
+     * One statement.
+     *
+     * @param line where it begins, from 1
+     * @param text without the semicolon, its comments blanked out
+     */
+    public record Statement(int line, String text) {
+        /** The text with as many lines before it as in the file, for a parser that counts them. */
+        public String inPlace() {
+            return "\n".repeat(line - 1) + text;
+        }
+
+        /** The beginning, on one line. */
+        public String summary() {
+            String flat = text.replaceAll("\\s+", " ");
+            return flat.length() <= 60 ? flat : flat.substring(0, 59) + "…";
+        }
+    }
+
+    private SqlScript() {}
+
+    /** The statements of a script, the last with or without a semicolon. */
+    public static List<Statement> statements(String script) {
+        List<Statement> statements = new ArrayList<>();
+        StringBuilder text = new StringBuilder();
+        StringBuilder words = new StringBuilder();
+        int line = 1;
+        Matcher token = TOKEN.matcher(script);
+        while (token.find()) {
+            if (token.group("end") != null) {
+                boolean inSet =
+                        SET_BEGIN.matcher(words).matches() && !words.toString().endsWith("; END ");
+                if (!inSet) {
+                    line = add(statements, text, line);
+                    words.setLength(0);
+                    continue;
+                }
+                words.append("; ");
+            }
+            if (token.group("comment") != null) {
+                text.append(token.group().replaceAll("[^\\n]", " ")); // lines and columns stay
+                continue;
+            }
+            if (token.group("word") != null) {
+                words.append(token.group().toUpperCase(Locale.ROOT)).append(' ');
+            }
+            text.append(token.group());
+        }
+        add(statements, text, line);
+        return statements;
+    }
+
+    /** @return the line on which the next statement's text begins */
+    private static int add(List<Statement> statements, StringBuilder text, int line) {
+        String all = text.toString();
+        int blank = all.length() - all.stripLeading().length();
+        int begins = line + newlines(all.substring(0, blank));
+        if (!all.isBlank()) {
+            statements.add(new Statement(begins, all.strip()));
+        }
+        text.setLength(0);
+        return line + newlines(all);
+    }
+
+    private static int newlines(String text) {
+        return (int) text.chars().filter(character -> character == '\n').count();
+    }
+}
