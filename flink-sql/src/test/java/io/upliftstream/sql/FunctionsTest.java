@@ -187,7 +187,11 @@ class FunctionsTest {
                 "at most " + Grid.MAX_CELLS,
                 encode(SegmentationRecord.newBuilder(good)
                         .setMask(new Mask(
-                                MaskEncoding.RLE, 1 << 16, 512, ByteBuffer.wrap(new byte[] {0, -128, -128, -128, 16})))
+                                MaskEncoding.RLE,
+                                1 << 16,
+                                512,
+                                ByteBuffer.wrap(new byte[] {0, -128, -128, -128, 16}),
+                                null))
                         .build()));
         byte[] cut = encode(good);
         hostile.put("no such record", Arrays.copyOf(cut, cut.length - 3));
