@@ -47,7 +47,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     static final class Factory extends AbstractStreamOperatorFactory<OutputMessage>
             implements OneInputStreamOperatorFactory<RawFrame, OutputMessage> {
         private final JobSettings settings;
-        private final Map<String, Integer> topicLimits;
+        private final TopicLimits topicLimits;
         private final FrameEngine.Factory engines;
         private final Clock clock;
         private final @Nullable ModelControl control;
@@ -58,7 +58,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
          */
         Factory(
                 JobSettings settings,
-                Map<String, Integer> topicLimits,
+                TopicLimits topicLimits,
                 FrameEngine.Factory engines,
                 Clock clock,
                 @Nullable ModelControl control) {

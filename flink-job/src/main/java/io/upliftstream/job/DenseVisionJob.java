@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
+import java.util.Set;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.connector.sink2.Sink;
 import org.apache.flink.api.connector.source.Source;
@@ -94,7 +95,9 @@ public final class DenseVisionJob {
                 .ifPresent(directory -> ClaimCheck.probe(directory, settings.get(OutputOptions.CLAIM_CHECK_TIMEOUT)));
         LOG.info("settings beside the defaults: {}", settings);
         Map<TopicPartition, Long> ends = ends(settings);
-        definePipeline(env, source(settings, ends), sink(settings), settings, topicLimits, FrameEngine::ofBundle);
+        Set<String> outputs = Set.copyOf(topicLimits.keySet());
+        TopicLimits limits = () -> KafkaPreflight.limits(settings, outputs);
+        definePipeline(env, source(settings, ends), sink(settings), settings, limits, FrameEngine::ofBundle);
         return ends;
     }
 
@@ -110,6 +113,16 @@ public final class DenseVisionJob {
             Sink<OutputMessage> sink,
             JobSettings settings,
             Map<String, Integer> topicLimits,
+            FrameEngine.Factory engines) {
+        definePipeline(env, source, sink, settings, () -> topicLimits, engines);
+    }
+
+    private static void definePipeline(
+            StreamExecutionEnvironment env,
+            Source<RawFrame, ?, ?> source,
+            Sink<OutputMessage> sink,
+            JobSettings settings,
+            TopicLimits topicLimits,
             FrameEngine.Factory engines) {
         configure(env, settings);
         env.fromSource(source, WatermarkStrategy.noWatermarks(), "camera frames", RawFrame.TYPE)

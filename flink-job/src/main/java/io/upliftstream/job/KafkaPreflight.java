@@ -80,6 +80,13 @@ final class KafkaPreflight {
         return topics.maxRecordBytes(outputs);
     }
 
+    /** The largest record of each topic as it is now, in bytes, where it is known. */
+    static Map<String, Integer> limits(JobSettings settings, Set<String> topics) {
+        try (KafkaTopics kafka = new KafkaTopics(settings, "")) {
+            return kafka.maxRecordBytes(topics);
+        }
+    }
+
     private static void require(KafkaTopics topics, JobSettings settings, String what, String topic, int partitions) {
         if (!topics.hasTopic(topic)) {
             if (!settings.get(OutputOptions.CREATE_TOPICS)) {

@@ -27,11 +27,11 @@ final class ModelLoader {
 
     private final JobSettings settings;
     private final @Nullable ModelControl control;
-    private final Map<String, Integer> topicLimits;
+    private final TopicLimits topicLimits;
     private final Opener opener;
     private final BundleStore store;
 
-    ModelLoader(JobSettings settings, @Nullable ModelControl control, Map<String, Integer> topicLimits, Opener opener) {
+    ModelLoader(JobSettings settings, @Nullable ModelControl control, TopicLimits topicLimits, Opener opener) {
         this.settings = settings;
         this.control = control;
         this.topicLimits = topicLimits;
@@ -41,7 +41,7 @@ final class ModelLoader {
 
     /** The bundle of the settings. */
     ServingModel configured() throws Exception {
-        return opener.open(Activation.CONFIGURED, settings, topicLimits);
+        return opener.open(Activation.CONFIGURED, settings, topicLimits.read());
     }
 
     /**
@@ -65,7 +65,7 @@ final class ModelLoader {
             return configured();
         }
         List<HeadSpec> heads = ModelBundle.load(bundle).heads();
-        Map<String, Integer> limits = control == null ? topicLimits : control.topicLimits(heads);
+        Map<String, Integer> limits = control == null ? topicLimits.read() : control.topicLimits(heads);
         return opener.open(model, settings.withBundle(bundle, model.sha256()), limits);
     }
 

@@ -7,7 +7,6 @@ import io.upliftstream.schemas.ModelCommand;
 import io.upliftstream.schemas.ModelOutcome;
 import java.time.Clock;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -59,7 +58,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     ModelSwitch(
             JobSettings settings,
             @Nullable ModelControl control,
-            Map<String, Integer> topicLimits,
+            TopicLimits topicLimits,
             ControlState state,
             ModelLoader.Opener opener,
             MailboxExecutor mailbox,

@@ -61,7 +61,7 @@ class FrameSpansTest {
         JobSettings settings = TestFrames.settings("uplift.tracing.endpoint", endpoint);
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
-                        settings, Map.of(), (unused, subtask) -> engine, Clock.systemUTC(), null));
+                        settings, () -> Map.of(), (unused, subtask) -> engine, Clock.systemUTC(), null));
         harness.open();
         for (RawFrame frame : frames) {
             harness.processElement(new StreamRecord<>(frame));

@@ -2,7 +2,9 @@ package io.upliftstream.tools;
 
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.tuple;
 
+import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameFailure;
@@ -10,6 +12,7 @@ import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.tools.camera.SyntheticCamera;
+import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -20,6 +23,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import org.apache.avro.Schema;
@@ -27,7 +31,11 @@ import org.apache.avro.SchemaBuilder;
 import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericRecordBuilder;
 import org.apache.avro.message.BinaryMessageEncoder;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
 import org.jspecify.annotations.Nullable;
@@ -136,6 +144,34 @@ class HostileFramesITCase {
                             .distinct())
                     .as("one that is long, none, and three more that are")
                     .hasSize(5);
+        }
+    }
+
+    /** A failure record that the topic took when the job was made, and not any more when its task starts. */
+    @Test
+    @Timeout(value = 10, unit = TimeUnit.MINUTES)
+    void aLimitThatWasLoweredMeanwhileIsKept() throws Exception {
+        try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+            Topics topics = Topics.create(kafka, "lowered", 1, MAX_SEGMENTATION_BYTES);
+            topics.send(0, "large", new byte[100_000]);
+            JobSettings settings = topics.settings();
+            try (EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 1)) {
+                StreamExecutionEnvironment env = flink.environment();
+                DenseVisionJob.definePipeline(env, settings);
+                ConfigResource failures = new ConfigResource(ConfigResource.Type.TOPIC, topics.name("failures"));
+                ConfigEntry limit = new ConfigEntry("max.message.bytes", "8192");
+                kafka.admin()
+                        .incrementalAlterConfigs(
+                                Map.of(failures, List.of(new AlterConfigOp(limit, AlterConfigOp.OpType.SET))))
+                        .all()
+                        .get();
+                EmbeddedFlink.Job job = flink.submit(env);
+                job.awaitEnd();
+                assertThat(job.restarts()).isZero();
+            }
+            assertThat(topics.read("failures", "read_committed", FrameFailure.class))
+                    .extracting(FrameFailure::getOriginalLength, FrameFailure::getOriginal)
+                    .containsExactly(tuple(100_000L, Optional.empty()));
         }
     }
 
