@@ -7,6 +7,8 @@ import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.job.ServingOptions.QueuePolicy;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.FrameException;
+import io.upliftstream.schemas.RecordDecoder;
+import io.upliftstream.schemas.SchemaRegistry;
 import java.io.IOException;
 import java.time.Clock;
 import java.util.Map;
@@ -46,11 +48,18 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             implements OneInputStreamOperatorFactory<RawFrame, OutputMessage> {
         private final JobSettings settings;
         private final Map<String, Integer> topicLimits;
+        private final Framing framing;
         private final FrameEngine.Factory engines;
         private final Clock clock;
 
         /** @param clock serialisable, such as {@link Clock#systemUTC()} */
-        Factory(JobSettings settings, Map<String, Integer> topicLimits, FrameEngine.Factory engines, Clock clock) {
+        Factory(
+                JobSettings settings,
+                Map<String, Integer> topicLimits,
+                Framing framing,
+                FrameEngine.Factory engines,
+                Clock clock) {
+            this.framing = framing;
             this.settings = settings;
             this.topicLimits = topicLimits;
             this.engines = engines;
@@ -74,6 +83,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient Factory factory;
     private final transient MailboxExecutor mailbox;
     private final transient FrameParser parser;
+    private final transient @Nullable InputSchemas inputSchemas;
     private final transient AdmissionGate gate;
     private final transient boolean live;
     private final transient boolean latestOnly;
@@ -109,9 +119,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 settings.get(InputOptions.GROUP_ID),
                 settings.get(ServingOptions.QUARANTINE_RESTARTS));
         maxBytes = settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes();
+        SchemaRegistry registry = RegistryOptions.open(settings).orElse(null);
+        inputSchemas = registry == null ? null : new InputSchemas(registry, RegistryOptions.waits(settings), mailbox);
         parser = new FrameParser(
                 settings.get(InputOptions.INPUT_FORMAT),
-                settings.get(InputOptions.FRAME_MAX_BYTES).getBytes());
+                settings.get(InputOptions.FRAME_MAX_BYTES).getBytes(),
+                registry == null ? null : new RecordDecoder(registry));
         gate = new AdmissionGate(
                 settings.get(ServingOptions.MODE),
                 settings.get(ServingOptions.MAX_AGE),
@@ -124,7 +137,8 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         super.open();
         engine = factory.engines.open(factory.settings, getRuntimeContext());
         openEngine = engine;
-        encoder = new RecordEncoder(factory.settings, factory.topicLimits, engine.model(), engine.classNames());
+        encoder = new RecordEncoder(
+                factory.settings, factory.topicLimits, factory.framing, engine.model(), engine.classNames());
         int asked = factory.settings.get(ServingOptions.QUEUE_CAPACITY);
         // Lossless keeps one more batch ready; live prefers to choose late.
         capacity = asked > 0 ? asked : (live ? 2 : 3) * engine.maxBatch();
@@ -152,6 +166,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         jobMetrics.frameIn();
         RawFrame source = element.getValue();
         quarantine.arrived(source);
+        if (inputSchemas != null && source.value() != null) {
+            jobMetrics.blocked(inputSchemas.await(source.value()));
+        }
         Frame frame;
         try {
             frame = parser.parse(source);

@@ -81,17 +81,19 @@ public final class DenseVisionJob {
     }
 
     /**
-     * Checks bundle and Kafka, then defines the job between the topics of the settings.
+     * Checks bundle, Kafka and, if there is one, the schema registry, then defines the job between the topics of the settings.
      *
      * @return the offset after the last frame of each partition; empty if the job does not end by itself
-     * @throws StartupException if bundle, broker or topics are not as the settings say
+     * @throws StartupException if bundle, broker, topics or registry are not as the settings say
      */
     public static Map<TopicPartition, Long> definePipeline(StreamExecutionEnvironment env, JobSettings settings) {
         List<HeadSpec> heads = heads(settings);
         Map<String, Integer> topicLimits = KafkaPreflight.check(settings, heads);
+        Framing framing = Framing.of(settings, settings.outputRecords(heads));
         LOG.info("settings beside the defaults: {}", settings);
         Map<TopicPartition, Long> ends = ends(settings);
-        definePipeline(env, source(settings, ends), sink(settings), settings, topicLimits, FrameEngine::ofBundle);
+        definePipeline(
+                env, source(settings, ends), sink(settings), settings, topicLimits, framing, FrameEngine::ofBundle);
         return ends;
     }
 
@@ -99,6 +101,7 @@ public final class DenseVisionJob {
      * Defines the job between any source and sink.
      *
      * @param topicLimits the largest record of each output topic in bytes, where it is known
+     * @param framing of the output records
      * @param engines makes the subtasks' models: {@link FrameEngine#ofBundle}, but in a test
      */
     public static void definePipeline(
@@ -107,6 +110,7 @@ public final class DenseVisionJob {
             Sink<OutputMessage> sink,
             JobSettings settings,
             Map<String, Integer> topicLimits,
+            Framing framing,
             FrameEngine.Factory engines) {
         configure(env, settings);
         env.fromSource(source, WatermarkStrategy.noWatermarks(), "camera frames", RawFrame.TYPE)
@@ -114,7 +118,7 @@ public final class DenseVisionJob {
                 .transform(
                         "dense inference",
                         OutputMessage.TYPE,
-                        new DenseInferenceOperator.Factory(settings, topicLimits, engines, Clock.systemUTC()))
+                        new DenseInferenceOperator.Factory(settings, topicLimits, framing, engines, Clock.systemUTC()))
                 .uid("dense-inference")
                 .sinkTo(sink)
                 .name("records")

@@ -20,7 +20,6 @@ import io.upliftstream.schemas.MaskEncoding;
 import io.upliftstream.schemas.ModelIdentity;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
-import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.schemas.Tensor;
 import io.upliftstream.schemas.TensorCodec;
@@ -58,14 +57,20 @@ final class RecordEncoder {
 
     private final JobSettings settings;
     private final Map<String, Integer> topicLimits;
+    private final Framing framing;
     private final ModelIdentity model;
     private final List<String> classNames;
 
     /** @param topicLimits the largest record of each topic in bytes, where it is known */
     RecordEncoder(
-            JobSettings settings, Map<String, Integer> topicLimits, ModelIdentity model, List<String> classNames) {
+            JobSettings settings,
+            Map<String, Integer> topicLimits,
+            Framing framing,
+            ModelIdentity model,
+            List<String> classNames) {
         this.settings = settings;
         this.topicLimits = topicLimits;
+        this.framing = framing;
         this.model = model;
         this.classNames = classNames;
     }
@@ -153,7 +158,7 @@ final class RecordEncoder {
             if (detail == Detail.ORIGINAL) {
                 failure.setOriginal(ByteBuffer.wrap(original));
             }
-            OutputMessage record = new OutputMessage(topic, key, SingleObject.encode(failure.build()), trace);
+            OutputMessage record = new OutputMessage(topic, key, framing.encode(topic, failure.build()), trace);
             if (record.size() <= limit(topic)) {
                 return new FrameOutcome.Failure(List.of(record), source, frame, problem);
             }
@@ -178,7 +183,10 @@ final class RecordEncoder {
                     .setAgeMillis(run.maxAgeMillis())
                     .build();
             OutputMessage record = new OutputMessage(
-                    topic, header.getCameraId().getBytes(StandardCharsets.UTF_8), SingleObject.encode(dropped), trace);
+                    topic,
+                    header.getCameraId().getBytes(StandardCharsets.UTF_8),
+                    framing.encode(topic, dropped),
+                    trace);
             if (record.size() <= limit(topic)) {
                 return new FrameOutcome.Dropped(List.of(record), run);
             }
@@ -313,9 +321,9 @@ final class RecordEncoder {
                 timings.batchSize());
     }
 
-    private static OutputMessage message(String topic, Frame frame, SpecificRecord record) {
+    private OutputMessage message(String topic, Frame frame, SpecificRecord record) {
         return new OutputMessage(
-                topic, frame.cameraId().getBytes(StandardCharsets.UTF_8), SingleObject.encode(record), frame.trace());
+                topic, frame.cameraId().getBytes(StandardCharsets.UTF_8), framing.encode(topic, record), frame.trace());
     }
 
     private long limit(String topic) {

@@ -162,7 +162,11 @@ class DenseInferenceOperatorTest extends OperatorTest {
     void anOutcomeThatNoRecordCanTellOfRestartsNothing() throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
-                        TestFrames.settings(), Map.of("failures", 100), (unused, subtask) -> engine, clock));
+                        TestFrames.settings(),
+                        Map.of("failures", 100),
+                        Framing.SINGLE_OBJECT,
+                        (unused, subtask) -> engine,
+                        clock));
         opened.add(harness);
         harness.open();
         process(harness, TestFrames.raw(1000, "north", null));

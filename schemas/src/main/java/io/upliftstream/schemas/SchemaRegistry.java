@@ -18,6 +18,8 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import javax.net.ssl.SSLContext;
@@ -52,6 +54,7 @@ public final class SchemaRegistry {
     private final String url;
     private final Duration timeout;
     private final @Nullable String authorization;
+    private final ScheduledThreadPoolExecutor deadlines;
     private final Map<Integer, Answer> answers = new LinkedHashMap<>(16, 0.75f, true) {
         @Override
         protected boolean removeEldestEntry(Map.Entry<Integer, Answer> eldest) {
@@ -85,6 +88,15 @@ public final class SchemaRegistry {
                 .version(HttpClient.Version.HTTP_1_1)
                 .followRedirects(HttpClient.Redirect.NEVER)
                 .connectTimeout(timeout);
+        // Its thread ends when it has had nothing to do for a while, as those of the client do.
+        deadlines = new ScheduledThreadPoolExecutor(1, task -> {
+            Thread thread = new Thread(task, "schema registry");
+            thread.setDaemon(true);
+            return thread;
+        });
+        deadlines.setKeepAliveTime(REMEMBERED_SECONDS, TimeUnit.SECONDS);
+        deadlines.allowCoreThreadTimeOut(true);
+        deadlines.setRemoveOnCancelPolicy(true);
         client = (tls == null ? builder : builder.sslContext(tls)).build();
     }
 
@@ -204,15 +216,17 @@ public final class SchemaRegistry {
     private CompletableFuture<JsonNode> send(String what, HttpRequest.Builder request) {
         CompletableFuture<HttpResponse<byte[]>> sent =
                 client.sendAsync(request.build(), info -> new BoundedBody(MAX_ANSWER));
-        return sent.copy()
-                .orTimeout(timeout.toMillis(), TimeUnit.MILLISECONDS) // the request's own ends with the headers
-                .handle((response, failure) -> {
-                    if (failure != null) {
-                        sent.cancel(true);
-                        throw unanswered(what, failure);
-                    }
-                    return answer(what, response);
-                });
+        CompletableFuture<HttpResponse<byte[]>> inTime = sent.copy();
+        ScheduledFuture<?> late = deadlines.schedule( // the request's own ends with the headers
+                () -> inTime.completeExceptionally(new TimeoutException()), timeout.toMillis(), TimeUnit.MILLISECONDS);
+        return inTime.handle((response, failure) -> {
+            late.cancel(false);
+            if (failure != null) {
+                sent.cancel(true);
+                throw unanswered(what, failure);
+            }
+            return answer(what, response);
+        });
     }
 
     private RegistryException unanswered(String what, Throwable failure) {

@@ -227,7 +227,7 @@ public final class Demo {
 
     private void read(ConsumerRecord<byte[], byte[]> consumed) {
         RecordKind kind = outputs.kind(consumed.topic());
-        SpecificRecord record = kind.decode(consumed);
+        SpecificRecord record = outputs.decode(consumed);
         records.merge(kind, 1L, Long::sum);
         account.read(record, consumed.timestamp());
         if (record instanceof SegmentationRecord labels) {
