@@ -6,6 +6,7 @@ where its data are of the size that the record states, and that is within a limi
 or what the caller says.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -25,7 +26,19 @@ import numpy as np
 import zstandard
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-__all__ = ["MAX_ELEMENTS", "MAX_PAYLOAD", "MAX_PIXELS", "confidence", "labels", "read", "to_frame", "values"]
+from .registry import Registry, check
+
+__all__ = [
+    "MAX_ELEMENTS",
+    "MAX_PAYLOAD",
+    "MAX_PIXELS",
+    "Registry",
+    "confidence",
+    "labels",
+    "read",
+    "to_frame",
+    "values",
+]
 
 Record = dict[str, Any]
 
@@ -40,6 +53,7 @@ MAX_PAYLOAD = 4 * MAX_ELEMENTS  # bytes of what a record refers to
 
 _MARKER = b"\xc3\x01"
 _HEADER = 10
+_WIRE_HEADER = 5  # a zero and the schema's id
 _DTYPES = {"FLOAT32": np.dtype("<f4"), "FLOAT16": np.dtype("<f2"), "INT8": np.dtype("i1")}
 _MAX_VARINT = 5
 _NAME = re.compile(r"(?:^|/)(\d{4}-\d\d-\d\d/([0-9a-f]{2})/(\2[0-9a-f]{62}))\Z", re.ASCII)
@@ -58,8 +72,25 @@ def _schemas() -> dict[bytes, Any]:
     return schemas
 
 
-def read(value: bytes | None, claims: Claims | None = None, max_payload: int = MAX_PAYLOAD) -> Record:
+@cache
+def _newest() -> dict[str, Any]:
+    """The newest published schema of every record, by its full name."""
+    versions = sorted(resources.files(__name__).joinpath("schemas").iterdir(), key=lambda v: int(v.name[1:]))
+    newest = [fastavro.parse_schema(json.loads(file.read_text())) for file in versions[-1].iterdir()]
+    return {schema["name"]: schema for schema in newest}
+
+
+def read(
+    value: bytes | None,
+    schema_of: Callable[[int], Any] | None = None,
+    claims: Claims | None = None,
+    max_payload: int = MAX_PAYLOAD,
+) -> Record:
     """One record of any of the topics, as a dict with the fields of its schema.
+
+    In Avro's single-object encoding or in Confluent's wire format, which the value's first bytes tell.
+    `schema_of`, such as a `Registry`, has the writer's schema for an id of the wire format; without it,
+    the one published schema that takes every byte is the value's.
 
     `claims` is the directory of the job's claim check, and what the record refers to is put in its place: a
     path, a URL for fsspec, or a function from a name below it to a binary file. No other place is looked at,
@@ -70,22 +101,36 @@ def read(value: bytes | None, claims: Claims | None = None, max_payload: int = M
     """
     if value is None:
         raise ValueError("value: none (expected: a record)")
-    schema = _schemas().get(bytes(value[:_HEADER]))
+    record = _decode(bytes(value), schema_of)
+    if claims is not None:
+        _fetch(record, claims, max_payload)
+    return record
+
+
+def _decode(value: bytes, schema_of: Callable[[int], Any] | None) -> Record:
+    if value[:1] == b"\0" and len(value) >= _WIRE_HEADER:
+        schema_id = int.from_bytes(value[1:_WIRE_HEADER], "big")
+        return (
+            _read_published(value, schema_id) if schema_of is None else _read_by(value, schema_of(schema_id))
+        )
+    schema = _schemas().get(value[:_HEADER])
     if schema is None:
         raise ValueError(
             f"value: {len(value)} bytes that begin with {value[:_HEADER].hex()} "
             "(expected: c301 and the fingerprint of a published schema, as docs/schemas.md lists them)"
         )
+    return _read(value, _HEADER, schema)
+
+
+def _read(value: bytes, header: int, writer: Any, reader: Any = None) -> Record:
     stream = io.BytesIO(value)
-    stream.seek(_HEADER)
+    stream.seek(header)
     try:
-        record = fastavro.schemaless_reader(stream, schema, None)
+        record = fastavro.schemaless_reader(stream, writer, reader)
     except Exception as error:  # damaged bytes make fastavro raise nearly anything
         raise ValueError(f"value: {len(value)} bytes (expected: a whole record)") from error
     if stream.tell() != len(value):
         raise ValueError(f"value: {len(value)} bytes (expected: none after the record's {stream.tell()})")
-    if claims is not None:
-        _fetch(record, claims, max_payload)
     return record
 
 
@@ -146,6 +191,34 @@ def _here(what: str, field: Record) -> bytes:
             "(expected: read(value, claims=DIRECTORY))"
         )
     return field["data"]
+
+
+def _read_published(value: bytes, schema_id: int) -> Record:
+    fitting = {}
+    for schema in _schemas().values():
+        with contextlib.suppress(ValueError):
+            fitting.setdefault(schema["name"], _read(value, _WIRE_HEADER, schema))
+    if len(fitting) != 1:
+        raise ValueError(
+            f"value: {len(value)} bytes in Confluent's wire format, schema id {schema_id}, that are "
+            f"{' or '.join(fitting) or 'of no published schema'} (expected: schema_of, such as a Registry)"
+        )
+    return next(iter(fitting.values()))
+
+
+def _read_by(value: bytes, writer: Any) -> Record:
+    try:
+        check(writer)
+        writer = fastavro.parse_schema(writer)
+    except ValueError:
+        raise
+    except Exception as error:  # fastavro's and those of a JSON that is no schema
+        raise ValueError(f"writer's schema: {error} (expected: one of Avro)") from error
+    name = writer.get("name") if isinstance(writer, dict) else None
+    reader = _newest().get(name)
+    if reader is None:
+        raise ValueError(f"writer's schema: {str(name)[:200]} (expected: one of {', '.join(_newest())})")
+    return _read(value, _WIRE_HEADER, writer, reader)
 
 
 def labels(record: Record, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -69,7 +69,13 @@ final class BundleStore {
                 if (!isWhole(partial, model.sha256())) {
                     ModelBundle unused = ModelBundle.load(partial); // says what is wrong
                 }
-                Files.move(partial, home, StandardCopyOption.ATOMIC_MOVE);
+                try {
+                    Files.move(partial, home, StandardCopyOption.ATOMIC_MOVE);
+                } catch (IOException e) {
+                    if (!isWhole(home, model.sha256())) { // or another process of this machine was faster
+                        throw e;
+                    }
+                }
                 return home;
             } catch (BundleException e) {
                 throw new RefusedException(String.valueOf(e.getMessage())

@@ -122,7 +122,7 @@ final class CommandReader {
         }
         switch (command.getAction()) {
             case ACTIVATE -> {
-                if (command.getBundle().isEmpty()) {
+                if (command.getBundle().orElse("").isBlank()) {
                     throw new RefusedException("bundle: none (expected: the URI of a bundle's directory)");
                 }
                 if (!command.getSha256().orElse("").matches("[0-9a-f]{64}")) {

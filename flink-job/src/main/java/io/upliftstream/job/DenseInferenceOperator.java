@@ -6,6 +6,8 @@ import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.job.ServingOptions.QueuePolicy;
 import io.upliftstream.schemas.ModelAnswer;
+import io.upliftstream.schemas.RecordDecoder;
+import io.upliftstream.schemas.SchemaRegistry;
 import java.io.IOException;
 import java.time.Clock;
 import java.util.Map;
@@ -48,6 +50,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             implements OneInputStreamOperatorFactory<RawFrame, OutputMessage> {
         private final JobSettings settings;
         private final TopicLimits topicLimits;
+        private final Framing framing;
         private final FrameEngine.Factory engines;
         private final Clock clock;
         private final @Nullable ModelControl control;
@@ -59,10 +62,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         Factory(
                 JobSettings settings,
                 TopicLimits topicLimits,
+                Framing framing,
                 FrameEngine.Factory engines,
                 Clock clock,
                 @Nullable ModelControl control) {
             this.control = control;
+            this.framing = framing;
             this.settings = settings;
             this.topicLimits = topicLimits;
             this.engines = engines;
@@ -86,6 +91,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient Factory factory;
     private final transient MailboxExecutor mailbox;
     private final transient FrameParser parser;
+    private final transient @Nullable InputSchemas inputSchemas;
     private final transient AdmissionGate gate;
     private final transient boolean live;
     private final transient boolean latestOnly;
@@ -124,9 +130,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 settings.get(InputOptions.GROUP_ID),
                 settings.get(ServingOptions.QUARANTINE_RESTARTS));
         maxBytes = settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes();
+        SchemaRegistry registry = RegistryOptions.open(settings).orElse(null);
+        inputSchemas = registry == null ? null : new InputSchemas(registry, RegistryOptions.waits(settings), mailbox);
         parser = new FrameParser(
                 settings.get(InputOptions.INPUT_FORMAT),
-                settings.get(InputOptions.FRAME_MAX_BYTES).getBytes());
+                settings.get(InputOptions.FRAME_MAX_BYTES).getBytes(),
+                registry == null ? null : new RecordDecoder(registry));
         gate = new AdmissionGate(
                 settings.get(ServingOptions.MODE),
                 settings.get(ServingOptions.MAX_AGE),
@@ -192,7 +201,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private ServingModel serving(Activation activation, JobSettings served, Map<String, Integer> limits)
             throws Exception {
         return new ServingModel(
-                activation, served, limits, factory.engines.open(served, getRuntimeContext()), claimCheck);
+                activation,
+                served,
+                limits,
+                factory.framing,
+                factory.engines.open(served, getRuntimeContext()),
+                claimCheck);
     }
 
     @Override
@@ -221,6 +235,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         jobMetrics.frameIn();
         RawFrame source = element.getValue();
         quarantine.arrived(source);
+        if (inputSchemas != null && source.value() != null) {
+            jobMetrics.blocked(inputSchemas.await(source.value()));
+        }
         Frame frame;
         try {
             frame = parser.parse(source);

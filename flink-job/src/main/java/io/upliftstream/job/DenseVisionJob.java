@@ -11,7 +11,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
-import java.util.Set;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.connector.sink2.Sink;
 import org.apache.flink.api.connector.source.Source;
@@ -83,21 +82,21 @@ public final class DenseVisionJob {
     }
 
     /**
-     * Checks bundle and Kafka, then defines the job between the topics of the settings.
+     * Checks bundle, Kafka and, if there is one, the schema registry, then defines the job between the topics of the settings.
      *
      * @return the offset after the last frame of each partition; empty if the job does not end by itself
-     * @throws StartupException if bundle, broker or topics are not as the settings say
+     * @throws StartupException if bundle, broker, topics or registry are not as the settings say
      */
     public static Map<TopicPartition, Long> definePipeline(StreamExecutionEnvironment env, JobSettings settings) {
         List<HeadSpec> heads = heads(settings);
         Map<String, Integer> topicLimits = KafkaPreflight.check(settings, heads);
         settings.claimCheckDirectory()
                 .ifPresent(directory -> ClaimCheck.probe(directory, settings.get(OutputOptions.CLAIM_CHECK_TIMEOUT)));
+        Framing framing = Framing.of(settings, settings.outputRecords(heads));
         LOG.info("settings beside the defaults: {}", settings);
         Map<TopicPartition, Long> ends = ends(settings);
-        Set<String> outputs = Set.copyOf(topicLimits.keySet());
-        TopicLimits limits = () -> KafkaPreflight.limits(settings, outputs);
-        definePipeline(env, source(settings, ends), sink(settings), settings, limits, FrameEngine::ofBundle);
+        TopicLimits limits = () -> KafkaPreflight.limits(settings, topicLimits);
+        definePipeline(env, source(settings, ends), sink(settings), settings, limits, framing, FrameEngine::ofBundle);
         return ends;
     }
 
@@ -105,6 +104,7 @@ public final class DenseVisionJob {
      * Defines the job between any source and sink.
      *
      * @param topicLimits the largest record of each output topic in bytes, where it is known
+     * @param framing of the output records
      * @param engines makes the subtasks' models: {@link FrameEngine#ofBundle}, but in a test
      */
     public static void definePipeline(
@@ -113,8 +113,9 @@ public final class DenseVisionJob {
             Sink<OutputMessage> sink,
             JobSettings settings,
             Map<String, Integer> topicLimits,
+            Framing framing,
             FrameEngine.Factory engines) {
-        definePipeline(env, source, sink, settings, () -> topicLimits, engines);
+        definePipeline(env, source, sink, settings, () -> topicLimits, framing, engines);
     }
 
     private static void definePipeline(
@@ -123,6 +124,7 @@ public final class DenseVisionJob {
             Sink<OutputMessage> sink,
             JobSettings settings,
             TopicLimits topicLimits,
+            Framing framing,
             FrameEngine.Factory engines) {
         configure(env, settings);
         env.fromSource(source, WatermarkStrategy.noWatermarks(), "camera frames", RawFrame.TYPE)
@@ -131,7 +133,7 @@ public final class DenseVisionJob {
                         "dense inference",
                         OutputMessage.TYPE,
                         new DenseInferenceOperator.Factory(
-                                settings, topicLimits, engines, Clock.systemUTC(), control(settings)))
+                                settings, topicLimits, framing, engines, Clock.systemUTC(), control(settings)))
                 .uid("dense-inference")
                 .sinkTo(sink)
                 .name("records")

@@ -7,13 +7,17 @@ import io.upliftstream.model.ForeignValue;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.RecordDecoder;
+import io.upliftstream.schemas.RegistryException;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.schemas.WireFormat;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Kafka records to frames. A value is a {@link CameraFrame} in Avro's single-object encoding, or a bare JPEG or PNG; then
- * the key is the camera id, the offset the sequence and the record's timestamp the time. A camera id is cut to the length
+ * Kafka records to frames. A value is a {@link CameraFrame} in Avro's single-object encoding or, where there is a schema
+ * registry, in Confluent's wire format; or it is a bare JPEG or PNG, and then the key is the camera id, the offset the sequence and the record's timestamp the time. A camera id is cut to the length
  * that {@link BoundedText} says.
  */
 final class FrameParser {
@@ -23,8 +27,15 @@ final class FrameParser {
 
     private final InputFormat format;
     private final long maxBytes;
+    private final @Nullable RecordDecoder registered;
 
     FrameParser(InputFormat format, long maxBytes) {
+        this(format, maxBytes, null);
+    }
+
+    /** @param registered reads Confluent's wire format; null where there is no schema registry */
+    FrameParser(InputFormat format, long maxBytes, @Nullable RecordDecoder registered) {
+        this.registered = registered;
         this.format = format;
         this.maxBytes = maxBytes;
     }
@@ -39,7 +50,7 @@ final class FrameParser {
             throw problem(
                     Reason.VALUE_TOO_LARGE, "value: %d bytes (expected: <= %d)".formatted(value.length, maxBytes));
         }
-        boolean avro = startsWith(value, AVRO);
+        boolean avro = startsWith(value, AVRO) || (registered != null && WireFormat.is(value));
         boolean image = startsWith(value, JPEG) || startsWith(value, PNG);
         if (avro && format != InputFormat.IMAGE) {
             return cameraFrame(value, source);
@@ -56,12 +67,15 @@ final class FrameParser {
         throw problem(Reason.NOT_A_FRAME, "value: %s (expected: %s)".formatted(found, expected));
     }
 
-    private static Frame cameraFrame(byte[] value, RawFrame source) throws FrameProblem {
+    private Frame cameraFrame(byte[] value, RawFrame source) throws FrameProblem {
         CameraFrame frame;
         try {
-            frame = SingleObject.decode(value, CameraFrame.class);
+            frame = registered == null
+                    ? SingleObject.decode(value, CameraFrame.class)
+                    : registered.decode(value, CameraFrame.class);
         } catch (MalformedRecordException e) {
-            throw problem(Reason.MALFORMED_RECORD, String.valueOf(e.getMessage()));
+            Reason reason = e.getCause() instanceof RegistryException ? Reason.NO_SCHEMA : Reason.MALFORMED_RECORD;
+            throw problem(reason, String.valueOf(e.getMessage()));
         }
         if (frame.getCameraId().isBlank()) {
             throw problem(Reason.MISSING_CAMERA_ID, "cameraId: empty (expected: the name of the camera)");

@@ -28,6 +28,7 @@ final class FrameProblem extends Exception {
         VALUE_TOO_LARGE,
         NOT_A_FRAME,
         MALFORMED_RECORD,
+        NO_SCHEMA,
         MISSING_CAMERA_ID,
         QUARANTINED,
         NOT_ENCODABLE,

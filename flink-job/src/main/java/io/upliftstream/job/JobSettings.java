@@ -7,6 +7,10 @@ import io.upliftstream.model.HeadKind;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
 import io.upliftstream.model.ModelOptions;
+import io.upliftstream.schemas.FeatureRecord;
+import io.upliftstream.schemas.FrameDropped;
+import io.upliftstream.schemas.FrameFailure;
+import io.upliftstream.schemas.SegmentationRecord;
 import java.io.Serializable;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -23,6 +27,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.apache.avro.specific.SpecificRecord;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.Configuration;
@@ -37,7 +42,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Everything that can be said to the job: the options of {@link InputOptions}, {@link ServingOptions},
- * {@link OutputOptions} and {@link ControlOptions} under {@code uplift.}, all checked when the settings are made.
+ * {@link OutputOptions}, {@link ControlOptions} and {@link RegistryOptions} under {@code uplift.}, all checked when the
+ * settings are made.
  *
  * <pre>{@code
  * JobSettings settings = JobSettings.load(Path.of("job.yaml"), System.getenv(), List.of("uplift.mode=live"));
@@ -56,8 +62,12 @@ public final class JobSettings implements Serializable {
     /** What follows this prefix goes to every Kafka client as it is. */
     public static final String KAFKA_PROPERTIES = PREFIX + "kafka.properties.";
 
-    private static final List<OptionGroup> GROUPS =
-            List.of(InputOptions.OPTIONS, ServingOptions.OPTIONS, OutputOptions.OPTIONS, ControlOptions.OPTIONS);
+    private static final List<OptionGroup> GROUPS = List.of(
+            InputOptions.OPTIONS,
+            ServingOptions.OPTIONS,
+            OutputOptions.OPTIONS,
+            ControlOptions.OPTIONS,
+            RegistryOptions.OPTIONS);
 
     /** Every option, in the order of the reference. */
     public static final List<ConfigOption<?>> OPTIONS =
@@ -113,7 +123,8 @@ public final class JobSettings implements Serializable {
         return find(option).orElseThrow(() -> notSet(option, "a value, it has no default"));
     }
 
-    private <T> Optional<T> find(ConfigOption<T> option) {
+    /** The value of an option; empty if it has none. */
+    <T> Optional<T> find(ConfigOption<T> option) {
         try {
             return values.getOptional(option)
                     .or(() -> Optional.ofNullable(option.hasDefaultValue() ? option.defaultValue() : null));
@@ -140,11 +151,20 @@ public final class JobSettings implements Serializable {
 
     /** The topics that a model with these heads is written to, in their order, then those of failures and of drops. */
     public Set<String> outputTopics(Collection<HeadSpec> heads) {
-        Set<String> topics = new LinkedHashSet<>();
-        heads.forEach(head -> topic(head.kind()).ifPresent(topics::add));
-        topics.add(get(OutputOptions.FAILURES_TOPIC));
-        topics.add(get(OutputOptions.DROPPED_TOPIC));
-        return topics;
+        return outputRecords(heads).keySet();
+    }
+
+    /** The records that a model with these heads is written as, by topic. */
+    Map<String, Set<Class<? extends SpecificRecord>>> outputRecords(Collection<HeadSpec> heads) {
+        Map<String, Set<Class<? extends SpecificRecord>>> records = new LinkedHashMap<>();
+        heads.forEach(head -> topic(head.kind())
+                .ifPresent(topic -> records.computeIfAbsent(topic, unused -> new LinkedHashSet<>())
+                        .add(head.kind() == HeadKind.SEGMENTATION ? SegmentationRecord.class : FeatureRecord.class)));
+        records.computeIfAbsent(get(OutputOptions.FAILURES_TOPIC), unused -> new LinkedHashSet<>())
+                .add(FrameFailure.class);
+        records.computeIfAbsent(get(OutputOptions.DROPPED_TOPIC), unused -> new LinkedHashSet<>())
+                .add(FrameDropped.class);
+        return records;
     }
 
     /** The delivery guarantee, decided by the mode if by nothing else. */

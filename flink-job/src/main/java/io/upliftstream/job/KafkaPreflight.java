@@ -80,10 +80,13 @@ final class KafkaPreflight {
         return topics.maxRecordBytes(outputs);
     }
 
-    /** The largest record of each topic as it is now, in bytes, where it is known. */
-    static Map<String, Integer> limits(JobSettings settings, Set<String> topics) {
+    /** The largest record of each topic as it is now, in bytes; as it was if Kafka does not say, as while it is away. */
+    static Map<String, Integer> limits(JobSettings settings, Map<String, Integer> before) {
         try (KafkaTopics kafka = new KafkaTopics(settings, "")) {
-            return kafka.maxRecordBytes(topics);
+            return kafka.maxRecordBytes(before.keySet());
+        } catch (StartupException e) { // which would end a job that waits for its broker
+            LOG.warn("the limits of the output topics are taken to be those at the job's start: {}", e.getMessage());
+            return before;
         }
     }
 

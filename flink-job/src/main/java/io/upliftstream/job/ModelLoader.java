@@ -94,19 +94,29 @@ final class ModelLoader {
 
     /** Why it did not come to a model, in one sentence. */
     String reason(Throwable failure) {
-        Throwable cause = failure;
-        while ((cause instanceof CompletionException || cause instanceof ExecutionException)
-                && cause.getCause() != null) {
-            cause = cause.getCause();
-        }
+        Throwable cause = cause(failure);
         if (cause instanceof TimeoutException) {
             return "bundle: not fetched, or not loaded, within %d s (expected: in time, %s)"
                     .formatted(
                             settings.get(ControlOptions.LOAD_TIMEOUT).toSeconds(), ControlOptions.LOAD_TIMEOUT.key());
         }
-        boolean told = cause instanceof RefusedException
+        return isSaid(cause) ? String.valueOf(cause.getMessage()) : cause.toString();
+    }
+
+    /** Whether it is known what is wrong with the bundle, or where it should be: another try would end as this one. */
+    static boolean isSaid(Throwable failure) {
+        Throwable cause = cause(failure);
+        return cause instanceof RefusedException
                 || cause instanceof StartupException
                 || cause instanceof BundleException;
-        return told ? String.valueOf(cause.getMessage()) : cause.toString();
+    }
+
+    private static Throwable cause(Throwable failure) {
+        Throwable cause = failure;
+        while ((cause instanceof CompletionException || cause instanceof ExecutionException)
+                && cause.getCause() != null) {
+            cause = cause.getCause();
+        }
+        return cause;
     }
 }

@@ -5,9 +5,9 @@ import io.upliftstream.schemas.ModelAction;
 import io.upliftstream.schemas.ModelAnswer;
 import io.upliftstream.schemas.ModelCommand;
 import io.upliftstream.schemas.ModelOutcome;
+import java.io.IOException;
 import java.time.Clock;
 import java.util.List;
-import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.RejectedExecutionException;
@@ -53,6 +53,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
 
     private @Nullable CompletableFuture<ServingModel> loading;
     private @Nullable Runnable listening;
+    private boolean ended;
 
     /** @param control null where the job takes no commands */
     ModelSwitch(
@@ -104,10 +105,12 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
             String sentence =
                     "the model that served, %s of command %s, cannot be had: %s (expected: as it was; --fresh, or no"
                             + " state, begins with the configured bundle)";
-            throw new StartupException(
-                    StartupException.ENVIRONMENT,
-                    sentence.formatted(state.serving().bundle(), state.serving().commandId(), loader.reason(e)),
-                    e);
+            String told =
+                    sentence.formatted(state.serving().bundle(), state.serving().commandId(), loader.reason(e));
+            if (ModelLoader.isSaid(e)) {
+                throw new StartupException(StartupException.ENVIRONMENT, told, e);
+            }
+            throw new IOException(told, e); // a store that is away for a while: the restart strategy tries again
         }
     }
 
@@ -153,6 +156,9 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     }
 
     private void carryOut(byte @Nullable [] value, long nextOffset, CompletableFuture<Void> done) {
+        if (ended) { // nothing may be emitted any more
+            return;
+        }
         String id = "offset " + (nextOffset - 1);
         try {
             ModelCommand command = CommandReader.read(value);
@@ -221,6 +227,9 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
             try {
                 mailbox.execute(
                         () -> {
+                            if (ended) {
+                                return;
+                            }
                             loading = null;
                             long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start);
                             if (model != null) {
@@ -231,10 +240,8 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
                             done(command.getId(), nextOffset, done);
                         },
                         "take a model");
-            } catch (RejectedExecutionException e) { // the task ends
-                if (model != null) {
-                    model.close();
-                }
+            } catch (RejectedExecutionException e) {
+                LOG.debug("the task ends; stopListening() closes the model", e);
             }
         });
     }
@@ -301,18 +308,24 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
 
     /** Takes no more commands; what is being loaded is let go. */
     void stopListening() {
+        ended = true;
         if (listening != null) {
             listening.run();
             listening = null;
+        }
+        if (loading != null) {
+            CompletableFuture<?> unused = loading.whenComplete((model, failure) -> {
+                if (model != null) {
+                    model.close();
+                }
+            });
+            loading = null;
         }
     }
 
     @Override
     public void close() {
         stopListening();
-        if (loading != null) {
-            loading.completeExceptionally(new CancellationException("the task ends"));
-        }
         for (ServingModel model : new ServingModel[] {serving, next}) {
             if (model != null) {
                 model.close();

@@ -20,7 +20,6 @@ import io.upliftstream.schemas.MaskEncoding;
 import io.upliftstream.schemas.ModelIdentity;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
-import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.schemas.Tensor;
 import io.upliftstream.schemas.TensorCodec;
@@ -57,6 +56,7 @@ final class RecordEncoder {
 
     private final JobSettings settings;
     private final Map<String, Integer> topicLimits;
+    private final Framing framing;
     private final ModelIdentity model;
     private final List<String> classNames;
     private final @Nullable ClaimCheck claimCheck;
@@ -68,11 +68,13 @@ final class RecordEncoder {
     RecordEncoder(
             JobSettings settings,
             Map<String, Integer> topicLimits,
+            Framing framing,
             ModelIdentity model,
             List<String> classNames,
             @Nullable ClaimCheck claimCheck) {
         this.settings = settings;
         this.topicLimits = topicLimits;
+        this.framing = framing;
         this.model = model;
         this.classNames = classNames;
         this.claimCheck = claimCheck;
@@ -178,7 +180,7 @@ final class RecordEncoder {
             if (originals != null) {
                 originals.checkIn(built);
             }
-            OutputMessage record = new OutputMessage(topic, key, SingleObject.encode(built), trace);
+            OutputMessage record = new OutputMessage(topic, key, framing.encode(topic, built), trace);
             if (record.size() <= limit(topic)) {
                 return new FrameOutcome.Failure(List.of(record), source, frame, problem);
             }
@@ -203,7 +205,10 @@ final class RecordEncoder {
                     .setAgeMillis(run.maxAgeMillis())
                     .build();
             OutputMessage record = new OutputMessage(
-                    topic, header.getCameraId().getBytes(StandardCharsets.UTF_8), SingleObject.encode(dropped), trace);
+                    topic,
+                    header.getCameraId().getBytes(StandardCharsets.UTF_8),
+                    framing.encode(topic, dropped),
+                    trace);
             if (record.size() <= limit(topic)) {
                 return new FrameOutcome.Dropped(List.of(record), run);
             }
@@ -312,9 +317,9 @@ final class RecordEncoder {
                 timings.batchSize());
     }
 
-    private static OutputMessage message(String topic, Frame frame, SpecificRecord record) {
+    private OutputMessage message(String topic, Frame frame, SpecificRecord record) {
         return new OutputMessage(
-                topic, frame.cameraId().getBytes(StandardCharsets.UTF_8), SingleObject.encode(record), frame.trace());
+                topic, frame.cameraId().getBytes(StandardCharsets.UTF_8), framing.encode(topic, record), frame.trace());
     }
 
     private long limit(String topic) {

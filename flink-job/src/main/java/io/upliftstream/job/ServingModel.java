@@ -37,13 +37,14 @@ final class ServingModel {
             Activation activation,
             JobSettings settings,
             Map<String, Integer> topicLimits,
+            Framing framing,
             FrameEngine engine,
             @Nullable ClaimCheck claimCheck) {
         this.activation = activation;
         this.engine = engine;
         this.claimCheck = claimCheck;
         live = settings.get(ServingOptions.MODE) == ServingOptions.Mode.LIVE;
-        encoder = new RecordEncoder(settings, topicLimits, engine.model(), engine.classNames(), claimCheck);
+        encoder = new RecordEncoder(settings, topicLimits, framing, engine.model(), engine.classNames(), claimCheck);
         spans = settings.tracingEndpoint()
                 .map(endpoint -> new FrameSpans(endpoint, engine.model()))
                 .orElse(null);

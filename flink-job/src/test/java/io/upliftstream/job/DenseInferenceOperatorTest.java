@@ -164,6 +164,7 @@ class DenseInferenceOperatorTest extends OperatorTest {
                 new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
                         TestFrames.settings(),
                         () -> Map.of("failures", 100),
+                        Framing.SINGLE_OBJECT,
                         (unused, subtask) -> engine,
                         clock,
                         null));

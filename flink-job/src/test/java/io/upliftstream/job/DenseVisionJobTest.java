@@ -155,6 +155,7 @@ class DenseVisionJobTest {
                 DenseVisionJob.sink(settings),
                 settings,
                 Map.of(),
+                Framing.SINGLE_OBJECT,
                 FrameEngine::ofBundle);
     }
 }

@@ -61,7 +61,12 @@ class FrameSpansTest {
         JobSettings settings = TestFrames.settings("uplift.tracing.endpoint", endpoint);
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
-                        settings, () -> Map.of(), (unused, subtask) -> engine, Clock.systemUTC(), null));
+                        settings,
+                        () -> Map.of(),
+                        Framing.SINGLE_OBJECT,
+                        (unused, subtask) -> engine,
+                        Clock.systemUTC(),
+                        null));
         harness.open();
         for (RawFrame frame : frames) {
             harness.processElement(new StreamRecord<>(frame));

@@ -110,6 +110,7 @@ public class HotLoopsBenchmark {
     private final RecordEncoder encoder = new RecordEncoder(
             TestFrames.settings("uplift.output.tensor.dtype", "int8"),
             Map.of(),
+            Framing.SINGLE_OBJECT,
             TestingEngine.MODEL,
             Collections.nCopies(19, "road"),
             null);

@@ -289,7 +289,12 @@ class ModelSwitchTest extends OperatorTest {
                 .toArray(String[]::new);
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = new OneInputStreamOperatorTestHarness<>(
                 new DenseInferenceOperator.Factory(
-                        TestFrames.settings(settings), () -> Map.of(), (given, task) -> open(given), clock, control),
+                        TestFrames.settings(settings),
+                        () -> Map.of(),
+                        Framing.SINGLE_OBJECT,
+                        (given, task) -> open(given),
+                        clock,
+                        control),
                 3,
                 parallelism,
                 subtask);

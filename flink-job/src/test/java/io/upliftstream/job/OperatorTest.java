@@ -38,7 +38,12 @@ abstract class OperatorTest {
     OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> open(String... settings) throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
-                        TestFrames.settings(settings), () -> Map.of(), (unused, subtask) -> engine, clock, null));
+                        TestFrames.settings(settings),
+                        () -> Map.of(),
+                        Framing.SINGLE_OBJECT,
+                        (unused, subtask) -> engine,
+                        clock,
+                        null));
         opened.add(harness);
         harness.open();
         return harness;

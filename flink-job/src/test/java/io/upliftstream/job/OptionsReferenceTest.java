@@ -22,7 +22,7 @@ class OptionsReferenceTest {
                 """
                 # Options of the job
 
-                Generated from `InputOptions`, `ServingOptions`, `OutputOptions` and `ControlOptions`;
+                Generated from `InputOptions`, `ServingOptions`, `OutputOptions`, `ControlOptions` and `RegistryOptions`;
                 `mvn test -Dtest=OptionsReferenceTest -Dupdate-docs` in `flink-job` writes it anew.
 
                 Sources, the later winning: a file (`--config`; YAML, nested or flat, or `.properties`), the environment, assignments

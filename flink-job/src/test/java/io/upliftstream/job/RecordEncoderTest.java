@@ -276,7 +276,12 @@ class RecordEncoderTest {
 
     private static RecordEncoder encoder(Map<String, Integer> limits, String... settings) {
         return new RecordEncoder(
-                TestFrames.settings(settings), limits, TestingEngine.MODEL, List.of("road", "car", "sky"), null);
+                TestFrames.settings(settings),
+                limits,
+                Framing.SINGLE_OBJECT,
+                TestingEngine.MODEL,
+                List.of("road", "car", "sky"),
+                null);
     }
 
     private static SegmentationRecord segmentation(List<OutputMessage> messages) {

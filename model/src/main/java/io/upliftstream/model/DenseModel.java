@@ -146,7 +146,7 @@ public final class DenseModel implements AutoCloseable {
             model.warmUp();
             LOG.info("Loaded {}; golden check: {}", model.describe(), report);
             return model;
-        } catch (BundleException | RuntimeException e) {
+        } catch (BundleException | RuntimeException | Error e) { // too little direct memory is an Error
             model.close();
             throw e;
         }

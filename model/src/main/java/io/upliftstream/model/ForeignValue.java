@@ -95,7 +95,7 @@ public final class ForeignValue {
         int schema = value.length > 5 && value[0] == 0 ? ByteBuffer.wrap(value).getInt(1) : 0;
         if (schema > 0 && schema < MAX_SCHEMA) {
             return "a record in Confluent's framing, of schema %d: ".formatted(schema)
-                    + "send CameraFrame in Avro's single-object encoding, or a bare image";
+                    + "send CameraFrame in Avro's single-object encoding, or a bare image, or name the schema registry";
         }
         int jpeg = start.indexOf("\u00ff\u00d8\u00ff");
         int png = start.indexOf("\u0089PNG\r\n");

@@ -1,6 +1,7 @@
 package io.upliftstream.schemas;
 
 import org.jspecify.annotations.NullMarked;
+import org.jspecify.annotations.Nullable;
 
 /** Bytes that are not what their schema or encoding says; the message is one sentence: what was, and what should be. */
 @NullMarked
@@ -9,7 +10,7 @@ public final class MalformedRecordException extends RuntimeException {
         super(message);
     }
 
-    MalformedRecordException(String message, Throwable cause) {
+    MalformedRecordException(String message, @Nullable Throwable cause) {
         super(message, cause);
     }
 }

@@ -9,6 +9,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.HashMap;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.apache.avro.Schema;
@@ -48,7 +49,8 @@ public final class SingleObject {
             ModelCommand.class,
             ModelAnswer.class);
 
-    private static final int HEADER_BYTES = 10;
+    static final int HEADER_BYTES = 10;
+
     private static final HexFormat HEX = HexFormat.of();
     private static final short MARKER = (short) 0xC301;
 
@@ -68,6 +70,15 @@ public final class SingleObject {
     public static byte[] encode(SpecificRecord record) {
         try {
             return codec(record.getClass()).encoder.encode(record).array();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** The same bytes, valid until this thread encodes again. */
+    static ByteBuffer borrow(SpecificRecord record) {
+        try {
+            return codec(record.getClass()).borrowing.encode(record);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -98,10 +109,14 @@ public final class SingleObject {
             throw new MalformedRecordException("schema fingerprint: %s%s (expected: a published version of %s)"
                     .formatted(HEX.formatHex(bytes, 2, HEADER_BYTES), owner(fingerprint), type.getSimpleName()));
         }
+        return read(reader, bytes, HEADER_BYTES, type);
+    }
+
+    /** One record, whole and alone, behind a header of so many bytes. */
+    static <T extends SpecificRecord> T read(DatumReader<?> reader, byte[] bytes, int header, Class<T> type) {
         // Over the array, so that the decoder refuses lengths beyond its end: Avro's own message decoder reads a stream
         // and would allocate whatever a length claims.
-        BinaryDecoder decoder =
-                DecoderFactory.get().binaryDecoder(bytes, HEADER_BYTES, bytes.length - HEADER_BYTES, null);
+        BinaryDecoder decoder = DecoderFactory.get().binaryDecoder(bytes, header, bytes.length - header, null);
         T record;
         boolean complete;
         try {
@@ -154,6 +169,11 @@ public final class SingleObject {
         return decode(bytes, CameraFrame.class); // which says what is wrong
     }
 
+    /** The newest published schema of a record, complete in itself: what is registered for it. */
+    public static Schema schema(Class<? extends SpecificRecord> type) {
+        return published(type, VERSIONS);
+    }
+
     /** The schema of a record as it was published: version 1 to {@link #VERSIONS}. */
     static Schema published(Class<?> type, int version) {
         String resource = "v%d/%s.avsc".formatted(version, type.getSimpleName());
@@ -168,7 +188,7 @@ public final class SingleObject {
         }
     }
 
-    private static Codec codec(Class<?> type) {
+    static Codec codec(Class<?> type) {
         Codec codec = CODECS.get(type);
         if (codec == null) {
             throw new IllegalArgumentException("record: " + type.getName() + " (expected: one of " + RECORDS + ")");
@@ -185,24 +205,33 @@ public final class SingleObject {
     }
 
     /** Writer and readers of one record, the readers by the writer's schema fingerprint. */
-    private static final class Codec {
+    static final class Codec {
         final BinaryMessageEncoder<SpecificRecord> encoder;
-        final Map<Long, DatumReader<?>> readers = new HashMap<>();
+        /** What it returns is valid until the thread encodes again. */
+        final BinaryMessageEncoder<SpecificRecord> borrowing;
+
+        final Schema current;
+        final SpecificData model = new SpecificData(SingleObject.class.getClassLoader());
+        /** The newest first. */
+        final Map<Long, DatumReader<?>> readers = new LinkedHashMap<>();
 
         Codec(Class<? extends SpecificRecord> type) {
-            SpecificData model = new SpecificData(SingleObject.class.getClassLoader());
-            Schema current = model.getSchema(type);
+            current = model.getSchema(type);
             encoder = new BinaryMessageEncoder<>(model, current);
-            for (int version = 1; version <= VERSIONS; version++) {
-                addReader(published(type, version), current, model);
+            borrowing = new BinaryMessageEncoder<>(model, current, false);
+            addReader(current);
+            for (int version = VERSIONS; version >= 1; version--) {
+                addReader(published(type, version));
             }
-            addReader(current, current, model);
         }
 
-        private void addReader(Schema written, Schema current, SpecificData model) {
-            readers.put(
-                    SchemaNormalization.parsingFingerprint64(written),
-                    new SpecificDatumReader<>(written, current, model));
+        private void addReader(Schema written) {
+            readers.computeIfAbsent(SchemaNormalization.parsingFingerprint64(written), unused -> reader(written));
+        }
+
+        /** Reads what was written with another schema. */
+        DatumReader<?> reader(Schema written) {
+            return new SpecificDatumReader<>(written, current, model);
         }
     }
 }

@@ -16,6 +16,8 @@ class ModuleRulesTest {
             .resideInAnyPackage(
                     "io.upliftstream.schemas",
                     "java..",
+                    "javax.net.ssl..",
+                    "com.fasterxml.jackson..",
                     "org.apache.avro..",
                     "com.github.luben.zstd..",
                     "org.jspecify.annotations..")

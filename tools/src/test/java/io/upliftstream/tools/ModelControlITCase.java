@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.FrameEngine;
+import io.upliftstream.job.Framing;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.ModelBundle;
@@ -234,6 +235,7 @@ class ModelControlITCase {
                 DenseVisionJob.sink(settings),
                 settings,
                 Map.of(),
+                Framing.SINGLE_OBJECT,
                 (given, subtask) -> new FlakyEngine(FrameEngine.ofBundle(given, subtask)));
         if (from != null) {
             var recovery = new Configuration();

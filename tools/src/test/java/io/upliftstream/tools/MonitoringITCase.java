@@ -30,6 +30,7 @@ import org.apache.flink.configuration.Configuration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 
 /** What {@code deploy/monitoring} and {@code docs/operations.md} ask of a job is there in one that runs. */
 class MonitoringITCase {
@@ -38,7 +39,7 @@ class MonitoringITCase {
 
     @Test
     @Timeout(value = 5, unit = MINUTES)
-    void aRunningJobHasEveryMetricOfTheDashboardAndTheAlerts() throws Exception {
+    void aRunningJobHasEveryMetricOfTheDashboardAndTheAlerts(@TempDir Path claims) throws Exception {
         Set<String> asked = new TreeSet<>();
         for (Path file : new Path[] {
             MONITORING.resolve("alerts.yml"),
@@ -63,7 +64,8 @@ class MonitoringITCase {
                     "uplift.age-from=capture",
                     "uplift.max-age=10 min",
                     "uplift.input.start=earliest",
-                    "uplift.input.stop=never");
+                    "uplift.input.stop=never",
+                    "uplift.output.claim-check.directory=" + claims.toUri());
             Configuration configuration = settings.flinkConfiguration();
             EmbeddedFlink.reportMetrics(configuration, "127.0.0.1", port);
             try (EmbeddedFlink flink = new EmbeddedFlink(configuration, 1)) {

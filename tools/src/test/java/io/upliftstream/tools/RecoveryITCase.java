@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.FrameEngine;
+import io.upliftstream.job.Framing;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.ModelHealth;
@@ -57,6 +58,7 @@ class RecoveryITCase {
                         DenseVisionJob.sink(settings),
                         settings,
                         Map.of(),
+                        Framing.SINGLE_OBJECT,
                         (given, subtask) -> new FailingEngine(FrameEngine.ofBundle(given, subtask)));
                 EmbeddedFlink.Job job = flink.submit(env);
                 job.awaitEnd();

@@ -15,11 +15,15 @@ import io.upliftstream.schemas.Compression;
 import io.upliftstream.schemas.Mask;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.MaskEncoding;
+import io.upliftstream.schemas.RecordDecoder;
+import io.upliftstream.schemas.SegmentationRecord;
+import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.Tensor;
 import io.upliftstream.schemas.TensorCodec;
 import io.upliftstream.schemas.TensorFormat;
 import io.upliftstream.schemas.TensorLayout;
 import io.upliftstream.schemas.TensorType;
+import io.upliftstream.schemas.WireFormat;
 import io.upliftstream.tools.bench.CodecReport.Decoding;
 import io.upliftstream.tools.bench.CodecReport.Encoding;
 import io.upliftstream.tools.camera.Camera;
@@ -79,6 +83,7 @@ public final class CodecBench {
         say.accept("encoding what the model made of them");
         List<Encoding> encodings = new ArrayList<>(masks(options, outputs));
         encodings.addAll(features(options, outputs));
+        encodings.addAll(framings(options, outputs));
         return new CodecReport(
                 Runtime.getRuntime().availableProcessors(),
                 options.source(),
@@ -138,6 +143,45 @@ public final class CodecBench {
         graphics.drawImage(ImageIO.read(new ByteArrayInputStream(image)), 0, 0, width, height, null);
         graphics.dispose();
         return small;
+    }
+
+    /** Whole records around the labels, in both framings. */
+    private static List<Encoding> framings(Options options, List<DenseOutput> outputs) throws Exception {
+        List<SegmentationRecord> records = new ArrayList<>();
+        for (HeadOutput head : heads(outputs, HeadKind.SEGMENTATION)) {
+            byte[] labels = repeat(head, options.width(), options.height());
+            records.add(PipelineBench.record(
+                    MaskCodec.encode(MaskEncoding.RLE, labels, options.width(), options.height()), 0));
+        }
+        if (records.isEmpty()) {
+            return List.of();
+        }
+        List<byte[]> single = records.stream().map(SingleObject::encode).toList();
+        List<byte[]> framed =
+                records.stream().map(record -> WireFormat.encode(record, 1)).toList();
+        RecordDecoder decoder = new RecordDecoder();
+        double[] millis = Turns.medianMillis(
+                WARM_UP,
+                options.rounds(),
+                () -> all(records, SingleObject::encode),
+                () -> all(records, record -> WireFormat.encode(record, 1)),
+                () -> all(single, value -> decoder.decode(value, SegmentationRecord.class)),
+                () -> all(framed, value -> decoder.decode(value, SegmentationRecord.class)));
+        return List.of(
+                framing(options, "single-object", single, millis[0], millis[2]),
+                framing(options, "wire format", framed, millis[1], millis[3]));
+    }
+
+    private static Encoding framing(
+            Options options, String framing, List<byte[]> values, double encodeMillis, double decodeMillis) {
+        return new Encoding(
+                "record of " + options.width() + "x" + options.height(),
+                framing,
+                kilobytes(values.stream().mapToLong(value -> value.length).sum(), values.size()),
+                null,
+                null,
+                perSecond(encodeMillis, values.size()),
+                perSecond(decodeMillis, values.size()));
     }
 
     private static List<Encoding> masks(Options options, List<DenseOutput> outputs) throws Exception {

@@ -2,6 +2,7 @@ package io.upliftstream.tools.bench;
 
 import com.sun.management.OperatingSystemMXBean;
 import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.Framing;
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.OutputOptions;
@@ -9,6 +10,7 @@ import io.upliftstream.job.ServingOptions;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.Geometry;
+import io.upliftstream.schemas.Mask;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.MaskEncoding;
 import io.upliftstream.schemas.RecordHeader;
@@ -203,6 +205,7 @@ public final class PipelineBench {
                 DenseVisionJob.sink(settings),
                 settings,
                 Map.of(),
+                Framing.SINGLE_OBJECT,
                 (unused, subtask) -> new IdleEngine());
         return flink.submit(env);
     }
@@ -275,7 +278,12 @@ public final class PipelineBench {
     private static byte[] encode(DenseResult result, MaskEncoding masks, int sequence) {
         byte[] labels = new byte[IdleEngine.SIDE * IdleEngine.SIDE];
         result.output().heads().get(0).data().get(0, labels);
-        return SingleObject.encode(SegmentationRecord.newBuilder()
+        return SingleObject.encode(record(MaskCodec.encode(masks, labels, IdleEngine.SIDE, IdleEngine.SIDE), sequence));
+    }
+
+    /** A record as the job writes it, around a mask. */
+    static SegmentationRecord record(Mask mask, int sequence) {
+        return SegmentationRecord.newBuilder()
                 .setHeader(RecordHeader.newBuilder()
                         .setCameraId("camera")
                         .setSequence(sequence)
@@ -289,8 +297,8 @@ public final class PipelineBench {
                 .setName("segmentation")
                 .setClasses(19)
                 .setClassNames(List.of())
-                .setMask(MaskCodec.encode(masks, labels, IdleEngine.SIDE, IdleEngine.SIDE))
-                .build());
+                .setMask(mask)
+                .build();
     }
 
     /** Milliseconds of every frame from due to the broker's append, less model and queue. */

@@ -3,11 +3,13 @@ package io.upliftstream.tools.cli;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.KafkaTopics;
 import io.upliftstream.job.OutputOptions;
+import io.upliftstream.job.RegistryOptions;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.model.Label;
 import io.upliftstream.model.ModelBundle;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.Payloads;
+import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.tools.picture.Legend;
 import io.upliftstream.tools.stream.ClaimedPayloads;
 import io.upliftstream.tools.stream.FrameImages;
@@ -213,6 +215,7 @@ final class ConsumeCommand implements Callable<Integer> {
     private void read(JobSettings settings, String topic, RecordFiles files, StatusLine status)
             throws IOException, InterruptedException {
         boolean fromEnd = from == From.LATEST;
+        RecordDecoder decoder = RegistryOptions.decoder(settings);
         try (RecordReader reader = new RecordReader(settings, topic, fromEnd, follow || fromEnd)) {
             for (ConsumerRecords<byte[], byte[]> some = reader.next(); some != null; some = reader.next()) {
                 for (ConsumerRecord<byte[], byte[]> record : some) {
@@ -222,7 +225,7 @@ final class ConsumeCommand implements Callable<Integer> {
                     if (Thread.interrupted()) {
                         throw new InterruptedException();
                     }
-                    write(record, files, status);
+                    write(record, decoder, files, status);
                 }
                 if (limit != null && count == limit) {
                     return;
@@ -231,9 +234,11 @@ final class ConsumeCommand implements Callable<Integer> {
         }
     }
 
-    private void write(ConsumerRecord<byte[], byte[]> record, RecordFiles files, StatusLine status) throws IOException {
+    private void write(
+            ConsumerRecord<byte[], byte[]> record, RecordDecoder decoder, RecordFiles files, StatusLine status)
+            throws IOException {
         try {
-            SpecificRecord decoded = kind.decode(record);
+            SpecificRecord decoded = kind.decode(record, decoder);
             String camera = RecordKind.cameraId(decoded);
             if (seen.size() < MAX_NAMED || cameras.contains(camera)) {
                 seen.add(camera);

@@ -2,6 +2,7 @@ package io.upliftstream.tools.cli;
 
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.RegistryOptions;
 import io.upliftstream.job.ServingOptions;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -34,6 +35,12 @@ final class KafkaOption {
             description = "The job's Kafka; default: what the job's options say, else localhost:9092.")
     private @Nullable String bootstrapServers;
 
+    @Option(
+            names = "--schema-registry",
+            paramLabel = "URL",
+            description = "The job's schema registry; default: what the job's options say, else none.")
+    private @Nullable String schemaRegistry;
+
     /** The job's settings; the street bundle unless they name another. */
     JobSettings settings() {
         return settings(List.of());
@@ -45,6 +52,9 @@ final class KafkaOption {
         assignments.addAll(more);
         if (bootstrapServers != null) {
             assignments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + bootstrapServers);
+        }
+        if (schemaRegistry != null) {
+            assignments.add(RegistryOptions.URL.key() + "=" + schemaRegistry);
         }
         Map<String, String> defaults = Map.of(
                 ServingOptions.MODEL_BUNDLE.key(),

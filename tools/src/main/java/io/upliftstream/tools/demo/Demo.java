@@ -231,7 +231,7 @@ public final class Demo {
 
     private void read(ConsumerRecord<byte[], byte[]> consumed) {
         RecordKind kind = outputs.kind(consumed.topic());
-        SpecificRecord record = kind.decode(consumed);
+        SpecificRecord record = outputs.decode(consumed);
         payloads.fetch(record);
         records.merge(kind, 1L, Long::sum);
         account.read(record, consumed.timestamp());

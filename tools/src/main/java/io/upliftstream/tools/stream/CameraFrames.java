@@ -5,7 +5,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.MalformedRecordException;
-import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.schemas.RecordDecoder;
 import java.nio.ByteBuffer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 
@@ -17,13 +17,14 @@ public final class CameraFrames {
      * The frame in a record. A bare image's camera is the key (without one {@code partition-<number>}), its sequence the
      * offset and its time the record's.
      *
+     * @param decoder of values in either framing
      * @throws MalformedRecordException if the value is neither a frame nor starts as a JPEG or PNG does
      */
-    public static CameraFrame of(ConsumerRecord<byte[], byte[]> record) {
+    public static CameraFrame of(ConsumerRecord<byte[], byte[]> record, RecordDecoder decoder) {
         byte[] value = value(record);
         ByteBuffer image = ByteBuffer.wrap(value);
         if (!isJpeg(image) && !isPng(image)) {
-            return SingleObject.decode(value, CameraFrame.class);
+            return decoder.decode(value, CameraFrame.class);
         }
         return CameraFrame.newBuilder()
                 .setCameraId(record.key() == null ? "partition-" + record.partition() : new String(record.key(), UTF_8))

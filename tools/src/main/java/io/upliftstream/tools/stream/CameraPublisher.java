@@ -1,10 +1,11 @@
 package io.upliftstream.tools.stream;
 
+import io.upliftstream.job.Framing;
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.StartupException;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
-import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.UnreadableShotException;
@@ -18,6 +19,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Map;
 import java.util.Properties;
 import java.util.Queue;
 import java.util.Set;
@@ -81,6 +83,7 @@ public final class CameraPublisher implements AutoCloseable {
 
     private final KafkaProducer<String, byte[]> producer;
     private final String topic;
+    private final Framing framing;
     private final int maxRecordBytes;
     private final Schedule schedule;
     private final Listener listener;
@@ -111,6 +114,7 @@ public final class CameraPublisher implements AutoCloseable {
      *
      * @param settings of the job that reads the topic
      * @param maxRecordBytes that the topic takes
+     * @throws StartupException if the settings name a schema registry that has no id for the frames
      */
     public CameraPublisher(
             JobSettings settings,
@@ -120,6 +124,7 @@ public final class CameraPublisher implements AutoCloseable {
             int maxRecordBytes,
             Listener listener) {
         this.topic = settings.get(InputOptions.INPUT_TOPIC);
+        framing = Framing.of(settings, Map.of(topic, Set.of(CameraFrame.class)));
         this.schedule = schedule;
         this.maxRecordBytes = maxRecordBytes;
         this.listener = listener;
@@ -216,15 +221,17 @@ public final class CameraPublisher implements AutoCloseable {
         return rate == Schedule.NATIVE ? shot.position().toNanos() : (long) (sequence * 1e9 / rate);
     }
 
-    private static byte[] encode(String camera, long sequence, Shot shot, Instant capture) {
-        return SingleObject.encode(CameraFrame.newBuilder()
-                .setCameraId(camera)
-                .setSequence(sequence)
-                .setCaptureTimeMicros(ChronoUnit.MICROS.between(Instant.EPOCH, capture))
-                .setCaptureClock(CaptureClock.PUBLISHER)
-                .setImage(ByteBuffer.wrap(shot.image()))
-                .setImageFormat(shot.format())
-                .build());
+    private byte[] encode(String camera, long sequence, Shot shot, Instant capture) {
+        return framing.encode(
+                topic,
+                CameraFrame.newBuilder()
+                        .setCameraId(camera)
+                        .setSequence(sequence)
+                        .setCaptureTimeMicros(ChronoUnit.MICROS.between(Instant.EPOCH, capture))
+                        .setCaptureClock(CaptureClock.PUBLISHER)
+                        .setImage(ByteBuffer.wrap(shot.image()))
+                        .setImageFormat(shot.format())
+                        .build());
     }
 
     private String tooLarge(String camera, long sequence, int bytes) {

@@ -2,7 +2,9 @@ package io.upliftstream.tools.stream;
 
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.RegistryOptions;
 import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.SourcePosition;
 import java.time.Duration;
 import java.util.HashMap;
@@ -19,6 +21,7 @@ public final class FrameImages implements AutoCloseable {
     private static final Duration POLL = Duration.ofMillis(100);
 
     private final String input;
+    private final RecordDecoder decoder;
     private final Duration patience;
     private final KafkaConsumer<byte[], byte[]> consumer;
     /** What came along with the last frame that was asked for, by partition and offset. */
@@ -26,6 +29,7 @@ public final class FrameImages implements AutoCloseable {
 
     private FrameImages(JobSettings settings, Duration patience, Map<String, Object> more) {
         this.patience = patience;
+        decoder = RegistryOptions.decoder(settings);
         input = settings.get(InputOptions.INPUT_TOPIC);
         consumer = RecordReader.consumer(settings, more);
     }
@@ -60,7 +64,7 @@ public final class FrameImages implements AutoCloseable {
         }
         try {
             return find(source.getPartition(), source.getOffset())
-                    .map(found -> CameraFrames.image(CameraFrames.of(found)));
+                    .map(found -> CameraFrames.image(CameraFrames.of(found, decoder)));
         } catch (MalformedRecordException e) {
             return Optional.empty();
         }

@@ -2,7 +2,9 @@ package io.upliftstream.tools.stream;
 
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.OutputOptions;
+import io.upliftstream.job.RegistryOptions;
 import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.RecordDecoder;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
@@ -12,8 +14,10 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 /** The topics that a job writes, and what is in their records: the way back from Kafka. */
 public final class OutputTopics {
     private final Map<String, RecordKind> kinds = new LinkedHashMap<>();
+    private final RecordDecoder decoder;
 
     public OutputTopics(JobSettings settings) {
+        decoder = RegistryOptions.decoder(settings);
         for (RecordKind kind : RecordKind.OUTPUTS) {
             kinds.putIfAbsent(settings.get(kind.topic()), kind);
         }
@@ -51,6 +55,6 @@ public final class OutputTopics {
      * @throws MalformedRecordException if it is of no such kind
      */
     public SpecificRecord decode(ConsumerRecord<byte[], byte[]> record) {
-        return kind(record.topic()).decode(record);
+        return kind(record.topic()).decode(record, decoder);
     }
 }

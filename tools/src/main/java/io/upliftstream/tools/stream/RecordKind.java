@@ -7,9 +7,9 @@ import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
-import io.upliftstream.schemas.SingleObject;
 import java.util.List;
 import org.apache.avro.specific.SpecificRecord;
 import org.apache.flink.configuration.ConfigOption;
@@ -61,11 +61,12 @@ public enum RecordKind {
      * What is in a record of the topic, looked over but for its payload: sizes fit each other and the heap, names are of a
      * bounded length.
      *
+     * @param decoder of values in either framing
      * @throws MalformedRecordException if it is of no such kind, has no value, or no job writes such a record
      */
-    public SpecificRecord decode(ConsumerRecord<byte[], byte[]> record) {
+    public SpecificRecord decode(ConsumerRecord<byte[], byte[]> record, RecordDecoder decoder) {
         SpecificRecord decoded =
-                this == FRAMES ? CameraFrames.of(record) : SingleObject.decode(CameraFrames.value(record), type);
+                this == FRAMES ? CameraFrames.of(record, decoder) : decoder.decode(CameraFrames.value(record), type);
         RecordChecks.check(decoded);
         return decoded;
     }

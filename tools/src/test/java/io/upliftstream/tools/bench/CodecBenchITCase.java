@@ -37,7 +37,9 @@ class CodecBenchITCase {
                         tuple("labels 40x24", "raw-zstd"),
                         tuple("features 6x2x4", "fp16+zstd"),
                         tuple("features 6x2x4", "int8+zstd 256"),
-                        tuple("features 6x2x4", "int8+zstd 32"));
+                        tuple("features 6x2x4", "int8+zstd 32"),
+                        tuple("record of 40x24", "single-object"),
+                        tuple("record of 40x24", "wire format"));
         assertThat(report.encodings().subList(0, 3))
                 .extracting(Encoding::cosine)
                 .containsOnlyNulls();

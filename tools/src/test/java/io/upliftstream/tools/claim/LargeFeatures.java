@@ -2,6 +2,7 @@ package io.upliftstream.tools.claim;
 
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.FrameEngine;
+import io.upliftstream.job.Framing;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.DType;
 import io.upliftstream.model.DenseOutput;
@@ -104,6 +105,7 @@ record LargeFeatures(int leastBytes, int mostBytes) implements FrameEngine {
                     DenseVisionJob.sink(settings),
                     settings,
                     Map.of(),
+                    Framing.SINGLE_OBJECT,
                     (unused, subtask) -> new LargeFeatures(least, most));
             try (JobState state = JobState.lock(settings)) {
                 env.configure(state.configuration(state.newest()));

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.upliftstream.schemas.RecordDecoder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,7 +17,8 @@ class RecordJsonTest {
     private static JsonNode json(RecordKind kind, String name) throws IOException {
         byte[] value = Files.readAllBytes(GOLDEN.resolve(name + ".avro"));
         return new ObjectMapper()
-                .valueToTree(RecordJson.of(kind.decode(new ConsumerRecord<>("topic", 0, 0, new byte[0], value))));
+                .valueToTree(RecordJson.of(
+                        kind.decode(new ConsumerRecord<>("topic", 0, 0, new byte[0], value), new RecordDecoder())));
     }
 
     @Test

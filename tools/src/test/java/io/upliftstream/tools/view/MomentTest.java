@@ -7,6 +7,7 @@ import io.upliftstream.schemas.Compression;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.Geometry;
 import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
@@ -36,7 +37,7 @@ class MomentTest {
 
     @SuppressWarnings("NullAway") // a record may have no value
     private static SpecificRecord read(RecordKind kind, byte @Nullable [] value) {
-        SpecificRecord record = kind.decode(new ConsumerRecord<>("topic", 0, 0, null, value));
+        SpecificRecord record = kind.decode(new ConsumerRecord<>("topic", 0, 0, null, value), new RecordDecoder());
         if (kind.dense()) {
             Moment.check(record);
         }

@@ -1,0 +1,87 @@
+package io.upliftstream.job;
+
+import io.upliftstream.schemas.RegistryException;
+import io.upliftstream.schemas.SchemaRegistry;
+import io.upliftstream.schemas.WireFormat;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
+import org.apache.flink.api.common.operators.MailboxExecutor;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The schemas that input values in Confluent's wire format were written with. One that is new is fetched beside the task
+ * thread, which sees to its mail meanwhile: frames before it are finished and emitted, and the job can be cancelled.
+ */
+final class InputSchemas {
+    private static final Logger LOG = LoggerFactory.getLogger(InputSchemas.class);
+    private static final long RETRY_MILLIS = 1000;
+    private static final long PAUSE_MILLIS = 10;
+    private static final long WARN_MILLIS = 60_000;
+
+    private final SchemaRegistry registry;
+    private final boolean waits;
+    private final MailboxExecutor mailbox;
+    private long nextWarning = Long.MIN_VALUE / 2;
+
+    /** @param waits whether a frame waits for a registry that is away; else it is tried once */
+    InputSchemas(SchemaRegistry registry, boolean waits, MailboxExecutor mailbox) {
+        this.registry = registry;
+        this.waits = waits;
+        this.mailbox = mailbox;
+    }
+
+    /**
+     * Returns when the schema of a value's writer is known, or it is known that there is none.
+     *
+     * @return nanoseconds that this took; 0 where nothing was to be asked
+     */
+    long await(byte[] value) throws InterruptedException {
+        if (!WireFormat.is(value)) {
+            return 0;
+        }
+        int id = WireFormat.id(value);
+        CompletableFuture<?> schema = registry.request(id);
+        if (schema.isDone() && !(waits && isAway(schema))) {
+            return 0;
+        }
+        long start = System.nanoTime();
+        yieldUntilDone(schema);
+        while (waits && isAway(schema)) {
+            long retryAt = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(RETRY_MILLIS);
+            while (System.nanoTime() < retryAt) {
+                if (!mailbox.tryYield()) {
+                    Thread.sleep(PAUSE_MILLIS);
+                }
+            }
+            schema = registry.request(id);
+            yieldUntilDone(schema);
+        }
+        return System.nanoTime() - start;
+    }
+
+    private void yieldUntilDone(CompletableFuture<?> done) throws InterruptedException {
+        // The mailbox refuses the mail only when the task is being cancelled, and then nobody waits.
+        CompletableFuture<?> unused =
+                done.whenComplete((value, failure) -> mailbox.execute(() -> {}, "a schema registry's answer"));
+        while (!done.isDone()) {
+            mailbox.yield();
+        }
+    }
+
+    private boolean isAway(CompletableFuture<?> schema) {
+        try {
+            schema.join();
+            return false;
+        } catch (CompletionException e) {
+            RegistryException cause = SchemaRegistry.cause(e);
+            long now = System.nanoTime() / 1_000_000;
+            if (waits && cause.mayPass() && now > nextWarning) {
+                nextWarning = now + WARN_MILLIS;
+                LOG.warn("no frame is read until the schema registry answers: {}", cause.getMessage());
+            }
+            return cause.mayPass();
+        }
+    }
+}

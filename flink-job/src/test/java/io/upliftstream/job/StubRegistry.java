@@ -1,0 +1,69 @@
+package io.upliftstream.job;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import io.upliftstream.schemas.CameraFrame;
+import io.upliftstream.schemas.SingleObject;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import org.apache.avro.Schema;
+
+/** A registry on the loopback address that gives every schema the id 7, unless it is told to be unwell. */
+final class StubRegistry implements AutoCloseable {
+    static final int ID = 7;
+
+    final List<String> asked = new CopyOnWriteArrayList<>();
+    volatile Schema schema = SingleObject.schema(CameraFrame.class);
+    volatile int status = 200;
+    volatile boolean hangs;
+
+    private final HttpServer server;
+    private final ExecutorService threads = Executors.newCachedThreadPool();
+
+    StubRegistry() throws IOException {
+        server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+        server.setExecutor(threads);
+        server.createContext("/", this::answer);
+        server.start();
+    }
+
+    private void answer(HttpExchange exchange) throws IOException {
+        asked.add(exchange.getRequestMethod() + " " + exchange.getRequestURI() + " "
+                + exchange.getRequestHeaders().getFirst("Authorization"));
+        boolean known = exchange.getRequestMethod().equals("POST")
+                || exchange.getRequestURI().getPath().endsWith("/" + ID);
+        String body = new ObjectMapper()
+                .createObjectNode()
+                .put("id", ID)
+                .put("schema", schema.toString())
+                .put("message", "told to")
+                .toString();
+        try (exchange) {
+            while (hangs) {
+                Thread.sleep(10);
+            }
+            exchange.sendResponseHeaders(known ? status : 404, 0);
+            exchange.getResponseBody().write(body.getBytes(UTF_8));
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    String url() {
+        return "http://127.0.0.1:" + server.getAddress().getPort();
+    }
+
+    @Override
+    public void close() {
+        server.stop(0);
+        threads.shutdownNow();
+    }
+}
