@@ -99,15 +99,25 @@ final class ModelSettings implements Serializable {
      * @throws BundleException if the bundle cannot be served here, or is another than was asked for
      */
     DenseService acquire() throws BundleException {
-        DenseService service = DenseService.acquire(service());
         String pin = options.get(SHA256);
-        if (pin != null && !pin.equalsIgnoreCase(service.bundle().sha256())) {
-            String found = service.bundle().sha256();
+        if (pin != null) { // before any of its code runs
+            check(pin, ModelBundle.load(Path.of(options.get(BUNDLE))).sha256());
+        }
+        DenseService service = DenseService.acquire(service());
+        try {
+            check(pin, service.bundle().sha256());
+        } catch (BundleException e) {
             service.close();
+            throw e;
+        }
+        return service;
+    }
+
+    private void check(@Nullable String pin, String found) throws BundleException {
+        if (pin != null && !pin.equalsIgnoreCase(found)) {
             throw new BundleException("bundle %s: SHA-256 %s (expected: %s, the option sha256)"
                     .formatted(options.get(BUNDLE), found, pin));
         }
-        return service;
     }
 
     private ServiceOptions service() {

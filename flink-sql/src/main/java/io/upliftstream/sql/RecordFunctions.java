@@ -57,8 +57,10 @@ public final class RecordFunctions {
         if (record instanceof CameraFrame frame) {
             return row(frame.getCameraId(), frame.getSequence(), frame.getCaptureTimeMicros(), null, null, null);
         }
-        // Every other record has its header first.
-        RecordHeader header = (RecordHeader) record.get(0);
+        if (!(record.get(0) instanceof RecordHeader header)) { // a command's, or the answer's to one
+            throw new MalformedRecordException(
+                    record.getSchema().getName() + ": no header (expected: a frame's record)");
+        }
         return row(
                 header.getCameraId(),
                 header.getSequence(),

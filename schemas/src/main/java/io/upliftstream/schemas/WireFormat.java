@@ -1,6 +1,7 @@
 package io.upliftstream.schemas;
 
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import org.apache.avro.specific.SpecificRecord;
 import org.jspecify.annotations.NullMarked;
 
@@ -23,9 +24,10 @@ public final class WireFormat {
     public static byte[] encode(SpecificRecord record, int id) {
         // Both framings have the same record behind a header; this one's is the shorter.
         ByteBuffer single = SingleObject.borrow(record);
-        single.position(single.position() + SingleObject.HEADER_BYTES);
-        ByteBuffer framed = ByteBuffer.allocate(HEADER_BYTES + single.remaining());
-        return framed.put((byte) 0).putInt(id).put(single).array();
+        int start = single.arrayOffset() + single.position() + SingleObject.HEADER_BYTES - HEADER_BYTES;
+        byte[] framed = Arrays.copyOfRange(single.array(), start, single.arrayOffset() + single.limit());
+        ByteBuffer.wrap(framed).put((byte) 0).putInt(id);
+        return framed;
     }
 
     /** Whether a value begins as one in this format does; no image and no single object begins so. */

@@ -130,6 +130,12 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
             System.out.println("… and %d more".formatted(orphans.size() - MAX_SAID));
         }
         AtomicLong kept = new AtomicLong();
+        if (delete && sweep.records() == 0) {
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "--delete: the topics have no records (expected: those that refer to the directory; without any, remove"
+                            + " it by hand)");
+        }
         if (delete) {
             sweep.delete(problem -> {
                 kept.incrementAndGet();

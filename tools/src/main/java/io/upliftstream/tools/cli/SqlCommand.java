@@ -14,6 +14,7 @@ import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
+import org.apache.flink.streaming.api.operators.collect.CollectSinkOperatorFactory;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -46,6 +47,9 @@ import picocli.CommandLine.Parameters;
 final class SqlCommand implements Callable<Integer> {
     private static final int SLOTS = 8;
 
+    /** Largest printed row: labels of 16 million cells. */
+    private static final MemorySize MOST_ROW = MemorySize.ofMebiBytes(128);
+
     @Parameters(paramLabel = "FILE", description = "The script.")
     private Path file = Path.of("");
 
@@ -68,6 +72,7 @@ final class SqlCommand implements Callable<Integer> {
         List<Statement> statements = SqlScript.statements(read());
         Configuration configuration = new Configuration();
         configuration.set(RestartStrategyOptions.RESTART_STRATEGY, "none"); // an error is for people to see
+        configuration.set(CollectSinkOperatorFactory.MAX_BATCH_SIZE, MOST_ROW); // one larger row would fail the query
         configuration.set(TaskManagerOptions.MANAGED_MEMORY_SIZE, MemorySize.ofMebiBytes(256));
         try (EmbeddedFlink flink = new EmbeddedFlink(configuration, SLOTS)) {
             new ScriptRun(flink, System.out, System.err, json, rows).run(statements);
@@ -77,7 +82,8 @@ final class SqlCommand implements Callable<Integer> {
 
     private String read() {
         try {
-            return Files.readString(file);
+            String script = Files.readString(file);
+            return script.startsWith("\uFEFF") ? script.substring(1) : script; // a mark of Windows' editors
         } catch (IOException e) {
             throw new StartupException(
                     StartupException.ENVIRONMENT,

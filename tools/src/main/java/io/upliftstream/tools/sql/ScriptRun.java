@@ -19,6 +19,7 @@ import org.apache.flink.table.operations.StatementSetOperation;
 import org.apache.flink.table.operations.command.SetOperation;
 import org.apache.flink.types.Row;
 import org.apache.flink.util.CloseableIterator;
+import org.apache.flink.util.ExceptionUtils;
 
 /**
  * The statements of a script, one after the other: a query's rows are printed until it ends, an INSERT goes on beside what
@@ -86,6 +87,9 @@ public final class ScriptRun {
             }
             result = tables.executeInternal(operation);
         } catch (RuntimeException e) {
+            if (ExceptionUtils.findThrowable(e, ExecutionException.class).isPresent()) { // with table.dml-sync
+                throw failed(statement, e);
+            }
             throw refused(statement, e);
         }
         if (operation instanceof ModifyOperation || operation instanceof StatementSetOperation) {

@@ -110,18 +110,26 @@ final class Archive implements AutoCloseable {
         });
         int before = found.size();
         long bytes = 0;
+        MalformedRecordException missing = null;
         long end = System.nanoTime() + PATIENCE.toNanos();
-        while (found.size() == before && System.nanoTime() < end) {
+        while (found.size() == before && missing == null && System.nanoTime() < end) {
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
                 SpecificRecord result = read(record);
                 if (result != null && found.size() - before < MAX_FOUND) {
                     SourcePosition source = RecordKind.header(result).getSource();
                     if (source.getPartition() == frame.partition() && source.getOffset() == frame.offset()) {
-                        bytes += record.serializedValueSize() + payloads.fetch(result);
-                        found.add(result);
+                        try {
+                            bytes += record.serializedValueSize() + payloads.fetch(result);
+                            found.add(result);
+                        } catch (MalformedRecordException e) {
+                            missing = e; // the frame's other records may be whole
+                        }
                     }
                 }
             }
+        }
+        if (missing != null && found.size() == before) {
+            throw missing;
         }
         return bytes;
     }

@@ -201,6 +201,31 @@ class StartupITCase {
     }
 
     @Test
+    void unreachableSchemaRegistry() throws IOException {
+        int port;
+        try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            port = free.getLocalPort();
+        }
+        String registry = "http://127.0.0.1:" + port;
+        Outcome outcome = uplift(
+                "publish",
+                "--input=synthetic",
+                "--schema-registry",
+                registry,
+                "--set",
+                broker(),
+                "--set",
+                "uplift.input.topic=two-partitions",
+                "--set",
+                "uplift.schema-registry.subjects=record");
+        assertDocumented(
+                new Outcome(outcome.exitCode(), outcome.errors().replace(registry, "REGISTRY")),
+                3,
+                kafka.bootstrapServers(),
+                "no bundle");
+    }
+
+    @Test
     void unreachableBroker() throws IOException {
         int port;
         try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
