@@ -2,6 +2,7 @@ package io.upliftstream.job;
 
 import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.BundleException;
+import io.upliftstream.model.HeadKind;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
 import java.nio.file.Path;
@@ -92,7 +93,11 @@ public final class DenseVisionJob {
         Map<String, Integer> topicLimits = KafkaPreflight.check(settings, heads);
         settings.claimCheckDirectory()
                 .ifPresent(directory -> ClaimCheck.probe(directory, settings.get(OutputOptions.CLAIM_CHECK_TIMEOUT)));
-        Framing framing = Framing.of(settings, settings.outputRecords(heads));
+        // A command may bring heads of any kind.
+        List<HeadKind> kinds = settings.controlTopic().isPresent()
+                ? List.of(HeadKind.values())
+                : heads.stream().map(HeadSpec::kind).toList();
+        Framing framing = Framing.of(settings, settings.outputRecords(kinds));
         LOG.info("settings beside the defaults: {}", settings);
         Map<TopicPartition, Long> ends = ends(settings);
         TopicLimits limits = () -> KafkaPreflight.limits(settings, topicLimits);

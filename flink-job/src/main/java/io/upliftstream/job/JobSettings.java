@@ -151,15 +151,15 @@ public final class JobSettings implements Serializable {
 
     /** The topics that a model with these heads is written to, in their order, then those of failures and of drops. */
     public Set<String> outputTopics(Collection<HeadSpec> heads) {
-        return outputRecords(heads).keySet();
+        return outputRecords(heads.stream().map(HeadSpec::kind).toList()).keySet();
     }
 
-    /** The records that a model with these heads is written as, by topic. */
-    Map<String, Set<Class<? extends SpecificRecord>>> outputRecords(Collection<HeadSpec> heads) {
+    /** The records that a model with such heads is written as, by topic. */
+    Map<String, Set<Class<? extends SpecificRecord>>> outputRecords(Collection<HeadKind> heads) {
         Map<String, Set<Class<? extends SpecificRecord>>> records = new LinkedHashMap<>();
-        heads.forEach(head -> topic(head.kind())
-                .ifPresent(topic -> records.computeIfAbsent(topic, unused -> new LinkedHashSet<>())
-                        .add(head.kind() == HeadKind.SEGMENTATION ? SegmentationRecord.class : FeatureRecord.class)));
+        heads.forEach(
+                head -> topic(head).ifPresent(topic -> records.computeIfAbsent(topic, unused -> new LinkedHashSet<>())
+                        .add(head == HeadKind.SEGMENTATION ? SegmentationRecord.class : FeatureRecord.class)));
         records.computeIfAbsent(get(OutputOptions.FAILURES_TOPIC), unused -> new LinkedHashSet<>())
                 .add(FrameFailure.class);
         records.computeIfAbsent(get(OutputOptions.DROPPED_TOPIC), unused -> new LinkedHashSet<>())

@@ -3,6 +3,7 @@ package io.upliftstream.job;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.upliftstream.model.HeadKind;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
@@ -49,7 +50,7 @@ class RegistryTest extends OperatorTest {
     }
 
     private static Framing framing(JobSettings settings) {
-        return Framing.of(settings, settings.outputRecords(List.of(TestFrames.SEGMENTATION)));
+        return Framing.of(settings, settings.outputRecords(List.of(HeadKind.SEGMENTATION)));
     }
 
     private static RawFrame framed(int id, long sequence) {

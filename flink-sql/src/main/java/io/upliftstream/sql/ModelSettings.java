@@ -3,6 +3,7 @@ package io.upliftstream.sql;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.DenseService;
 import io.upliftstream.model.FrameDecoder;
+import io.upliftstream.model.ModelBundle;
 import io.upliftstream.model.ModelOptions;
 import io.upliftstream.model.ServiceOptions;
 import java.io.Serializable;
@@ -13,6 +14,7 @@ import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.ValidationException;
+import org.jspecify.annotations.Nullable;
 
 /** The options of a model in SQL, named as those of the job that begin with {@code uplift.model} and {@code uplift.frame}. */
 final class ModelSettings implements Serializable {

@@ -10,6 +10,8 @@ import io.upliftstream.schemas.Geometry;
 import io.upliftstream.schemas.Mask;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.MaskEncoding;
+import io.upliftstream.schemas.ModelAction;
+import io.upliftstream.schemas.ModelCommand;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
@@ -164,6 +166,16 @@ class FunctionsTest {
         assertThat(header.getField(3)).isEqualTo("camera-frames");
         assertThat(header.getField(6)).isNull();
         assertThat(header.getField(7)).isEqualTo(Row.of(40, 30, WIDTH, HEIGHT, 3.5, 3.75, -8.0, -1.5));
+    }
+
+    @Test
+    void aRecordWithoutAHeaderHasNone() {
+        byte[] command = encode(ModelCommand.newBuilder()
+                .setId("c")
+                .setAction(ModelAction.STATUS)
+                .build());
+        assertThat(new RecordFunctions.Header().eval(command)).isNull();
+        assertThat(new RecordFunctions.Problem().eval(command)).isNull();
     }
 
     @Test

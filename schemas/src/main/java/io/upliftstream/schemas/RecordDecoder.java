@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  *
  * <p>In the wire format the writer's schema is that of the registry. Without a registry the published versions are tried,
- * the newest first, and one that takes every byte is it. Safe for use by many threads.
+ * the newest first, and one that takes every byte is it, which may also be so for a record that was cut. Safe for use by many threads.
  */
 @NullMarked
 public final class RecordDecoder {

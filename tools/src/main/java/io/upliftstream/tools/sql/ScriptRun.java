@@ -9,6 +9,7 @@ import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 import org.apache.flink.table.api.ResultKind;
 import org.apache.flink.table.api.TableResult;
 import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
@@ -99,12 +100,20 @@ public final class ScriptRun {
         if (result.getResultKind() == ResultKind.SUCCESS) {
             return;
         }
+        RowPrinter printer =
+                new RowPrinter(out, json, result.getResolvedSchema().getColumnNames());
         try (CloseableIterator<Row> rows = result.collect()) {
-            print(rows, new RowPrinter(out, json, result.getResolvedSchema().getColumnNames()));
+            // Flink's iterator swallows interruptions, so that it has to be another thread that waits for the next row.
+            FutureTask<?> printing = new FutureTask<>(() -> print(rows, printer), null);
+            Thread thread = new Thread(printing, "uplift-rows");
+            thread.setDaemon(true);
+            thread.start();
+            printing.get();
+        } catch (InterruptedException e) {
+            throw e;
+        } catch (ExecutionException e) {
+            throw failed(statement, e.getCause() instanceof Exception cause ? cause : e);
         } catch (Exception e) {
-            if (Thread.interrupted()) {
-                throw new InterruptedException();
-            }
             throw failed(statement, e);
         }
     }
