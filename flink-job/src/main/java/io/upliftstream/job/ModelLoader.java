@@ -3,6 +3,8 @@ package io.upliftstream.job;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
+import java.io.FileNotFoundException;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.List;
@@ -100,7 +102,8 @@ final class ModelLoader {
                     .formatted(
                             settings.get(ControlOptions.LOAD_TIMEOUT).toSeconds(), ControlOptions.LOAD_TIMEOUT.key());
         }
-        return isSaid(cause) ? String.valueOf(cause.getMessage()) : cause.toString();
+        boolean told = isSaid(cause) && !(cause instanceof IOException);
+        return told ? String.valueOf(cause.getMessage()) : cause.toString();
     }
 
     /** Whether it is known what is wrong with the bundle, or where it should be: another try would end as this one. */
@@ -108,7 +111,8 @@ final class ModelLoader {
         Throwable cause = cause(failure);
         return cause instanceof RefusedException
                 || cause instanceof StartupException
-                || cause instanceof BundleException;
+                || cause instanceof BundleException
+                || cause instanceof FileNotFoundException;
     }
 
     private static Throwable cause(Throwable failure) {
