@@ -181,6 +181,9 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     /** The model to be loaded for a command; null if it is carried out without one. */
     private @Nullable Activation wanted(ModelCommand command) throws RefusedException {
         String id = command.getId();
+        if (nextServes && next != null && command.getAction() != ModelAction.STATUS) {
+            take(next); // what is commanded now goes on from it
+        }
         switch (command.getAction()) {
             case ACTIVATE -> {
                 return new Activation(
@@ -213,7 +216,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
                 state = state.head(head, command.getAction() == ModelAction.HEAD_ON);
                 answer(id, ModelOutcome.CHANGED, serving(), null, 0);
             }
-            default -> answer(id, ModelOutcome.SERVING, serving(), null, 0);
+            default -> answer(id, ModelOutcome.SERVING, nextServes && next != null ? next : serving(), null, 0);
         }
         return null;
     }

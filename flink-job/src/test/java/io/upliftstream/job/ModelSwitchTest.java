@@ -93,6 +93,24 @@ class ModelSwitchTest extends OperatorTest {
     }
 
     @Test
+    void aCommandGoesOnFromAScheduledModelThatServes() throws Exception {
+        var harness = openControlled(1, 0, null);
+        await(harness, control.send(activate("c-1", bundle("two")).setFromCaptureTimeMicros(CAPTURED + 1)));
+        process(harness, captured("north", 0, CAPTURED + 1));
+        await(harness, control.send(command("c-2", ModelAction.STATUS)));
+        await(harness, control.send(activate("c-3", bundle("three"))));
+        await(harness, control.send(command("c-4", ModelAction.ROLL_BACK)));
+
+        assertThat(answers(harness))
+                .containsExactly(
+                        "c-1 SCHEDULED two",
+                        "c-1 ACTIVATED two",
+                        "c-2 SERVING two",
+                        "c-3 ACTIVATED three",
+                        "c-4 ROLLED_BACK two");
+    }
+
+    @Test
     void rollsBackToTheModelBeforeAndForthAgain() throws Exception {
         var harness = openControlled(1, 0, null);
         await(harness, control.send(command("c-0", ModelAction.ROLL_BACK)));
@@ -236,7 +254,7 @@ class ModelSwitchTest extends OperatorTest {
             runMails(scaled);
             assertThat(served(scaled)).containsExactly("0 two", "1 three");
             assertThat(answers(scaled))
-                    .containsExactly("c-2 ACTIVATED three", "c-4 ROLLED_BACK two", "c-5 ROLLED_BACK configured");
+                    .containsExactly("c-2 ACTIVATED three", "c-4 ROLLED_BACK two", "c-5 ROLLED_BACK three");
         }
     }
 
