@@ -17,6 +17,8 @@ def describe(value: bytes | None) -> str:
     try:
         record = uplift_records.read(value)
         header = record.get("header", record)  # a CameraFrame has none
+        if "captureTimeMicros" not in header:
+            raise ValueError("a command, or the answer to one (expected: a frame's record)")
         taken = EPOCH + timedelta(microseconds=header["captureTimeMicros"])
         line = f"{header['cameraId']} {header['sequence']} {taken:%H:%M:%S.%f} {content(record)}"
     except (ValueError, OverflowError) as problem:  # OverflowError: a time beyond the year 9999
