@@ -14,7 +14,7 @@ from uplift_records.registry import check
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parents[1] / "src/test/resources/golden"
-SCHEMAS = HERE.parents[1] / "src/main/resources/io/upliftstream/schemas/v1"
+SCHEMAS = HERE.parents[1] / "src/main/resources/io/upliftstream/schemas/v2"
 NAMES = sorted(file.stem for file in GOLDEN.glob("*.avro"))
 
 

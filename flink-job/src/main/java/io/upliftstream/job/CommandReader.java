@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
+import org.apache.avro.Schema;
 import org.jspecify.annotations.Nullable;
 
 /** Reads a command, Avro in single-object encoding or JSON of the same fields, and refuses what no command says. */
@@ -26,8 +27,9 @@ final class CommandReader {
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .build();
 
-    private static final Set<String> FIELDS =
-            Set.of("id", "action", "bundle", "sha256", "fromCaptureTimeMicros", "head");
+    private static final Set<String> FIELDS = ModelCommand.getClassSchema().getFields().stream()
+            .map(Schema.Field::name)
+            .collect(Collectors.toUnmodifiableSet());
 
     private static final String ACTIONS = Arrays.stream(ModelAction.values())
             .filter(action -> action != ModelAction.UNKNOWN)

@@ -39,7 +39,11 @@ record ControlState(
 
     private static final int VERSION = 1;
     private static final int MAX_SEEN = 100;
-    private static final JsonMapper JSON = new JsonMapper();
+
+    /** Loaded where there are commands: its classes are many, and each job has its own. */
+    private static final class Json {
+        static final JsonMapper MAPPER = new JsonMapper();
+    }
 
     /** Before any command. */
     static ControlState startingAt(long offset) {
@@ -57,16 +61,16 @@ record ControlState(
         if (bytes == null) {
             return startingAt(start);
         }
-        int version = JSON.readTree(bytes).path("version").asInt();
+        int version = Json.MAPPER.readTree(bytes).path("version").asInt();
         if (version != VERSION) {
             throw new IOException("state of the model's control: version %d (expected: %d, or a newer release)"
                     .formatted(version, VERSION));
         }
-        return JSON.readValue(bytes, ControlState.class);
+        return Json.MAPPER.readValue(bytes, ControlState.class);
     }
 
     void write(BroadcastState<String, byte[]> broadcast) throws Exception {
-        broadcast.put(DESCRIPTOR.getName(), JSON.writeValueAsBytes(this));
+        broadcast.put(DESCRIPTOR.getName(), Json.MAPPER.writeValueAsBytes(this));
     }
 
     /** The command before this offset is done with. */

@@ -178,7 +178,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         models = new ModelSwitch(
                 factory.settings,
                 factory.control,
-                factory.topicLimits,
+                factory.topicLimits.read(getRuntimeContext().getTaskInfo().getAttemptNumber() > 0),
                 restored,
                 this::serving,
                 mailbox,
@@ -263,10 +263,6 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         awaitRoom();
     }
 
-    private RecordEncoder encoder() {
-        return models.serving().encoder();
-    }
-
     /** Gives frames their turns while there is room for them at the model. */
     private void dispatch() throws IOException {
         if (factory.clock.millis() >= letGoAt) {
@@ -322,7 +318,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     private void enqueueDropped(Run run) {
-        enqueue(run.first().cameraId(), InFlight.of(encoder().dropped(run)));
+        enqueue(run.first().cameraId(), InFlight.of(models.serving().encoder().dropped(run)));
     }
 
     /** The outcome is emitted after all of its camera that were enqueued before it, on the task thread. */
@@ -342,7 +338,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             FrameOutcome outcome = head.outcome().join(); // throws where not a frame but the process is at fault
             outcome.messages().forEach(message -> output.collect(new StreamRecord<>(message)));
             ServingModel model = head.servedBy();
-            (model == null ? models.serving() : model).ended(outcome);
+            (model == null ? models.serving() : model).trace(outcome);
             if (model != null) {
                 model.end();
             }

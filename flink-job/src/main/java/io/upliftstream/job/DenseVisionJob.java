@@ -100,9 +100,15 @@ public final class DenseVisionJob {
         Framing framing = Framing.of(settings, settings.outputRecords(kinds));
         LOG.info("settings beside the defaults: {}", settings);
         Map<TopicPartition, Long> ends = ends(settings);
-        TopicLimits limits = () -> KafkaPreflight.limits(settings, topicLimits);
+        TopicLimits limits = again -> again ? KafkaPreflight.limits(settings, topicLimits) : topicLimits;
         definePipeline(env, source(settings, ends), sink(settings), settings, limits, framing, FrameEngine::ofBundle);
         return ends;
+    }
+
+    /** Defines the job between the topics of the settings, with models of another kind, and checks nothing. */
+    public static void definePipeline(
+            StreamExecutionEnvironment env, JobSettings settings, FrameEngine.Factory engines) {
+        definePipeline(env, source(settings), sink(settings), settings, Map.of(), Framing.SINGLE_OBJECT, engines);
     }
 
     /**
@@ -120,7 +126,7 @@ public final class DenseVisionJob {
             Map<String, Integer> topicLimits,
             Framing framing,
             FrameEngine.Factory engines) {
-        definePipeline(env, source, sink, settings, () -> topicLimits, framing, engines);
+        definePipeline(env, source, sink, settings, again -> topicLimits, framing, engines);
     }
 
     private static void definePipeline(

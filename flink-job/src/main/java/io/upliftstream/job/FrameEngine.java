@@ -44,10 +44,8 @@ public interface FrameEngine extends AutoCloseable {
     /** Names of the classes, label 0 first. */
     List<String> classNames();
 
-    /** The heads of the model; empty where they are not known, as of a model that a test makes up. */
-    default List<HeadSpec> heads() {
-        return List.of();
-    }
+    /** The heads of the model. */
+    List<HeadSpec> heads();
 
     /** Most frames of one call of the model. */
     int maxBatch();

@@ -17,8 +17,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Kafka records to frames. A value is a {@link CameraFrame} in Avro's single-object encoding or, where there is a schema
- * registry, in Confluent's wire format; or it is a bare JPEG or PNG, and then the key is the camera id, the offset the sequence and the record's timestamp the time. A camera id is cut to the length
- * that {@link BoundedText} says.
+ * registry, in Confluent's wire format; or it is a bare JPEG or PNG, and then the key is the camera id, the offset the
+ * sequence and the record's timestamp the time. A camera id is cut to the length that {@link BoundedText} says.
  */
 final class FrameParser {
     private static final byte[] AVRO = {(byte) 0xC3, 0x01};

@@ -55,10 +55,9 @@ public final class InputOptions {
     public static final ConfigOption<InputFormat> INPUT_FORMAT = OPTIONS.add(option("input.format")
             .enumType(InputFormat.class)
             .defaultValue(InputFormat.AUTO)
-            .withDescription(
-                    "What an input record's value is: avro, a CameraFrame in single-object encoding or, where schema-registry.url is set, in"
-                            + " Confluent's wire format; image, a"
-                            + " bare JPEG or PNG; auto, either, told apart by the first bytes."));
+            .withDescription("What an input record's value is: avro, a CameraFrame in single-object encoding or, where"
+                    + " schema-registry.url is set, in Confluent's wire format; image, a bare JPEG or PNG; auto,"
+                    + " either, told apart by the first bytes."));
 
     public static final ConfigOption<String> GROUP_ID = OPTIONS.add(
             option("input.group-id")

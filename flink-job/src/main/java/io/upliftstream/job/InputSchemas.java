@@ -77,7 +77,7 @@ final class InputSchemas {
         } catch (CompletionException e) {
             RegistryException cause = SchemaRegistry.cause(e);
             long now = System.nanoTime() / 1_000_000;
-            if (waits && cause.mayPass() && now > nextWarning) {
+            if (cause.mayPass() && now > nextWarning) {
                 nextWarning = now + WARN_MILLIS;
                 LOG.warn("no frame is read until the schema registry answers: {}", cause.getMessage());
             }

@@ -11,10 +11,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Consumer;
+import org.apache.flink.util.ExceptionUtils;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,11 +29,11 @@ final class ModelLoader {
 
     private final JobSettings settings;
     private final @Nullable ModelControl control;
-    private final TopicLimits topicLimits;
+    private final Map<String, Integer> topicLimits;
     private final Opener opener;
     private final BundleStore store;
 
-    ModelLoader(JobSettings settings, @Nullable ModelControl control, TopicLimits topicLimits, Opener opener) {
+    ModelLoader(JobSettings settings, @Nullable ModelControl control, Map<String, Integer> topicLimits, Opener opener) {
         this.settings = settings;
         this.control = control;
         this.topicLimits = topicLimits;
@@ -43,7 +43,7 @@ final class ModelLoader {
 
     /** The bundle of the settings. */
     ServingModel configured() throws Exception {
-        return opener.open(Activation.CONFIGURED, settings, topicLimits.read());
+        return opener.open(Activation.CONFIGURED, settings, topicLimits);
     }
 
     /**
@@ -67,22 +67,18 @@ final class ModelLoader {
             return configured();
         }
         List<HeadSpec> heads = ModelBundle.load(bundle).heads();
-        Map<String, Integer> limits = control == null ? topicLimits.read() : control.topicLimits(heads);
+        Map<String, Integer> limits = control == null ? topicLimits : control.topicLimits(heads);
         return opener.open(model, settings.withBundle(bundle, model.sha256()), limits);
     }
 
-    private interface Unwanted<T> {
-        void free(T late);
-    }
-
-    private static <T> CompletableFuture<T> inThread(String name, Callable<T> work, Unwanted<T> unwanted) {
+    private static <T> CompletableFuture<T> inThread(String name, Callable<T> work, Consumer<T> unwanted) {
         CompletableFuture<T> result = new CompletableFuture<>();
         Thread thread = new Thread(
                 () -> {
                     try {
                         T found = work.call();
                         if (!result.complete(found)) {
-                            unwanted.free(found);
+                            unwanted.accept(found);
                         }
                     } catch (Throwable e) { // whoever waits has to hear of it
                         result.completeExceptionally(e);
@@ -96,7 +92,7 @@ final class ModelLoader {
 
     /** Why it did not come to a model, in one sentence. */
     String reason(Throwable failure) {
-        Throwable cause = cause(failure);
+        Throwable cause = stripped(failure);
         if (cause instanceof TimeoutException) {
             return "bundle: not fetched, or not loaded, within %d s (expected: in time, %s)"
                     .formatted(
@@ -108,19 +104,14 @@ final class ModelLoader {
 
     /** Whether it is known what is wrong with the bundle, or where it should be: another try would end as this one. */
     static boolean isSaid(Throwable failure) {
-        Throwable cause = cause(failure);
+        Throwable cause = stripped(failure);
         return cause instanceof RefusedException
                 || cause instanceof StartupException
                 || cause instanceof BundleException
                 || cause instanceof FileNotFoundException;
     }
 
-    private static Throwable cause(Throwable failure) {
-        Throwable cause = failure;
-        while ((cause instanceof CompletionException || cause instanceof ExecutionException)
-                && cause.getCause() != null) {
-            cause = cause.getCause();
-        }
-        return cause;
+    private static Throwable stripped(Throwable failure) {
+        return ExceptionUtils.stripCompletionException(ExceptionUtils.stripExecutionException(failure));
     }
 }

@@ -7,7 +7,9 @@ import io.upliftstream.schemas.ModelCommand;
 import io.upliftstream.schemas.ModelOutcome;
 import java.io.IOException;
 import java.time.Clock;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.RejectedExecutionException;
@@ -51,6 +53,9 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     /** Milliseconds since 1970 at which the last frame from before the next model's came. */
     private long lastBefore;
 
+    /** Models that finish the frames they have. */
+    private final List<ServingModel> retired = new ArrayList<>();
+
     private @Nullable CompletableFuture<ServingModel> loading;
     private @Nullable Runnable listening;
     private boolean ended;
@@ -59,7 +64,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     ModelSwitch(
             JobSettings settings,
             @Nullable ModelControl control,
-            TopicLimits topicLimits,
+            Map<String, Integer> topicLimits,
             ControlState state,
             ModelLoader.Opener opener,
             MailboxExecutor mailbox,
@@ -88,7 +93,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
         Activation scheduled = state.next();
         if (scheduled != null) {
             try {
-                next = loader.load(scheduled, state.hashes()).get();
+                next = load(scheduled);
                 lastBefore = clock.millis();
             } catch (ExecutionException e) {
                 refuse(scheduled.commandId(), loader.reason(e), 0);
@@ -98,9 +103,17 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
         listening = control.listen(state.offset(), this);
     }
 
+    /** Waits for a model; whoever interrupts that closes this, and the model when it comes. */
+    private ServingModel load(Activation model) throws ExecutionException, InterruptedException {
+        loading = loader.load(model, state.hashes());
+        ServingModel loaded = loading.get();
+        loading = null;
+        return loaded;
+    }
+
     private ServingModel restored() throws Exception {
         try {
-            return loader.load(state.serving(), state.hashes()).get();
+            return load(state.serving());
         } catch (ExecutionException e) {
             String sentence =
                     "the model that served, %s of command %s, cannot be had: %s (expected: as it was; --fresh, or no"
@@ -197,7 +210,6 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
                     giveUpNext();
                     state = state.scheduled(null);
                     answer(id, ModelOutcome.ROLLED_BACK, serving(), null, 0);
-                    events.serves(serving());
                     return null;
                 }
                 Activation previous = state.previous();
@@ -210,7 +222,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
                 String head = command.getHead().orElseThrow();
                 List<String> heads =
                         serving().engine().heads().stream().map(HeadSpec::name).toList();
-                if (!heads.isEmpty() && !heads.contains(head)) {
+                if (!heads.contains(head)) {
                     throw new RefusedException("head: %s (expected: one of %s)".formatted(head, heads));
                 }
                 state = state.head(head, command.getAction() == ModelAction.HEAD_ON);
@@ -250,15 +262,14 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     }
 
     private void loaded(ModelCommand command, ServingModel model, long millis) {
+        giveUpNext();
         if (model.activation().fromMicros() != Activation.NOW) {
-            giveUpNext();
             next = model;
             state = state.scheduled(model.activation());
             lastBefore = clock.millis();
             answer(command.getId(), ModelOutcome.SCHEDULED, model, null, millis);
             return;
         }
-        giveUpNext();
         take(model);
         boolean back = command.getAction() == ModelAction.ROLL_BACK;
         answer(command.getId(), back ? ModelOutcome.ROLLED_BACK : ModelOutcome.ACTIVATED, model, null, millis);
@@ -267,16 +278,22 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
 
     /** The model serves all frames; the one before finishes those it has. */
     private void take(ServingModel model) {
-        serving().retire();
+        retire(serving());
         serving = model;
         next = null;
         nextServes = false;
         state = state.activated(model.activation());
     }
 
+    private void retire(ServingModel model) {
+        retired.removeIf(ServingModel::isFreed);
+        retired.add(model);
+        model.retire();
+    }
+
     private void giveUpNext() {
         if (next != null) {
-            next.retire();
+            retire(next);
             next = null;
             nextServes = false;
         }
@@ -334,5 +351,6 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
                 model.close();
             }
         }
+        retired.forEach(ServingModel::close);
     }
 }

@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import org.apache.flink.util.ExceptionUtils;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -68,13 +69,12 @@ final class ServingModel {
      * @param headsOff names of the heads whose records are not written
      */
     CompletableFuture<FrameOutcome> submit(Frame frame, AdmissionGate gate, List<String> headsOff) {
-        CompletableFuture<DenseResult> inferred = engine.submit(
-                        frame.cameraId(), frame.image(), () -> !gate.inTime(frame))
-                .thenApply(result -> without(headsOff, result));
+        CompletableFuture<DenseResult> inferred =
+                engine.submit(frame.cameraId(), frame.image(), () -> !gate.inTime(frame));
         ClaimCheck check = claimCheck;
         CompletableFuture<FrameOutcome> encoded = check == null
-                ? inferred.thenApplyAsync(result -> encode(frame, result), engine.executor())
-                : inferred.thenCompose(result -> check.run(() -> encode(frame, result)));
+                ? inferred.thenApplyAsync(result -> encode(frame, without(headsOff, result)), engine.executor())
+                : inferred.thenCompose(result -> check.run(() -> encode(frame, without(headsOff, result))));
         CompletableFuture<FrameOutcome> outcome = encoded.exceptionallyCompose(failure -> failed(frame, gate, failure));
         atWork++;
         return outcome;
@@ -99,7 +99,7 @@ final class ServingModel {
     }
 
     private CompletableFuture<FrameOutcome> failed(Frame frame, AdmissionGate gate, Throwable failure) {
-        Throwable cause = cause(failure);
+        Throwable cause = ExceptionUtils.stripCompletionException(failure);
         Reason dropped = null;
         if (cause instanceof FrameException late && late.reason() == FrameException.Reason.DEADLINE) {
             dropped = Reason.DEADLINE;
@@ -109,10 +109,6 @@ final class ServingModel {
         return dropped == null
                 ? failure(frame.source(), frame, FrameProblem.of(cause))
                 : CompletableFuture.completedFuture(encoder.dropped(Run.of(dropped, frame, gate.ageMillis(frame))));
-    }
-
-    private static Throwable cause(Throwable failure) {
-        return failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
     }
 
     /**
@@ -128,7 +124,7 @@ final class ServingModel {
         }
         CompletableFuture<FrameOutcome> recorded = check.run(() -> encoder.failure(source, frame, problem, check));
         return recorded.exceptionally(failure -> {
-            if (live && cause(failure) instanceof ClaimCheck.Unavailable) {
+            if (live && ExceptionUtils.stripCompletionException(failure) instanceof ClaimCheck.Unavailable) {
                 return encoder.failure(source, frame, problem);
             }
             throw failure instanceof CompletionException whole ? whole : new CompletionException(failure);
@@ -142,7 +138,7 @@ final class ServingModel {
     }
 
     /** Sends the spans of a frame that has ended. */
-    void ended(FrameOutcome outcome) {
+    void trace(FrameOutcome outcome) {
         if (spans != null) {
             spans.ended(outcome);
         }
@@ -162,6 +158,10 @@ final class ServingModel {
             closing.setDaemon(true);
             closing.start();
         }
+    }
+
+    boolean isFreed() {
+        return freed;
     }
 
     /** Frees it now, whatever is at work. */

@@ -163,7 +163,7 @@ class DenseInferenceOperatorTest extends OperatorTest {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
                         TestFrames.settings(),
-                        () -> Map.of("failures", 100),
+                        again -> Map.of("failures", 100),
                         Framing.SINGLE_OBJECT,
                         (unused, subtask) -> engine,
                         clock,

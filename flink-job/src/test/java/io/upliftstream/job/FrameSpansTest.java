@@ -62,7 +62,7 @@ class FrameSpansTest {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
                         settings,
-                        () -> Map.of(),
+                        again -> Map.of(),
                         Framing.SINGLE_OBJECT,
                         (unused, subtask) -> engine,
                         Clock.systemUTC(),

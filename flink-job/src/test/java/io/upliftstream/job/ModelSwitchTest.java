@@ -93,6 +93,19 @@ class ModelSwitchTest extends OperatorTest {
     }
 
     @Test
+    void aModelThatStillHasAFrameIsClosedWithTheTask() throws Exception {
+        var harness = openControlled(1, 0, null);
+        process(harness, TestFrames.cameraFrame("north", 0));
+        await(harness, control.send(activate("c-1", bundle("two"))));
+        assertThat(engine("configured").closed).isFalse();
+
+        harness.getOperator().close();
+
+        assertThat(engine("configured").closed).isTrue();
+        assertThat(engine("two").closed).isTrue();
+    }
+
+    @Test
     void aCommandGoesOnFromAScheduledModelThatServes() throws Exception {
         var harness = openControlled(1, 0, null);
         await(harness, control.send(activate("c-1", bundle("two")).setFromCaptureTimeMicros(CAPTURED + 1)));
@@ -134,6 +147,7 @@ class ModelSwitchTest extends OperatorTest {
     void aHeadThatIsOffHasNoRecords() throws Exception {
         var harness = openControlled(1, 0, null);
         engine("configured").answerAll();
+        await(harness, control.send(command("c-0", ModelAction.HEAD_OFF).setHead("nose")));
         await(harness, control.send(command("c-1", ModelAction.HEAD_OFF).setHead("depth")));
         process(harness, TestFrames.cameraFrame("north", 0));
         await(harness, control.send(command("c-2", ModelAction.HEAD_ON).setHead("depth")));
@@ -144,12 +158,14 @@ class ModelSwitchTest extends OperatorTest {
                 .extracting(OutputMessage::topic)
                 .containsExactly(
                         "model-answers",
+                        "model-answers",
                         "segmentation",
                         "features",
                         "model-answers",
                         "segmentation",
                         "features",
                         "depth");
+        assertThat(answers(harness)).startsWith("c-0 REFUSED configured");
     }
 
     @Test
@@ -308,7 +324,7 @@ class ModelSwitchTest extends OperatorTest {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = new OneInputStreamOperatorTestHarness<>(
                 new DenseInferenceOperator.Factory(
                         TestFrames.settings(settings),
-                        () -> Map.of(),
+                        again -> Map.of(),
                         Framing.SINGLE_OBJECT,
                         (given, task) -> open(given),
                         clock,

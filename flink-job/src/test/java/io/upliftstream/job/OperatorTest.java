@@ -39,7 +39,7 @@ abstract class OperatorTest {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
                         TestFrames.settings(settings),
-                        () -> Map.of(),
+                        again -> Map.of(),
                         Framing.SINGLE_OBJECT,
                         (unused, subtask) -> engine,
                         clock,

@@ -64,7 +64,7 @@ class RegistryTest extends OperatorTest {
     private OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> open(JobSettings settings) throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
-                        settings, () -> Map.of(), Framing.SINGLE_OBJECT, (unused, subtask) -> engine, clock, null));
+                        settings, again -> Map.of(), Framing.SINGLE_OBJECT, (unused, subtask) -> engine, clock, null));
         opened.add(harness);
         harness.open();
         engine.answerAll();

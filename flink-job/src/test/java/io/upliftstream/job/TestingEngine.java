@@ -2,6 +2,7 @@ package io.upliftstream.job;
 
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.FrameException;
+import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelHealth;
 import io.upliftstream.schemas.ModelIdentity;
 import java.util.List;
@@ -70,6 +71,11 @@ final class TestingEngine implements FrameEngine {
     @Override
     public List<String> classNames() {
         return List.of("road", "car", "sky");
+    }
+
+    @Override
+    public List<HeadSpec> heads() {
+        return List.of(TestFrames.SEGMENTATION, TestFrames.FEATURES, TestFrames.DEPTH);
     }
 
     @Override

@@ -10,6 +10,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.metrics.MetricGroup;
+import org.apache.flink.metrics.ThreadSafeSimpleCounter;
 import org.apache.flink.table.api.TableException;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
@@ -43,8 +44,8 @@ public final class DensePredictFunction extends AsyncPredictFunction {
         }
         rows = new ResultRows(opened, columns);
         MetricGroup metrics = context.getMetricGroup().addGroup("uplift");
-        results = metrics.counter("results");
-        failures = metrics.counter("failures");
+        results = metrics.counter("results", new ThreadSafeSimpleCounter());
+        failures = metrics.counter("failures", new ThreadSafeSimpleCounter());
         LoggerFactory.getLogger(DensePredictFunction.class).info("{}", opened.describe());
     }
 

@@ -40,8 +40,8 @@ public final class RecordFunctions {
         public @Nullable String eval(byte @Nullable [] record) {
             try {
                 SpecificRecord decoded = SingleObject.decode(record);
-                if (decoded instanceof SegmentationRecord && record != null) {
-                    Segmentation.of(record);
+                if (decoded instanceof SegmentationRecord labels) {
+                    Segmentation.of(labels);
                 } else if (decoded instanceof FeatureRecord features) {
                     TensorFunctions.grid(features);
                     TensorCodec.decode(features.getTensor(), Grid.MAX_CELLS);

@@ -22,7 +22,11 @@ record Segmentation(SegmentationRecord record, byte[] labels, Grid grid) {
 
     /** @throws MalformedRecordException if the bytes are no such record, or one that contradicts itself */
     static Segmentation of(byte[] bytes) {
-        SegmentationRecord record = SingleObject.decode(bytes, SegmentationRecord.class);
+        return of(SingleObject.decode(bytes, SegmentationRecord.class));
+    }
+
+    /** @throws MalformedRecordException if the record contradicts itself */
+    static Segmentation of(SegmentationRecord record) {
         byte[] labels = MaskCodec.decode(record.getMask(), Grid.MAX_CELLS);
         Grid grid = Grid.of(
                 record.getHeader(),

@@ -307,9 +307,9 @@ public record ImageHeader(boolean jpeg, int width, int height, int orientation) 
 
     /**
      * The bytes that a decoder gets: a JPEG with an end-of-image marker, and a PNG up to its IEND, without its ancillary
-     * chunks (those whose type begins with a lower-case letter; PNG specification, 5.4). OpenCV reads on behind an IEND without pixels, reserves
-     * what a chunk claims to hold before it looks whether the chunk is there, and takes animations apart: from 500 bytes
-     * that made seconds and gigabytes.
+     * chunks (those whose type begins with a lower-case letter; PNG specification, 5.4). OpenCV reads on behind an IEND
+     * without pixels, reserves what a chunk claims to hold before it looks whether the chunk is there, and takes
+     * animations apart: from 500 bytes that made seconds and gigabytes.
      *
      * @param image that this is the header of
      */

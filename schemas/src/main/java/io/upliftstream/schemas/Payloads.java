@@ -138,11 +138,6 @@ public final class Payloads {
         return bytes;
     }
 
-    /** Whether a record refers to payloads elsewhere. */
-    public static boolean elsewhere(SpecificRecord record) {
-        return places(record).stream().anyMatch(place -> place.elsewhere() != null);
-    }
-
     /** @throws MalformedRecordException if a payload is elsewhere */
     static void requireHere(String what, Optional<PayloadReference> reference) {
         if (reference.isPresent()) {

@@ -230,8 +230,7 @@ public final class SchemaRegistry {
     }
 
     private RegistryException unanswered(String what, Throwable failure) {
-        Throwable cause =
-                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+        Throwable cause = unwrapped(failure);
         if (cause instanceof BoundedBody.TooLargeException) {
             return new RegistryException(
                     Reason.UNUSABLE,
@@ -287,11 +286,14 @@ public final class SchemaRegistry {
 
     /** Why a future of this class failed. */
     public static RegistryException cause(Throwable failure) {
-        Throwable cause =
-                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+        Throwable cause = unwrapped(failure);
         return cause instanceof RegistryException known
                 ? known
                 : new RegistryException(Reason.UNUSABLE, "schema registry: " + cause + " (expected: an answer)", cause);
+    }
+
+    private static Throwable unwrapped(Throwable failure) {
+        return failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
     }
 
     /** What somebody else said, in one short line. */

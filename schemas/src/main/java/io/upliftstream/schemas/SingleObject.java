@@ -7,6 +7,7 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
@@ -68,17 +69,15 @@ public final class SingleObject {
      * @throws IllegalArgumentException if the class is not one of them
      */
     public static byte[] encode(SpecificRecord record) {
-        try {
-            return codec(record.getClass()).encoder.encode(record).array();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        ByteBuffer bytes = borrow(record);
+        int start = bytes.arrayOffset() + bytes.position();
+        return Arrays.copyOfRange(bytes.array(), start, start + bytes.remaining());
     }
 
     /** The same bytes, valid until this thread encodes again. */
     static ByteBuffer borrow(SpecificRecord record) {
         try {
-            return codec(record.getClass()).borrowing.encode(record);
+            return codec(record.getClass()).encoder.encode(record);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -206,9 +205,8 @@ public final class SingleObject {
 
     /** Writer and readers of one record, the readers by the writer's schema fingerprint. */
     static final class Codec {
-        final BinaryMessageEncoder<SpecificRecord> encoder;
         /** What it returns is valid until the thread encodes again. */
-        final BinaryMessageEncoder<SpecificRecord> borrowing;
+        final BinaryMessageEncoder<SpecificRecord> encoder;
 
         final Schema current;
         final SpecificData model = new SpecificData(SingleObject.class.getClassLoader());
@@ -217,8 +215,7 @@ public final class SingleObject {
 
         Codec(Class<? extends SpecificRecord> type) {
             current = model.getSchema(type);
-            encoder = new BinaryMessageEncoder<>(model, current);
-            borrowing = new BinaryMessageEncoder<>(model, current, false);
+            encoder = new BinaryMessageEncoder<>(model, current, false);
             addReader(current);
             for (int version = VERSIONS; version >= 1; version--) {
                 addReader(published(type, version));

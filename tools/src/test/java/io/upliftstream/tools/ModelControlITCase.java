@@ -4,17 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.FrameEngine;
-import io.upliftstream.job.Framing;
 import io.upliftstream.job.JobSettings;
-import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.ModelBundle;
-import io.upliftstream.model.ModelHealth;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.ModelAction;
 import io.upliftstream.schemas.ModelAnswer;
 import io.upliftstream.schemas.ModelCommand;
-import io.upliftstream.schemas.ModelIdentity;
 import io.upliftstream.schemas.ModelOutcome;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
@@ -33,12 +29,9 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
@@ -59,6 +52,8 @@ import org.junit.jupiter.api.io.TempDir;
  * parallelism; {@code -Dcontrol.swaps=20 -Dcontrol.kills=5} makes it longer.
  */
 class ModelControlITCase {
+    private static final AtomicBoolean FAIL = new AtomicBoolean();
+
     private static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny");
     private static final int SWAPS = Integer.getInteger("control.swaps", 6);
     private static final int KILLS = Integer.getInteger("control.kills", 1);
@@ -100,9 +95,9 @@ class ModelControlITCase {
                         cameras.awaitMore();
                         if (kills < KILLS * swaps / SWAPS) {
                             kills++;
-                            FlakyEngine.FAIL.set(true);
-                            while (FlakyEngine.FAIL.get()) {
-                                Thread.onSpinWait();
+                            FAIL.set(true);
+                            while (FAIL.get()) {
+                                Thread.sleep(10);
                             }
                         }
                     }
@@ -231,12 +226,9 @@ class ModelControlITCase {
         StreamExecutionEnvironment env = flink.environment();
         DenseVisionJob.definePipeline(
                 env,
-                DenseVisionJob.source(settings),
-                DenseVisionJob.sink(settings),
                 settings,
-                Map.of(),
-                Framing.SINGLE_OBJECT,
-                (given, subtask) -> new FlakyEngine(FrameEngine.ofBundle(given, subtask)));
+                (given, subtask) ->
+                        new FailingEngine(FrameEngine.ofBundle(given, subtask), () -> FAIL.compareAndSet(true, false)));
         if (from != null) {
             var recovery = new Configuration();
             recovery.set(StateRecoveryOptions.SAVEPOINT_PATH, from.toUri().toString());
@@ -313,12 +305,18 @@ class ModelControlITCase {
         }
 
         /** Waits for results of each camera to come after those that are there, so that every model has some. */
-        void awaitMore() {
+        void awaitMore() throws InterruptedException {
             Map<String, Long> before = committed();
-            while (CAMERAS.stream()
-                    .anyMatch(camera -> committed().getOrDefault(camera, 0L) < before.getOrDefault(camera, 0L) + 10)) {
-                Thread.onSpinWait();
+            Map<String, Long> now = before;
+            while (!isMore(before, now)) {
+                Thread.sleep(50);
+                now = committed();
             }
+        }
+
+        private static boolean isMore(Map<String, Long> before, Map<String, Long> now) {
+            return CAMERAS.stream()
+                    .allMatch(camera -> now.getOrDefault(camera, 0L) >= before.getOrDefault(camera, 0L) + 10);
         }
 
         private Map<String, Long> committed() {
@@ -342,49 +340,6 @@ class ModelControlITCase {
             ByteArrayOutputStream png = new ByteArrayOutputStream();
             ImageIO.write(image, "png", png);
             return png.toByteArray();
-        }
-    }
-
-    /** The bundle's model, except that a submission fails the job when a test says so. */
-    private record FlakyEngine(FrameEngine engine) implements FrameEngine {
-        static final AtomicBoolean FAIL = new AtomicBoolean();
-
-        @Override
-        public CompletableFuture<DenseResult> submit(String cameraId, byte[] image, BooleanSupplier expired) {
-            if (FAIL.compareAndSet(true, false)) {
-                throw new IllegalStateException("fails on purpose");
-            }
-            return engine.submit(cameraId, image, expired);
-        }
-
-        @Override
-        public Executor executor() {
-            return engine.executor();
-        }
-
-        @Override
-        public ModelIdentity model() {
-            return engine.model();
-        }
-
-        @Override
-        public List<String> classNames() {
-            return engine.classNames();
-        }
-
-        @Override
-        public int maxBatch() {
-            return engine.maxBatch();
-        }
-
-        @Override
-        public ModelHealth health() {
-            return engine.health();
-        }
-
-        @Override
-        public void close() {
-            engine.close();
         }
     }
 }

@@ -4,13 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.FrameEngine;
-import io.upliftstream.job.Framing;
 import io.upliftstream.job.JobSettings;
-import io.upliftstream.model.DenseResult;
-import io.upliftstream.model.ModelHealth;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameFailure;
-import io.upliftstream.schemas.ModelIdentity;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
@@ -18,12 +14,8 @@ import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.util.List;
-import java.util.Map;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.function.BooleanSupplier;
 import java.util.stream.LongStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.junit.jupiter.api.Test;
@@ -33,6 +25,7 @@ import org.junit.jupiter.api.Timeout;
 class RecoveryITCase {
     private static final int FRAMES = 12;
     private static final List<String> CAMERAS = List.of("north", "south");
+    private static final AtomicInteger SUBMITTED = new AtomicInteger();
 
     @Test
     @Timeout(value = 10, unit = TimeUnit.MINUTES)
@@ -47,19 +40,16 @@ class RecoveryITCase {
                     "restart-strategy.type=fixed-delay",
                     "restart-strategy.fixed-delay.attempts=10",
                     "restart-strategy.fixed-delay.delay=10 ms");
-            FailingEngine.SUBMITTED.set(0);
+            SUBMITTED.set(0);
             // The model stays loaded while the job restarts.
             try (FrameEngine model = FrameEngine.ofBundle(settings);
                     EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 2)) {
                 StreamExecutionEnvironment env = flink.environment();
                 DenseVisionJob.definePipeline(
                         env,
-                        DenseVisionJob.source(settings),
-                        DenseVisionJob.sink(settings),
                         settings,
-                        Map.of(),
-                        Framing.SINGLE_OBJECT,
-                        (given, subtask) -> new FailingEngine(FrameEngine.ofBundle(given, subtask)));
+                        (given, subtask) -> new FailingEngine(
+                                FrameEngine.ofBundle(given, subtask), RecoveryITCase::isNinthOrSeventeenth));
                 EmbeddedFlink.Job job = flink.submit(env);
                 job.awaitEnd();
                 assertThat(job.restarts()).isPositive();
@@ -112,47 +102,8 @@ class RecoveryITCase {
         return LongStream.range(0, FRAMES).boxed().toList();
     }
 
-    /** The bundle's model, except that the operator fails at the 9th and at the 17th frame it submits. */
-    private record FailingEngine(FrameEngine engine) implements FrameEngine {
-        static final AtomicInteger SUBMITTED = new AtomicInteger();
-
-        @Override
-        public CompletableFuture<DenseResult> submit(String cameraId, byte[] image, BooleanSupplier expired) {
-            int count = SUBMITTED.incrementAndGet();
-            if (count == 9 || count == 17) {
-                throw new IllegalStateException("fails on purpose at frame " + count);
-            }
-            return engine.submit(cameraId, image, expired);
-        }
-
-        @Override
-        public Executor executor() {
-            return engine.executor();
-        }
-
-        @Override
-        public ModelIdentity model() {
-            return engine.model();
-        }
-
-        @Override
-        public List<String> classNames() {
-            return engine.classNames();
-        }
-
-        @Override
-        public int maxBatch() {
-            return engine.maxBatch();
-        }
-
-        @Override
-        public ModelHealth health() {
-            return engine.health();
-        }
-
-        @Override
-        public void close() {
-            engine.close();
-        }
+    private static boolean isNinthOrSeventeenth() {
+        int count = SUBMITTED.incrementAndGet();
+        return count == 9 || count == 17;
     }
 }

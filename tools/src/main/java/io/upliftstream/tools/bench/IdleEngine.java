@@ -91,6 +91,11 @@ final class IdleEngine implements FrameEngine {
     }
 
     @Override
+    public List<HeadSpec> heads() {
+        return List.of(HEAD);
+    }
+
+    @Override
     public List<String> classNames() {
         List<String> names = new ArrayList<>();
         for (int i = 0; i < HEAD.channels(); i++) {

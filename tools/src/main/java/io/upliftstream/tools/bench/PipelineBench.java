@@ -2,7 +2,6 @@ package io.upliftstream.tools.bench;
 
 import com.sun.management.OperatingSystemMXBean;
 import io.upliftstream.job.DenseVisionJob;
-import io.upliftstream.job.Framing;
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.OutputOptions;
@@ -199,14 +198,7 @@ public final class PipelineBench {
 
     private EmbeddedFlink.Job submit(JobSettings settings) throws IOException {
         StreamExecutionEnvironment env = flink.environment();
-        DenseVisionJob.definePipeline(
-                env,
-                DenseVisionJob.source(settings),
-                DenseVisionJob.sink(settings),
-                settings,
-                Map.of(),
-                Framing.SINGLE_OBJECT,
-                (unused, subtask) -> new IdleEngine());
+        DenseVisionJob.definePipeline(env, settings, (unused, subtask) -> new IdleEngine());
         return flink.submit(env);
     }
 

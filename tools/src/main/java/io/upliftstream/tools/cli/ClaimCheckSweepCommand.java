@@ -61,9 +61,6 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
     @Option(names = "--delete", description = "Remove them. Without it, they are only listed.")
     private boolean delete;
 
-    @Option(names = "--dry-run", description = "Only list them, which is the default.")
-    private boolean dryRun;
-
     @Mixin
     private ClaimCheckOption claimCheck = new ClaimCheckOption();
 
@@ -75,7 +72,6 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        checks.require(!(delete && dryRun), "--dry-run", "with --delete", "one of them");
         Duration age = age();
         JobSettings settings = kafka.settings(claimCheck.assignments());
         String directory = settings.claimCheckDirectory()
@@ -92,8 +88,7 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
         ClaimCheckSweep sweep = list(directory, age);
         StatusLine status = new StatusLine(System.err, StatusLine.columns());
         status.say("%s in %s, older than %s; reading %s"
-                .formatted(
-                        payloads(sweep.found(), sweep.foundBytes()), directory, olderThan, String.join(", ", topics)));
+                .formatted(payloads(sweep.unreferenced()), directory, olderThan, String.join(", ", topics)));
         sweep.keepReferenced(settings, topics, line -> status.update(() -> line));
         return end(sweep, status);
     }
@@ -142,18 +137,19 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
                 status.say(problem);
             });
         }
-        long bytes = orphans.stream().mapToLong(FileStatus::getLen).sum();
         status.say("%d records read; %s without a record%s"
                 .formatted(
                         sweep.records(),
-                        payloads(orphans.size(), bytes),
+                        payloads(orphans),
                         delete
                                 ? ", of which %d are removed".formatted(orphans.size() - kept.get())
                                 : "; --delete removes them"));
         return kept.get() == 0 ? 0 : 1;
     }
 
-    private static String payloads(long count, long bytes) {
+    private static String payloads(List<FileStatus> files) {
+        int count = files.size();
+        long bytes = files.stream().mapToLong(FileStatus::getLen).sum();
         return "%d payload%s (%s)"
                 .formatted(count, count == 1 ? "" : "s", new MemorySize(bytes).toHumanReadableString());
     }

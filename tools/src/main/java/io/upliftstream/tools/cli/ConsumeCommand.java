@@ -137,7 +137,6 @@ final class ConsumeCommand implements Callable<Integer> {
     private static final int MAX_NAMED = 20;
 
     private final Set<String> seen = new TreeSet<>();
-    private @Nullable ClaimedPayloads payloads;
     private boolean stopped;
     private long count;
     private long unreadable;
@@ -168,7 +167,6 @@ final class ConsumeCommand implements Callable<Integer> {
         if (format != Format.JSON) {
             Files.createDirectories(output);
         }
-        payloads = new ClaimedPayloads(settings, Payloads.PATIENCE);
         StatusLine status = new StatusLine(System.err, StatusLine.columns());
         try (FrameImages images = FrameImages.inOrder(settings)) {
             List<Label> labels = labels(settings);
@@ -216,6 +214,7 @@ final class ConsumeCommand implements Callable<Integer> {
             throws IOException, InterruptedException {
         boolean fromEnd = from == From.LATEST;
         RecordDecoder decoder = RegistryOptions.decoder(settings);
+        ClaimedPayloads payloads = new ClaimedPayloads(settings, Payloads.PATIENCE);
         try (RecordReader reader = new RecordReader(settings, topic, fromEnd, follow || fromEnd)) {
             for (ConsumerRecords<byte[], byte[]> some = reader.next(); some != null; some = reader.next()) {
                 for (ConsumerRecord<byte[], byte[]> record : some) {
@@ -225,7 +224,7 @@ final class ConsumeCommand implements Callable<Integer> {
                     if (Thread.interrupted()) {
                         throw new InterruptedException();
                     }
-                    write(record, decoder, files, status);
+                    write(record, decoder, payloads, files, status);
                 }
                 if (limit != null && count == limit) {
                     return;
@@ -235,7 +234,11 @@ final class ConsumeCommand implements Callable<Integer> {
     }
 
     private void write(
-            ConsumerRecord<byte[], byte[]> record, RecordDecoder decoder, RecordFiles files, StatusLine status)
+            ConsumerRecord<byte[], byte[]> record,
+            RecordDecoder decoder,
+            ClaimedPayloads payloads,
+            RecordFiles files,
+            StatusLine status)
             throws IOException {
         try {
             SpecificRecord decoded = kind.decode(record, decoder);
@@ -244,9 +247,7 @@ final class ConsumeCommand implements Callable<Integer> {
                 seen.add(camera);
             }
             if (cameras.isEmpty() || cameras.contains(camera)) {
-                if (payloads != null) {
-                    payloads.fetch(decoded);
-                }
+                payloads.fetch(decoded);
                 files.write(decoded);
                 count++;
             }

@@ -183,7 +183,7 @@ final class ModelCommand {
                     int patience,
             @Mixin KafkaOption kafka)
             throws BundleException, IOException, InterruptedException {
-        boolean local = !bundle.contains("://");
+        boolean local = !bundle.matches("[a-zA-Z][\\w+.-]*:/.*");
         String uri = local ? Path.of(bundle).toAbsolutePath().normalize().toString() : bundle;
         if (sha256 == null && !local) {
             throw new StartupException(

@@ -8,8 +8,9 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.FutureTask;
+import org.apache.flink.core.execution.JobClient;
 import org.apache.flink.table.api.ResultKind;
 import org.apache.flink.table.api.TableResult;
 import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
@@ -34,8 +35,13 @@ public final class ScriptRun {
     private final long maxRows;
     private final List<Running> running = new ArrayList<>();
 
+    /** The first INSERT that failed, once one has. */
+    private final CompletableFuture<Failure> failure = new CompletableFuture<>();
+
     /** An INSERT that goes on. */
-    private record Running(Statement statement, TableResult result) {}
+    private record Running(Statement statement, CompletableFuture<?> end) {}
+
+    private record Failure(Statement statement, Throwable error) {}
 
     /**
      * Prepares a run.
@@ -68,11 +74,7 @@ public final class ScriptRun {
             err.printf(
                     "Waiting for the end of line %d: %s%n",
                     insert.statement().line(), insert.statement().summary());
-            try {
-                insert.result().await();
-            } catch (ExecutionException e) {
-                throw failed(insert.statement(), e);
-            }
+            await(insert.statement(), insert.end());
         }
     }
 
@@ -94,7 +96,7 @@ public final class ScriptRun {
             throw refused(statement, e);
         }
         if (operation instanceof ModifyOperation || operation instanceof StatementSetOperation) {
-            running.add(new Running(statement, result));
+            result.getJobClient().ifPresent(job -> running.add(new Running(statement, end(statement, job))));
             return;
         }
         if (result.getResultKind() == ResultKind.SUCCESS) {
@@ -104,16 +106,33 @@ public final class ScriptRun {
                 new RowPrinter(out, json, result.getResolvedSchema().getColumnNames());
         try (CloseableIterator<Row> rows = result.collect()) {
             // Flink's iterator swallows interruptions, so that it has to be another thread that waits for the next row.
-            FutureTask<?> printing = new FutureTask<>(() -> print(rows, printer), null);
-            Thread thread = new Thread(printing, "uplift-rows");
-            thread.setDaemon(true);
-            thread.start();
-            printing.get();
-        } catch (InterruptedException e) {
+            await(statement, CompletableFuture.runAsync(() -> print(rows, printer), task -> {
+                Thread thread = new Thread(task, "uplift-rows");
+                thread.setDaemon(true);
+                thread.start();
+            }));
+        } catch (IOException | StartupException | InterruptedException e) {
             throw e;
+        } catch (Exception e) { // of closing
+            throw failed(statement, e);
+        }
+    }
+
+    private CompletableFuture<?> end(Statement statement, JobClient job) {
+        return job.getJobExecutionResult().whenComplete((ended, error) -> {
+            if (error != null) {
+                failure.complete(new Failure(statement, error));
+            }
+        });
+    }
+
+    /** Waits for the end of what a statement started, but not beyond the failure of an INSERT. */
+    private void await(Statement statement, CompletableFuture<?> end) throws IOException, InterruptedException {
+        try {
+            if (CompletableFuture.anyOf(failure, end).get() instanceof Failure first) {
+                throw failed(first.statement(), first.error());
+            }
         } catch (ExecutionException e) {
-            throw failed(statement, e.getCause() instanceof Exception cause ? cause : e);
-        } catch (Exception e) {
             throw failed(statement, e);
         }
     }
@@ -141,7 +160,7 @@ public final class ScriptRun {
         return new StartupException(StartupException.CONFIGURATION, where(statement) + innermost(error), error);
     }
 
-    private static IOException failed(Statement statement, Exception error) {
+    private static IOException failed(Statement statement, Throwable error) {
         for (Throwable each = error; each != null; each = each.getCause()) {
             if (each instanceof BundleException) {
                 throw new StartupException(StartupException.ENVIRONMENT, where(statement) + each.getMessage(), error);

@@ -41,8 +41,6 @@ public final class ClaimCheckSweep {
     private final Path directory;
     private final FileSystem files;
     private final Map<String, List<FileStatus>> unreferenced = new HashMap<>();
-    private long found;
-    private long foundBytes;
     private long records;
 
     /** Lists nothing yet. */
@@ -63,8 +61,6 @@ public final class ClaimCheckSweep {
                     for (FileStatus file : children(part.getPath())) {
                         Matcher name = FILE.matcher(file.getPath().getName());
                         if (!file.isDir() && name.matches()) {
-                            found++;
-                            foundBytes += file.getLen();
                             unreferenced
                                     .computeIfAbsent(name.group(1), unused -> new ArrayList<>(1))
                                     .add(file);
@@ -172,22 +168,12 @@ public final class ClaimCheckSweep {
         }
     }
 
-    /** Files that are old enough. */
-    public long found() {
-        return found;
-    }
-
-    /** Bytes of these. */
-    public long foundBytes() {
-        return foundBytes;
-    }
-
     /** Records that were read. */
     public long records() {
         return records;
     }
 
-    /** Files that no record refers to. */
+    /** Files that are old enough and that no record refers to, as far as records were read. */
     public List<FileStatus> unreferenced() {
         return unreferenced.values().stream().flatMap(List::stream).toList();
     }

@@ -24,9 +24,8 @@ public final class HeadColours {
         PrincipalColours fitted = heads.get(head);
         if (fitted == null) {
             fitted = PrincipalColours.fitted(planes, channels);
-            if (heads.size() < MAX_HEADS) {
-                heads.put(head, fitted);
-            }
+            PrincipalColours first = heads.size() < MAX_HEADS ? heads.putIfAbsent(head, fitted) : null;
+            fitted = first == null ? fitted : first;
         }
         return fitted;
     }

@@ -1,5 +1,7 @@
 package io.upliftstream.tools.stream;
 
+import static java.util.Objects.requireNonNull;
+
 import io.upliftstream.job.ControlOptions;
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
@@ -9,32 +11,25 @@ import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.ModelAction;
 import io.upliftstream.schemas.ModelAnswer;
 import io.upliftstream.schemas.ModelCommand;
-import io.upliftstream.schemas.ModelOutcome;
 import io.upliftstream.schemas.SingleObject;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Properties;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.concurrent.ExecutionException;
-import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
-import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.ProducerRecord;
-import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.jspecify.annotations.Nullable;
 
 /** Says to a running job which model to serve, on its control topic, and hears what every subtask answers. */
 public final class JobCommands {
-    private static final Duration POLL = Duration.ofMillis(200);
-
     private final JobSettings settings;
     private final String topic;
 
@@ -65,22 +60,14 @@ public final class JobCommands {
      */
     public List<ModelAnswer> send(ModelCommand command, Duration patience) throws IOException, InterruptedException {
         TreeMap<Integer, ModelAnswer> answers = new TreeMap<>();
-        try (KafkaConsumer<byte[], byte[]> consumer =
-                new KafkaConsumer<>(consumer(), new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
-            List<TopicPartition> partitions =
-                    consumer.partitionsFor(settings.get(ControlOptions.ANSWERS_TOPIC)).stream()
-                            .map(info -> new TopicPartition(info.topic(), info.partition()))
-                            .toList();
-            consumer.assign(partitions);
-            consumer.seekToEnd(partitions);
-            partitions.forEach(consumer::position); // now, not at the first poll
+        try (RecordReader reader = new RecordReader(settings, settings.get(ControlOptions.ANSWERS_TOPIC), true, true)) {
             publish(command);
             long deadline = System.nanoTime() + patience.toNanos();
             int expected = Integer.MAX_VALUE;
             while (answers.size() < expected && System.nanoTime() < deadline) {
-                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
+                for (ConsumerRecord<byte[], byte[]> record : requireNonNull(reader.next())) {
                     ModelAnswer answer = decode(record);
-                    if (answer.getCommandId().equals(command.getId())) {
+                    if (answer != null && answer.getCommandId().equals(command.getId())) {
                         answers.putIfAbsent(answer.getSubtask(), answer);
                         expected = answer.getSubtasks();
                     }
@@ -90,24 +77,15 @@ public final class JobCommands {
                 }
             }
         }
-        return answers.values().stream()
-                .sorted(Comparator.comparingInt(ModelAnswer::getSubtask))
-                .toList();
+        return List.copyOf(answers.values());
     }
 
-    private static ModelAnswer decode(ConsumerRecord<byte[], byte[]> record) {
+    /** Null for somebody else's bytes. */
+    private static @Nullable ModelAnswer decode(ConsumerRecord<byte[], byte[]> record) {
         try {
             return SingleObject.decode(record.value(), ModelAnswer.class);
-        } catch (MalformedRecordException e) { // somebody else's: it is about no command
-            return ModelAnswer.newBuilder()
-                    .setCommandId("")
-                    .setSubtask(0)
-                    .setSubtasks(0)
-                    .setOutcome(ModelOutcome.UNKNOWN)
-                    .setModel("")
-                    .setSha256("")
-                    .setTimeMicros(0)
-                    .build();
+        } catch (MalformedRecordException e) {
+            return null;
         }
     }
 
@@ -123,13 +101,6 @@ public final class JobCommands {
         } catch (ExecutionException e) {
             throw new IOException("topic %s takes no command: %s".formatted(topic, e.getMessage()), e);
         }
-    }
-
-    private Properties consumer() {
-        Properties properties = settings.kafkaProperties();
-        properties.setProperty(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed");
-        properties.setProperty(ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, "false");
-        return properties;
     }
 
     /** Every answer in a line for people. */

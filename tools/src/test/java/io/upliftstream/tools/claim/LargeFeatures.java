@@ -2,7 +2,6 @@ package io.upliftstream.tools.claim;
 
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.FrameEngine;
-import io.upliftstream.job.Framing;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.DType;
 import io.upliftstream.model.DenseOutput;
@@ -52,14 +51,16 @@ record LargeFeatures(int leastBytes, int mostBytes) implements FrameEngine {
         return halves;
     }
 
+    private static HeadSpec head(int width) {
+        return new HeadSpec("features", HeadKind.FEATURES, CHANNELS, width, HEIGHT, 1, DType.FLOAT16, null, false);
+    }
+
     @Override
     public CompletableFuture<DenseResult> submit(String cameraId, byte[] image, BooleanSupplier expired) {
         byte[] halves = features(ByteBuffer.wrap(image).getInt(3));
         int width = halves.length / COLUMN_BYTES;
-        HeadSpec head =
-                new HeadSpec("features", HeadKind.FEATURES, CHANNELS, width, HEIGHT, 1, DType.FLOAT16, null, false);
         return CompletableFuture.completedFuture(new DenseResult(
-                new DenseOutput(List.of(new HeadOutput(head, ByteBuffer.wrap(halves), null))),
+                new DenseOutput(List.of(new HeadOutput(head(width), ByteBuffer.wrap(halves), null))),
                 new FrameTransform(width, HEIGHT, 1, 1, 0, 0),
                 new StageTimings(0, 0, 0, 0, 1)));
     }
@@ -72,6 +73,11 @@ record LargeFeatures(int leastBytes, int mostBytes) implements FrameEngine {
     @Override
     public ModelIdentity model() {
         return new ModelIdentity("none", "1", "0".repeat(64), "none");
+    }
+
+    @Override
+    public List<HeadSpec> heads() {
+        return List.of(head(1));
     }
 
     @Override
@@ -99,14 +105,7 @@ record LargeFeatures(int leastBytes, int mostBytes) implements FrameEngine {
         JobSettings settings = JobSettings.load(null, Map.of(), List.of(args).subList(2, args.length));
         try (EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 1)) {
             StreamExecutionEnvironment env = flink.environment();
-            DenseVisionJob.definePipeline(
-                    env,
-                    DenseVisionJob.source(settings),
-                    DenseVisionJob.sink(settings),
-                    settings,
-                    Map.of(),
-                    Framing.SINGLE_OBJECT,
-                    (unused, subtask) -> new LargeFeatures(least, most));
+            DenseVisionJob.definePipeline(env, settings, (unused, subtask) -> new LargeFeatures(least, most));
             try (JobState state = JobState.lock(settings)) {
                 env.configure(state.configuration(state.newest()));
                 EmbeddedFlink.Job job = flink.submit(env);

@@ -1,5 +1,7 @@
 package io.upliftstream.tools.claim;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import io.upliftstream.schemas.PayloadStore;
 import java.io.IOException;
 import java.net.ConnectException;
@@ -10,12 +12,14 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import org.opentest4j.TestAbortedException;
 
 /** S3's protocol in a process of its own, with one bucket, and Flink's plugin for it. */
 final class ObjectStore implements AutoCloseable {
+    private static final Duration PATIENCE = Duration.ofMinutes(2);
     private static final Path SERVERS = Path.of("target", "servers").toAbsolutePath();
 
     private final Process process;
@@ -41,7 +45,11 @@ final class ObjectStore implements AutoCloseable {
                 .start();
         plugins = Files.createDirectories(directory.resolve("plugins").resolve("s3"));
         Files.createSymbolicLink(plugins.resolve("s3.jar"), server("flink-s3-fs-hadoop-2.2.0.jar"));
+        long deadline = System.nanoTime() + PATIENCE.toNanos();
         while (!answers()) {
+            assertThat(process.isAlive() && System.nanoTime() < deadline)
+                    .as("the store answers: " + Files.readString(directory.resolve("store.log")))
+                    .isTrue();
             Thread.sleep(100);
         }
     }
@@ -72,7 +80,7 @@ final class ObjectStore implements AutoCloseable {
     }
 
     private HttpRequest.Builder request(String name) {
-        return HttpRequest.newBuilder(uri().resolve(name));
+        return HttpRequest.newBuilder(uri().resolve(name)).timeout(PATIENCE);
     }
 
     /** The bucket on the web, where anybody may read. */

@@ -180,6 +180,21 @@ class SqlITCase {
                 .isEqualTo(new JsonMapper().readTree("{\"table name\": \"t\"}"));
     }
 
+    @Test
+    void anInsertThatFailsEndsWhatFollows() throws Exception {
+        String failing =
+                """
+                CREATE TABLE t (f BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1');
+                CREATE TABLE n (f BIGINT) WITH ('connector' = 'blackhole');
+                INSERT INTO n SELECT f FROM t;
+                INSERT INTO n SELECT CAST('x' || CAST(f AS STRING) AS BIGINT) FROM t;
+                """;
+        for (String script : List.of(failing, failing + "SELECT f FROM t")) {
+            assertThat(sql(script)).isEqualTo(1);
+            assertThat(errors.toString()).contains("line 4, INSERT");
+        }
+    }
+
     private static String key(String camera, SourcePosition source) {
         Instant minute = Instant.ofEpochMilli(source.getTimestampMillis()).truncatedTo(ChronoUnit.MINUTES);
         return camera + " " + LocalDateTime.ofInstant(minute, ZoneId.systemDefault());
