@@ -109,7 +109,9 @@ public final class JobCommands {
         for (ModelAnswer answer : answers) {
             String off =
                     answer.getHeadsOff().isEmpty() ? "" : ", heads off: " + String.join(", ", answer.getHeadsOff());
-            String loaded = answer.getLoadMillis() == 0 ? "" : ", loaded in %d ms".formatted(answer.getLoadMillis());
+            String loaded = answer.getLoadMillis() == 0 || answer.getReason().isPresent()
+                    ? ""
+                    : ", loaded in %d ms".formatted(answer.getLoadMillis());
             String refused = answer.getReason()
                     .map(reason -> ": " + reason + "; still serving")
                     .orElse("");
