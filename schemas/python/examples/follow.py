@@ -30,6 +30,8 @@ def describe(value: bytes | None) -> str:
 def content(record: uplift_records.Record) -> str:
     if "image" in record:
         return f"{len(record['image'])} bytes of image"
+    if "codec" in record:
+        return f"{len(record['data'])} bytes of {record['codec']}"
     if "mask" in record:
         labels = uplift_records.labels(record, LARGEST)
         counts = np.bincount(labels[labels != record["ignoreLabel"]], minlength=1)

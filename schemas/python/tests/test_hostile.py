@@ -104,6 +104,7 @@ def test_example_goes_on():
     assert describe(GOLDEN["depth"][:-1]).startswith("not readable: value: ")
     assert describe(features(long(0))).startswith("not readable: tensor: 0 axes")
     assert describe(GOLDEN["camera-frame"]).endswith("4 bytes of image")
+    assert describe(GOLDEN["video-packet"]).endswith("6 bytes of H264")
     assert describe(names(long(0))).startswith("not readable: record: no geometry")
     escape = frame(text(b"\x1b]0;title\7\n" + 9000 * b"z"))
     assert describe(escape).startswith("?]0;title??zzz")

@@ -21,6 +21,8 @@ public abstract class TrustedRecord extends SpecificRecordBase {
             ClassSecurityValidator.Builder records = ClassSecurityValidator.builder();
             List.of(
                             CameraFrame.class,
+                            VideoPacket.class,
+                            VideoCodec.class,
                             SegmentationRecord.class,
                             FeatureRecord.class,
                             FrameFailure.class,

@@ -17,6 +17,7 @@ final class GoldenRecords {
     static Map<String, SpecificRecord> all() {
         Map<String, SpecificRecord> records = new LinkedHashMap<>();
         records.put("camera-frame", cameraFrame());
+        records.put("video-packet", videoPacket());
         records.put("segmentation-rle", segmentation(MaskEncoding.RLE));
         records.put("segmentation-png", segmentation(MaskEncoding.PNG));
         records.put("segmentation-zstd", segmentation(MaskEncoding.RAW_ZSTD));
@@ -65,6 +66,19 @@ final class GoldenRecords {
                 .setImage(ByteBuffer.wrap(new byte[] {(byte) 0xFF, (byte) 0xD8, (byte) 0xFF, (byte) 0xD9}))
                 .setImageFormat("jpeg")
                 .setTraceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+                .build();
+    }
+
+    private static VideoPacket videoPacket() {
+        return VideoPacket.newBuilder()
+                .setCameraId("north-gate")
+                .setSequence(41)
+                .setCaptureTimeMicros(1_767_225_600_123_456L)
+                .setCaptureClock(CaptureClock.CAMERA)
+                .setCodec(VideoCodec.H264)
+                .setKeyFrame(true)
+                .setParameterSets(ByteBuffer.wrap(new byte[] {0, 0, 0, 1, 0x67, 0, 0, 0, 1, 0x68}))
+                .setData(ByteBuffer.wrap(new byte[] {0, 0, 0, 1, 0x65, (byte) 0x88}))
                 .build();
     }
 
