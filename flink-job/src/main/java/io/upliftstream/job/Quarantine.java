@@ -120,17 +120,23 @@ final class Quarantine {
 
     /** Notes that work on a frame begins. */
     void begin(RawFrame frame) throws IOException {
-        note(frame, frame.offset());
+        if (careful) {
+            note(frame, frame.offset());
+        }
     }
 
     /** Notes that work on a frame has ended, in whatever way; it has not where the process died. */
     void end(RawFrame frame) throws IOException {
-        note(frame, NONE);
+        Note note = notes.get(frame.partition());
+        // A checkpoint may have completed since the frame began, and the note names it still.
+        if (note != null && note.trying == frame.offset()) {
+            note(frame, NONE);
+        }
     }
 
     private void note(RawFrame frame, long trying) throws IOException {
         Note note = notes.get(frame.partition());
-        if (careful && note != null) {
+        if (note != null) {
             note.trying = trying;
             write(frame, note);
         }

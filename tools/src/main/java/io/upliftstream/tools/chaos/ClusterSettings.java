@@ -4,8 +4,8 @@ import java.nio.file.Path;
 
 /** The configuration files of a {@link ProcessCluster}: everything on the loopback address, and small. */
 final class ClusterSettings {
-    /** Room for a process (55 MB) and five jobs (18 MB each): if their classes stayed, soon none could be started. */
-    static final String METASPACE = "160m";
+    /** Room for a process (66 MB) and seven jobs (18 MB each): if their classes stayed, soon none could be started. */
+    static final String METASPACE = "200m";
 
     private ClusterSettings() {}
 

@@ -109,6 +109,15 @@ public final class FlinkRest {
         }
     }
 
+    /** The jobs and their states, as Flink words it; the reason where no JobManager answers. */
+    String jobs() throws InterruptedException {
+        try {
+            return get("/jobs").path("jobs").toString();
+        } catch (IOException e) {
+            return e.toString();
+        }
+    }
+
     /** How many TaskManagers have registered; 0 while no JobManager answers. */
     int taskManagers() throws InterruptedException {
         try {

@@ -29,12 +29,15 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.apache.kafka.clients.admin.Admin;
 import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.RegisterExtension;
+import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
@@ -56,6 +59,25 @@ class ProcessClusterITCase {
 
     @SuppressWarnings("NullAway.Init")
     private static byte[] image;
+
+    /** A wait that does not end says where, and what the cluster was at: its processes are gone when anybody looks. */
+    @RegisterExtension
+    static final TestExecutionExceptionHandler STATE = (context, problem) -> {
+        String where = Stream.concat(Stream.of(problem), Stream.of(problem.getSuppressed()))
+                .flatMap(each -> Stream.of(each.getStackTrace()))
+                .filter(frame -> frame.getClassName().startsWith(ProcessClusterITCase.class.getName()))
+                .map(StackTraceElement::toString)
+                .findFirst()
+                .orElse("nowhere here");
+        String ended = cluster.processes().stream()
+                .filter(process -> !process.alive())
+                .map(JvmProcess::name)
+                .collect(Collectors.joining(", "));
+        throw new AssertionError(
+                "%s; at %s; jobs %s; ended processes: %s"
+                        .formatted(problem, where, cluster.flink().jobs(), ended),
+                problem);
+    };
 
     @BeforeAll
     static void start() throws Exception {
@@ -213,8 +235,9 @@ class ProcessClusterITCase {
             }
             // Every job read the same frames, from the beginning.
             while (traffic.account.records() < (long) jobs * CAMERAS.size() * HEADS.size()) {
+                assertThat(traffic.account.balance().failures()).isZero();
                 traffic.subscriber.throwIfFailed();
-                Thread.onSpinWait();
+                Thread.sleep(10); // until the account has them
             }
         } finally {
             collector.stop(0);
