@@ -20,17 +20,19 @@ final class CameraLanes {
      * @param atModel null for what did not go to the model
      * @param servedBy the model that it went to; null likewise
      * @param bytes that it takes until it leaves
+     * @param storing whether it waits for a store to take its original, and for nothing else
      */
     record InFlight(
             CompletableFuture<? extends FrameOutcome> outcome,
             @Nullable RawFrame atModel,
             @Nullable ServingModel servedBy,
-            long bytes) {
+            long bytes,
+            boolean storing) {
         /** An outcome that there is already. */
         static InFlight of(FrameOutcome outcome) {
             long bytes =
                     outcome.messages().stream().mapToLong(OutputMessage::size).sum();
-            return new InFlight(CompletableFuture.completedFuture(outcome), null, null, bytes);
+            return new InFlight(CompletableFuture.completedFuture(outcome), null, null, bytes, false);
         }
     }
 
@@ -44,6 +46,7 @@ final class CameraLanes {
     private final Map<String, Lane> lanes = new HashMap<>();
 
     private int working;
+    private int storing;
     private long bytes;
 
     /** The camera of the newest frame, when that came, and when the newest frame of another camera did. */
@@ -89,6 +92,7 @@ final class CameraLanes {
 
     private void count(Lane lane, InFlight frame, int sign) {
         bytes += sign * frame.bytes();
+        storing += frame.storing() ? sign : 0;
         if (frame.atModel() != null) {
             lane.working += sign;
             working += sign;
@@ -104,6 +108,11 @@ final class CameraLanes {
     int working(String cameraId) {
         Lane lane = lanes.get(cameraId);
         return lane == null ? 0 : lane.working;
+    }
+
+    /** Frames without a result whose originals are on their way to a store. */
+    int storing() {
+        return storing;
     }
 
     long bytes() {

@@ -10,8 +10,10 @@ import java.time.LocalDate;
 import java.time.ZoneOffset;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
@@ -43,10 +45,7 @@ final class ClaimCheck implements AutoCloseable {
     private static final Duration FIRST_PAUSE = Duration.ofMillis(100);
     private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
 
-    /** For the encoding itself, beside the patience with the store. */
-    private static final Duration ENCODING = Duration.ofSeconds(1);
-
-    /** Most payloads that are written at a time. */
+    /** Most payloads that are written at a time, and most frames that are encoded or wait for that. */
     static final int MAX_THREADS = 64;
 
     /** The store did not take a payload in time: no frame's fault. */
@@ -68,7 +67,10 @@ final class ClaimCheck implements AutoCloseable {
     private final long above;
     private final Duration patience;
     private final Clock clock;
-    private final ThreadPoolExecutor threads;
+    private final ThreadPoolExecutor encoders;
+    /** Beside the encoders, each of which waits for one of them at most so long: a store may never come back. */
+    private final ThreadPoolExecutor writers;
+
     private final AtomicLong written = new AtomicLong();
     private final AtomicLong bytes = new AtomicLong();
     private final AtomicLong retries = new AtomicLong();
@@ -79,7 +81,7 @@ final class ClaimCheck implements AutoCloseable {
      * Writes nothing yet.
      *
      * @param above payloads of more bytes are written
-     * @param patience with the store, for each payload
+     * @param patience with the store, for each payload from its turn on
      * @param working frames that may be at work at once: each may have a thread that waits for the store
      */
     ClaimCheck(String directory, long above, Duration patience, int working, Clock clock) {
@@ -87,13 +89,20 @@ final class ClaimCheck implements AutoCloseable {
         this.above = above;
         this.patience = patience;
         this.clock = clock;
+        encoders = threads(working);
+        writers = threads(working);
+    }
+
+    private static ThreadPoolExecutor threads(int working) {
         int most = Math.min(working, MAX_THREADS);
-        threads = new ThreadPoolExecutor(most, most, 10, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), task -> {
-            Thread thread = new Thread(task, "claim check");
-            thread.setDaemon(true);
-            return thread;
-        });
+        ThreadPoolExecutor threads =
+                new ThreadPoolExecutor(most, most, 10, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), task -> {
+                    Thread thread = new Thread(task, "claim check");
+                    thread.setDaemon(true);
+                    return thread;
+                });
         threads.allowCoreThreadTimeOut(true);
+        return threads;
     }
 
     /**
@@ -104,20 +113,15 @@ final class ClaimCheck implements AutoCloseable {
     static void probe(String directory, Duration patience) {
         try (ClaimCheck check = new ClaimCheck(directory, 0, patience, 1, Clock.systemUTC())) {
             Path file = new Path(check.directory, ".probe-" + UUID.randomUUID());
-            CompletableFuture<?> probed = check.run(() -> {
-                try {
-                    check.write(file, ByteBuffer.wrap(new byte[1]));
-                    return file.getFileSystem().delete(file, false);
-                } catch (IOException e) {
-                    throw new CompletionException(e);
-                }
+            check.inTime(() -> {
+                check.write(file, ByteBuffer.wrap(new byte[1]));
+                return file.getFileSystem().delete(file, false);
             });
-            probed.join();
-        } catch (CompletionException e) {
+        } catch (IOException | Unavailable e) {
             throw new StartupException(
                     StartupException.ENVIRONMENT,
                     "claim check: %s cannot be written to: %s (expected: a directory that can, and its file system among"
-                                    .formatted(directory, e.getCause())
+                                    .formatted(directory, e)
                             + " Flink's; docs/claim-check.md)",
                     e);
         }
@@ -129,28 +133,12 @@ final class ClaimCheck implements AutoCloseable {
     }
 
     /**
-     * Encodes where waiting for the store holds nobody up.
+     * Encodes where waiting for the store holds nobody up. How long that has to wait for its turn counts for nobody.
      *
-     * @return ends with {@link Unavailable} where the store takes too long, even if it never answers
+     * @return ends with {@link Unavailable} where the store takes too long for a payload, even if it never answers
      */
     <T> CompletableFuture<T> run(Supplier<T> encoding) {
-        CompletableFuture<T> done = new CompletableFuture<>();
-        Runnable task = () -> {
-            try {
-                done.complete(encoding.get());
-            } catch (Throwable e) {
-                done.completeExceptionally(e);
-            }
-        };
-        threads.execute(task);
-        return done.orTimeout(patience.plus(ENCODING).toMillis(), TimeUnit.MILLISECONDS)
-                .exceptionally(failure -> {
-                    if (failure instanceof TimeoutException) {
-                        threads.remove(task);
-                        throw new Unavailable(directory, patience, lastProblem);
-                    }
-                    throw failure instanceof CompletionException whole ? whole : new CompletionException(failure);
-                });
+        return CompletableFuture.supplyAsync(encoding, encoders);
     }
 
     /**
@@ -160,9 +148,30 @@ final class ClaimCheck implements AutoCloseable {
      */
     void checkIn(SpecificRecord record) {
         try {
-            Payloads.checkIn(record, above, this::keep);
+            Payloads.checkIn(record, above, payload -> inTime(() -> keep(payload)));
         } catch (IOException e) {
             throw new Unavailable(directory, patience, e);
+        }
+    }
+
+    /** Waits for the store no longer than patience lasts. */
+    private <T> T inTime(Callable<T> writing) throws IOException {
+        FutureTask<T> task = new FutureTask<>(writing);
+        writers.execute(task);
+        try {
+            return task.get(patience.toNanos(), TimeUnit.NANOSECONDS);
+        } catch (TimeoutException e) {
+            throw new Unavailable(directory, patience, lastProblem);
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof Error error) {
+                throw error;
+            }
+            throw e.getCause() instanceof IOException problem ? problem : new IOException(e.getCause());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("the job ends", e);
+        } finally {
+            boolean unused = task.cancel(true) && writers.remove(task);
         }
     }
 
@@ -263,6 +272,7 @@ final class ClaimCheck implements AutoCloseable {
 
     @Override
     public void close() {
-        threads.shutdownNow();
+        encoders.shutdownNow();
+        writers.shutdownNow();
     }
 }

@@ -13,6 +13,7 @@ import java.time.Clock;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import org.apache.flink.api.common.TaskInfo;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.api.common.state.BroadcastState;
@@ -91,6 +92,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient Factory factory;
     private final transient MailboxExecutor mailbox;
     private final transient FrameParser parser;
+    private final transient @Nullable SchemaRegistry registry;
     private final transient @Nullable InputSchemas inputSchemas;
     private final transient AdmissionGate gate;
     private final transient boolean live;
@@ -130,7 +132,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 settings.get(InputOptions.GROUP_ID),
                 settings.get(ServingOptions.QUARANTINE_RESTARTS));
         maxBytes = settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes();
-        SchemaRegistry registry = RegistryOptions.open(settings).orElse(null);
+        registry = RegistryOptions.open(settings).orElse(null);
         inputSchemas = registry == null ? null : new InputSchemas(registry, RegistryOptions.waits(settings), mailbox);
         parser = new FrameParser(
                 settings.get(InputOptions.INPUT_FORMAT),
@@ -195,7 +197,15 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         if (claimCheck != null) {
             jobMetrics.writes(getMetricGroup(), claimCheck);
         }
-        models.open();
+        if (registry != null && inputSchemas != null) {
+            jobMetrics.asks(getMetricGroup(), registry, inputSchemas::isWaiting);
+        }
+        try {
+            models.open();
+        } catch (Throwable e) {
+            SpoiltProcess.endIfSpoilt(e);
+            throw e;
+        }
     }
 
     private ServingModel serving(Activation activation, JobSettings served, Map<String, Integer> limits)
@@ -246,6 +256,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             enqueueFailure(cameraId == null ? "" : cameraId, source, null, problem);
             awaitRoom();
             return;
+        } catch (NoClassDefFoundError e) {
+            SpoiltProcess.endIfSpoilt(e);
+            throw e;
         }
         long ageMillis = gate.ageMillis(frame);
         jobMetrics.arrived(Math.max(0, ageMillis));
@@ -297,17 +310,22 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         ServingModel model = models.of(frame.captureTimeMicros());
         CompletableFuture<FrameOutcome> outcome =
                 model.submit(frame, gate, models.state().headsOff());
-        enqueue(frame.cameraId(), new InFlight(outcome, source, model, FairQueue.bytes(frame)));
+        enqueue(frame.cameraId(), new InFlight(outcome, source, model, FairQueue.bytes(frame), false));
     }
 
     private void enqueueFailure(String cameraId, RawFrame source, @Nullable Frame frame, FrameProblem problem) {
-        CompletableFuture<FrameOutcome> outcome = models.serving().failure(source, frame, problem);
+        ServingModel model = models.serving();
+        if (live && lanes.storing() >= capacity) { // waiting for the store would hold up frames that need none
+            enqueue(cameraId, InFlight.of(model.encoder().failure(source, frame, problem)));
+            return;
+        }
+        CompletableFuture<FrameOutcome> outcome = model.failure(source, frame, problem);
         byte[] value = source.value();
         enqueue(
                 cameraId,
                 outcome.isDone() && !outcome.isCompletedExceptionally()
                         ? InFlight.of(outcome.join())
-                        : new InFlight(outcome, null, null, value == null ? 0 : value.length));
+                        : new InFlight(outcome, null, null, value == null ? 0 : value.length, true));
     }
 
     private void letGo(Reason reason, Frame frame) {
@@ -335,7 +353,13 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             if (head.atModel() != null) {
                 quarantine.end(head.atModel());
             }
-            FrameOutcome outcome = head.outcome().join(); // throws where not a frame but the process is at fault
+            FrameOutcome outcome;
+            try {
+                outcome = head.outcome().join();
+            } catch (CompletionException e) { // where not a frame but the process is at fault
+                SpoiltProcess.endIfSpoilt(e);
+                throw e;
+            }
             outcome.messages().forEach(message -> output.collect(new StreamRecord<>(message)));
             ServingModel model = head.servedBy();
             (model == null ? models.serving() : model).trace(outcome);
@@ -375,7 +399,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     private boolean mustWait() {
-        return lanes.bytes() > maxBytes || (!live && !waiting.isEmpty());
+        return lanes.bytes() > maxBytes || (!live && (!waiting.isEmpty() || lanes.storing() >= capacity));
     }
 
     private void drain() throws InterruptedException {

@@ -23,6 +23,7 @@ final class InputSchemas {
     private final SchemaRegistry registry;
     private final boolean waits;
     private final MailboxExecutor mailbox;
+    private volatile boolean waiting;
     private long nextWarning = Long.MIN_VALUE / 2;
 
     /** @param waits whether a frame waits for a registry that is away; else it is tried once */
@@ -47,6 +48,22 @@ final class InputSchemas {
             return 0;
         }
         long start = System.nanoTime();
+        waiting = true;
+        try {
+            awaitAnswer(id, schema);
+        } finally {
+            waiting = false;
+        }
+        return System.nanoTime() - start;
+    }
+
+    /** Whether a frame waits for the registry. */
+    boolean isWaiting() {
+        return waiting;
+    }
+
+    private void awaitAnswer(int id, CompletableFuture<?> first) throws InterruptedException {
+        CompletableFuture<?> schema = first;
         yieldUntilDone(schema);
         while (waits && isAway(schema)) {
             long retryAt = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(RETRY_MILLIS);
@@ -58,7 +75,6 @@ final class InputSchemas {
             schema = registry.request(id);
             yieldUntilDone(schema);
         }
-        return System.nanoTime() - start;
     }
 
     private void yieldUntilDone(CompletableFuture<?> done) throws InterruptedException {

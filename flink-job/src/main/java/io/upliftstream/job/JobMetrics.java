@@ -4,6 +4,7 @@ import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.model.ModelHealth;
 import io.upliftstream.schemas.ModelOutcome;
+import io.upliftstream.schemas.SchemaRegistry;
 import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -11,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 import java.util.function.IntSupplier;
 import java.util.function.LongSupplier;
 import java.util.function.Supplier;
@@ -148,6 +150,14 @@ final class JobMetrics {
         group.<Long, Gauge<Long>>gauge("bytes", check::bytes);
         group.<Long, Gauge<Long>>gauge("retries", check::retries);
         group.<Long, Gauge<Long>>gauge("writeMillis", check::millis);
+    }
+
+    /** What is asked of a schema registry, if there is one. */
+    void asks(MetricGroup operator, SchemaRegistry registry, BooleanSupplier waiting) {
+        MetricGroup group = operator.addGroup("schemaRegistry");
+        group.<Long, Gauge<Long>>gauge("requests", registry::requests);
+        group.<Long, Gauge<Long>>gauge("failures", registry::failures);
+        group.<Integer, Gauge<Integer>>gauge("waiting", () -> waiting.getAsBoolean() ? 1 : 0);
     }
 
     /** How many frames came in and how they ended, by the names of the counters. */

@@ -185,8 +185,8 @@ public final class OutputOptions {
                     .durationType()
                     .defaultValue(Duration.ofMinutes(1))
                     .withDescription(
-                            "Time in which output.claim-check.directory has to take a payload. Until then it is"
-                                    + " tried again. Lossless mode: after it the job fails and starts again from its checkpoint."
+                            "Time in which output.claim-check.directory has to take a payload, from its turn on;"
+                                    + " others of the frame have their own. Until then it is tried again. Lossless mode: after it the job fails and starts again from its checkpoint."
                                     + " Live mode: after it, or max-age if that is shorter, the frame is let go."),
             MILLISECOND);
 

@@ -46,7 +46,7 @@ class CameraLanesTest {
         InFlight first = working("north", 1, 100);
         working("north", 2, 10);
         working("south", 3, 1);
-        lanes.enter("south", new InFlight(new CompletableFuture<>(), null, null, 1000));
+        lanes.enter("south", new InFlight(new CompletableFuture<>(), null, null, 1000, false));
 
         assertThat(lanes.working()).isEqualTo(3);
         assertThat(lanes.working("north")).isEqualTo(2);
@@ -80,7 +80,7 @@ class CameraLanesTest {
 
     private InFlight working(String cameraId, int sequence, long bytes) {
         InFlight frame =
-                new InFlight(new CompletableFuture<>(), TestFrames.cameraFrame(cameraId, sequence), null, bytes);
+                new InFlight(new CompletableFuture<>(), TestFrames.cameraFrame(cameraId, sequence), null, bytes, false);
         lanes.enter(cameraId, frame);
         return frame;
     }

@@ -12,11 +12,15 @@ import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import java.io.IOException;
 import java.net.URI;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.jspecify.annotations.Nullable;
@@ -141,6 +145,111 @@ class ClaimCheckTest extends OperatorTest {
                     assertThat(failure.getOriginal()).isPresent(); // it fits
                     assertThat(failure.getOriginalReference()).isEmpty();
                 });
+    }
+
+    private ClaimCheck slow(int working) {
+        return new ClaimCheck("slow:" + directory, 0, Duration.ofMillis(500), working, clock);
+    }
+
+    private static FrameFailure payload(int i) {
+        FrameFailure failure = new FrameFailure();
+        failure.put("original", ByteBuffer.wrap(new byte[] {(byte) i}));
+        return failure;
+    }
+
+    /** Twelve times 100 ms, on one thread, for frames with one payload and for one with six. */
+    @Test
+    void theTimeoutIsThatOfOnePayload() {
+        SlowFileSystem.answersWithin(100);
+        try (ClaimCheck check = slow(1)) {
+            List<CompletableFuture<Void>> frames = IntStream.rangeClosed(1, 7)
+                    .mapToObj(frame -> check.<Void>run(() -> {
+                        IntStream.range(0, frame == 7 ? 6 : 1).forEach(i -> check.checkIn(payload(frame * 10 + i)));
+                        return null;
+                    }))
+                    .toList();
+            CompletableFuture.allOf(frames.toArray(CompletableFuture[]::new)).join();
+            assertThat(check.written()).isEqualTo(12);
+        }
+    }
+
+    /** Its thread never comes back, and what comes after it is told so in time all the same. */
+    @Test
+    void aStoreThatDoesNotAnswerIsGivenUpForEachPayload() {
+        SlowFileSystem.answersNothing();
+        try (ClaimCheck check = slow(1)) {
+            for (int frame = 0; frame < 3; frame++) {
+                CompletableFuture<Void> run = check.run(() -> {
+                    check.checkIn(payload(1));
+                    return null;
+                });
+                assertThatThrownBy(() -> run.get(5, TimeUnit.SECONDS))
+                        .cause()
+                        .isInstanceOf(ClaimCheck.Unavailable.class)
+                        .hasMessageContaining("took no payload within 500 ms")
+                        .hasMessageContaining("it does not answer");
+            }
+        } finally {
+            SlowFileSystem.answersWithin(0);
+        }
+    }
+
+    private static RawFrame noFrame(String cameraId) {
+        return TestFrames.raw(1, cameraId, new byte[] {'n', 'o', 'n', 'e'});
+    }
+
+    @Test
+    void inLosslessModeNoMoreOriginalsWaitForTheStoreThanFramesMayBeAtWork() throws Exception {
+        SlowFileSystem.answersNothing();
+        var harness = open(
+                Path.of("/"),
+                "uplift.output.claim-check.directory",
+                "slow:" + directory,
+                "uplift.output.claim-check.timeout",
+                "20 s",
+                "uplift.queue.capacity",
+                "2");
+        process(harness, noFrame("north"));
+        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
+        CompletableFuture<Void> store = CompletableFuture.runAsync(() -> {
+            while (SlowFileSystem.gate.getQueueLength() < 2) {
+                Thread.onSpinWait();
+            }
+            SlowFileSystem.answersWithin(0);
+        });
+        process(harness, noFrame("south"));
+        assertThat(decode(harness, "failures", FrameFailure.class)).isNotEmpty();
+        store.join();
+    }
+
+    @Test
+    void inLiveModeWhatIsMoreGoesWithoutTheStore() throws Exception {
+        SlowFileSystem.answersNothing();
+        var harness = open(
+                Path.of("/"),
+                "uplift.output.claim-check.directory",
+                "slow:" + directory,
+                "uplift.mode",
+                "live",
+                "uplift.max-age",
+                "20 s",
+                "uplift.output.claim-check.timeout",
+                "20 s",
+                "uplift.queue.capacity",
+                "2");
+        for (String camera : List.of("north", "south", "east")) {
+            process(harness, noFrame(camera));
+        }
+        runMails(harness);
+        assertThat(decode(harness, "failures", FrameFailure.class))
+                .singleElement()
+                .satisfies(failure -> {
+                    assertThat(failure.getHeader().getCameraId()).isEqualTo("east");
+                    assertThat(failure.getOriginal()).isPresent();
+                });
+        SlowFileSystem.answersWithin(0);
+        drain(harness);
+        assertThat(decode(harness, "failures", FrameFailure.class)).hasSize(3);
     }
 
     @Test

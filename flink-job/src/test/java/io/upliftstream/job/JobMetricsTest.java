@@ -6,6 +6,9 @@ import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.model.ModelHealth;
+import io.upliftstream.schemas.SchemaRegistry;
+import java.net.URI;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -55,6 +58,17 @@ class JobMetricsTest {
                         "latency.encodeMicros",
                         "latency.arrivalAgeMicros",
                         "latency.ageMicros");
+    }
+
+    @Test
+    void aRegistryHasItsOwn() {
+        metrics.asks(
+                new RecordingGroup("", registered),
+                new SchemaRegistry(URI.create("http://127.0.0.1:1"), Duration.ofSeconds(5), null, null),
+                () -> true);
+        assertThat(gauge("schemaRegistry.requests")).isEqualTo(0L);
+        assertThat(gauge("schemaRegistry.failures")).isEqualTo(0L);
+        assertThat(gauge("schemaRegistry.waiting")).isEqualTo(1);
     }
 
     @Test

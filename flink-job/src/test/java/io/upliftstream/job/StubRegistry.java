@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
+import com.sun.net.httpserver.HttpsServer;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.SingleObject;
 import java.io.IOException;
@@ -29,10 +30,19 @@ final class StubRegistry implements AutoCloseable {
     private final ExecutorService threads = Executors.newCachedThreadPool();
 
     StubRegistry() throws IOException {
-        server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+        this(HttpServer.create(address(), 0));
+    }
+
+    /** @param server that is not started yet, at {@link #address} */
+    StubRegistry(HttpServer server) {
+        this.server = server;
         server.setExecutor(threads);
         server.createContext("/", this::answer);
         server.start();
+    }
+
+    static InetSocketAddress address() {
+        return new InetSocketAddress(InetAddress.getLoopbackAddress(), 0);
     }
 
     private void answer(HttpExchange exchange) throws IOException {
@@ -58,7 +68,8 @@ final class StubRegistry implements AutoCloseable {
     }
 
     String url() {
-        return "http://127.0.0.1:" + server.getAddress().getPort();
+        return (server instanceof HttpsServer ? "https" : "http") + "://127.0.0.1:"
+                + server.getAddress().getPort();
     }
 
     @Override

@@ -23,6 +23,7 @@ import org.slf4j.LoggerFactory;
 @SuppressWarnings("NullAway.Init") // open() sets what a function needs
 public final class DensePredictFunction extends AsyncPredictFunction {
     private final ModelSettings settings;
+    private final Records records;
     private final List<OutputColumn> columns;
 
     private transient @Nullable DenseService service;
@@ -30,8 +31,9 @@ public final class DensePredictFunction extends AsyncPredictFunction {
     private transient Counter results;
     private transient Counter failures;
 
-    DensePredictFunction(ModelSettings settings, List<OutputColumn> columns) {
+    DensePredictFunction(ModelSettings settings, Records records, List<OutputColumn> columns) {
         this.settings = settings;
+        this.records = records;
         this.columns = columns;
     }
 
@@ -53,7 +55,7 @@ public final class DensePredictFunction extends AsyncPredictFunction {
     public CompletableFuture<Collection<RowData>> asyncPredict(RowData input) {
         FrameValue frame;
         try {
-            frame = FrameValue.of(input.isNullAt(0) ? new byte[0] : input.getBinary(0));
+            frame = FrameValue.of(input.isNullAt(0) ? new byte[0] : input.getBinary(0), records);
         } catch (MalformedRecordException e) {
             return CompletableFuture.completedFuture(failure("MALFORMED_RECORD", e));
         }

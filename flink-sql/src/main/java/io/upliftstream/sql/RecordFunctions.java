@@ -4,17 +4,17 @@ import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.Geometry;
 import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.Mask;
+import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.ModelIdentity;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
-import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.schemas.TensorCodec;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import org.apache.avro.specific.SpecificRecord;
 import org.apache.flink.table.annotation.DataTypeHint;
-import org.apache.flink.table.functions.ScalarFunction;
 import org.apache.flink.types.Row;
 import org.jspecify.annotations.Nullable;
 
@@ -29,27 +29,42 @@ public final class RecordFunctions {
     private RecordFunctions() {}
 
     /** Which frame a record is about, and how it was made. */
-    public static final class Header extends ScalarFunction {
+    public static final class Header extends RecordFunction {
         public @DataTypeHint(HEADER) @Nullable Row eval(byte @Nullable [] record) {
-            return Records.read(record, bytes -> row(SingleObject.decode(bytes)));
+            try {
+                return record == null ? null : row(records.decode(record));
+            } catch (MalformedRecordException e) {
+                return null;
+            }
         }
     }
 
     /** What is wrong with a record's bytes, in one sentence; null if nothing is. */
-    public static final class Problem extends ScalarFunction {
+    public static final class Problem extends RecordFunction {
         public @Nullable String eval(byte @Nullable [] record) {
             try {
-                SpecificRecord decoded = SingleObject.decode(record);
+                SpecificRecord decoded = records.decode(record);
+                records.fetch(decoded);
                 if (decoded instanceof SegmentationRecord labels) {
                     Segmentation.of(labels);
+                    labels.getConfidence().ifPresent(confidence -> check(confidence, labels.getMask()));
                 } else if (decoded instanceof FeatureRecord features) {
                     TensorFunctions.grid(features);
-                    TensorCodec.decode(features.getTensor(), Grid.MAX_CELLS);
+                    TensorCodec.toFloats(features.getTensor(), Grid.MAX_CELLS);
                 }
                 return null;
             } catch (MalformedRecordException e) {
                 return e.getMessage();
             }
+        }
+    }
+
+    /** @throws MalformedRecordException if a confidence is not one of each of the mask's cells */
+    private static void check(Mask confidence, Mask mask) {
+        byte[] unused = MaskCodec.decode(confidence, Grid.MAX_CELLS);
+        if (confidence.getWidth() != mask.getWidth() || confidence.getHeight() != mask.getHeight()) {
+            throw new MalformedRecordException("confidence: %d x %d (expected: %d x %d, as the mask)"
+                    .formatted(confidence.getWidth(), confidence.getHeight(), mask.getWidth(), mask.getHeight()));
         }
     }
 

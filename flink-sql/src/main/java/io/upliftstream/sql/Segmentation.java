@@ -6,10 +6,10 @@ import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.MaskEncoding;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
-import io.upliftstream.schemas.SingleObject;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,9 +20,14 @@ import org.jspecify.annotations.Nullable;
 @SuppressWarnings("ArrayRecordComponent") // never compared
 record Segmentation(SegmentationRecord record, byte[] labels, Grid grid) {
 
-    /** @throws MalformedRecordException if the bytes are no such record, or one that contradicts itself */
-    static Segmentation of(byte[] bytes) {
-        return of(SingleObject.decode(bytes, SegmentationRecord.class));
+    /** What a function makes of the labels of a record's bytes, by the rule of {@link UpliftModule}. */
+    static <T> @Nullable T read(
+            Records records, byte @Nullable [] bytes, Function<Segmentation, @Nullable T> function) {
+        return records.read(bytes, SegmentationRecord.class, record -> {
+            record.put("confidence", null); // no function asks for it
+            records.fetch(record);
+            return function.apply(of(record));
+        });
     }
 
     /** @throws MalformedRecordException if the record contradicts itself */

@@ -2,28 +2,34 @@ package io.upliftstream.sql;
 
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.MalformedRecordException;
-import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.Tensor;
 import io.upliftstream.schemas.TensorCodec;
 import io.upliftstream.schemas.TensorLayout;
 import java.util.List;
+import java.util.function.Function;
 import org.apache.flink.table.annotation.DataTypeHint;
-import org.apache.flink.table.functions.ScalarFunction;
 import org.jspecify.annotations.Nullable;
 
 /** Functions of feature and depth records; {@link UpliftModule} has their names and their rule. */
 public final class TensorFunctions {
     private TensorFunctions() {}
 
+    private static <T> @Nullable T read(
+            Records records, byte @Nullable [] bytes, Function<FeatureRecord, @Nullable T> function) {
+        return records.read(bytes, FeatureRecord.class, record -> {
+            records.fetch(record);
+            return function.apply(record);
+        });
+    }
+
     /** The numbers at a point of the frame, one for each channel. */
-    public static final class TensorAt extends ScalarFunction {
+    public static final class TensorAt extends RecordFunction {
         public @DataTypeHint("ARRAY<FLOAT NOT NULL>") float @Nullable [] eval(
                 byte @Nullable [] record, @Nullable Double x, @Nullable Double y) {
-            return x == null || y == null ? null : Records.read(record, bytes -> at(bytes, x, y));
+            return x == null || y == null ? null : read(records, record, features -> at(features, x, y));
         }
 
-        private static float @Nullable [] at(byte[] bytes, double x, double y) {
-            FeatureRecord record = SingleObject.decode(bytes, FeatureRecord.class);
+        private static float @Nullable [] at(FeatureRecord record, double x, double y) {
             Tensor tensor = record.getTensor();
             float[] values = TensorCodec.toFloats(tensor, Grid.MAX_CELLS);
             Grid grid = grid(record);
@@ -55,12 +61,9 @@ public final class TensorFunctions {
     }
 
     /** All numbers, in the record's shape and layout. */
-    public static final class TensorValues extends ScalarFunction {
+    public static final class TensorValues extends RecordFunction {
         public @DataTypeHint("ARRAY<FLOAT NOT NULL>") float @Nullable [] eval(byte @Nullable [] record) {
-            return Records.read(
-                    record,
-                    bytes -> TensorCodec.toFloats(
-                            SingleObject.decode(bytes, FeatureRecord.class).getTensor(), Grid.MAX_CELLS));
+            return read(records, record, features -> TensorCodec.toFloats(features.getTensor(), Grid.MAX_CELLS));
         }
     }
 }

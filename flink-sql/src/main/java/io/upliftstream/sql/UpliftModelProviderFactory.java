@@ -1,6 +1,8 @@
 package io.upliftstream.sql;
 
 import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.ValidationException;
@@ -41,7 +43,8 @@ public final class UpliftModelProviderFactory implements ModelProviderFactory {
 
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
-        return ModelSettings.OPTIONAL;
+        return Stream.concat(ModelSettings.OPTIONAL.stream(), Records.REGISTRY.stream())
+                .collect(Collectors.toSet());
     }
 
     /** @throws ValidationException if an option or a column cannot be served */
@@ -54,8 +57,8 @@ public final class UpliftModelProviderFactory implements ModelProviderFactory {
         var columns = model.getResolvedOutputSchema().getColumns().stream()
                 .map(OutputColumn::of)
                 .toList();
-        ModelSettings settings = new ModelSettings((Configuration) helper.getOptions());
-        return new Provider(new DensePredictFunction(settings, columns));
+        Configuration options = (Configuration) helper.getOptions();
+        return new Provider(new DensePredictFunction(new ModelSettings(options), new Records(options), columns));
     }
 
     private static void requireImage(ResolvedSchema input) {

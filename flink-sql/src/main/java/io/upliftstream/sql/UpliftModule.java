@@ -12,27 +12,37 @@ import org.apache.flink.table.module.Module;
  * {@code LOAD MODULE uplift}: functions for the records on the topics and the columns of {@code ML_PREDICT}.
  *
  * <p>All take a record as its bytes, and follow one rule: what is no such record, or has no such class or point, gives NULL,
- * since anyone who may write to a topic could fail a job otherwise. {@code RECORD_PROBLEM} says what is wrong with one.
+ * since anyone who may write to a topic could fail a job otherwise. {@code RECORD_PROBLEM} says what is wrong with one. Only
+ * that a schema registry or a store does not answer fails the query.
  */
 public final class UpliftModule implements Module {
-    static final Map<String, ScalarFunction> FUNCTIONS = Map.of(
-            "class_at", new MaskFunctions.ClassAt(),
-            "class_share", new MaskFunctions.ClassShare(),
-            "class_histogram", new MaskFunctions.ClassHistogram(),
-            "mask_region", new MaskFunctions.MaskRegion(),
-            "mask_labels", new MaskFunctions.MaskLabels(),
-            "tensor_at", new TensorFunctions.TensorAt(),
-            "tensor_values", new TensorFunctions.TensorValues(),
-            "record_header", new RecordFunctions.Header(),
-            "record_problem", new RecordFunctions.Problem());
+    private final Map<String, ScalarFunction> functions;
+
+    /** Functions that know the published schemas, and fetch nothing. */
+    public UpliftModule() {
+        this(Records.PLAIN);
+    }
+
+    UpliftModule(Records records) {
+        functions = Map.of(
+                "class_at", new MaskFunctions.ClassAt().reading(records),
+                "class_share", new MaskFunctions.ClassShare().reading(records),
+                "class_histogram", new MaskFunctions.ClassHistogram().reading(records),
+                "mask_region", new MaskFunctions.MaskRegion().reading(records),
+                "mask_labels", new MaskFunctions.MaskLabels().reading(records),
+                "tensor_at", new TensorFunctions.TensorAt().reading(records),
+                "tensor_values", new TensorFunctions.TensorValues().reading(records),
+                "record_header", new RecordFunctions.Header().reading(records),
+                "record_problem", new RecordFunctions.Problem().reading(records));
+    }
 
     @Override
     public Set<String> listFunctions() {
-        return FUNCTIONS.keySet();
+        return functions.keySet();
     }
 
     @Override
     public Optional<FunctionDefinition> getFunctionDefinition(String name) {
-        return Optional.ofNullable(FUNCTIONS.get(name.toLowerCase(Locale.ROOT)));
+        return Optional.ofNullable(functions.get(name.toLowerCase(Locale.ROOT)));
     }
 }

@@ -1,7 +1,12 @@
 package io.upliftstream.sql;
 
 import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.flink.configuration.ConfigOption;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.table.api.ValidationException;
+import org.apache.flink.table.factories.FactoryUtil;
 import org.apache.flink.table.factories.ModuleFactory;
 import org.apache.flink.table.module.Module;
 
@@ -19,11 +24,15 @@ public final class UpliftModuleFactory implements ModuleFactory {
 
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
-        return Set.of();
+        return Stream.concat(Records.REGISTRY.stream(), Stream.of(Records.CLAIM_CHECK_DIRECTORY))
+                .collect(Collectors.toSet());
     }
 
+    /** @throws ValidationException if an option is not known, or cannot work */
     @Override
     public Module createModule(Context context) {
-        return new UpliftModule();
+        FactoryUtil.ModuleFactoryHelper helper = FactoryUtil.createModuleFactoryHelper(this, context);
+        helper.validate();
+        return new UpliftModule(new Records((Configuration) helper.getOptions()));
     }
 }

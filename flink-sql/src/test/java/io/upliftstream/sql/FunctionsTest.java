@@ -36,10 +36,10 @@ import org.junit.jupiter.api.Test;
 class FunctionsTest {
     private static final List<String> NAMES = List.of("road", "person", "sky");
     private static final int IGNORED = 255;
-    private static final int WIDTH = 16;
-    private static final int HEIGHT = 9;
+    static final int WIDTH = 16;
+    static final int HEIGHT = 9;
     /** A grid whose left and right columns lie beside a frame of 40 x 30, as a letterbox has them. */
-    private static final Geometry GEOMETRY = new Geometry(40, 30, WIDTH, HEIGHT, 3.5, 3.75, -8.0, -1.5);
+    static final Geometry GEOMETRY = new Geometry(40, 30, WIDTH, HEIGHT, 3.5, 3.75, -8.0, -1.5);
 
     private final Random random = new Random(7);
     private final byte[] labels = labels();
@@ -292,13 +292,13 @@ class FunctionsTest {
         return some;
     }
 
-    private static byte[] filled(int label) {
+    static byte[] filled(int label) {
         byte[] all = new byte[WIDTH * HEIGHT];
         Arrays.fill(all, (byte) label);
         return all;
     }
 
-    private static RecordHeader header(Geometry geometry) {
+    static RecordHeader header(Geometry geometry) {
         return RecordHeader.newBuilder()
                 .setCameraId("gate")
                 .setSequence(12)
@@ -309,7 +309,7 @@ class FunctionsTest {
                 .build();
     }
 
-    private static SegmentationRecord.Builder segmentation(byte[] labels, MaskEncoding encoding) {
+    static SegmentationRecord.Builder segmentation(byte[] labels, MaskEncoding encoding) {
         return SegmentationRecord.newBuilder()
                 .setHeader(header(GEOMETRY))
                 .setName("segmentation")
@@ -331,7 +331,7 @@ class FunctionsTest {
                 .build();
     }
 
-    private static byte[] encode(SpecificRecord record) {
+    static byte[] encode(SpecificRecord record) {
         return SingleObject.encode(record);
     }
 }

@@ -11,9 +11,9 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicReference;
@@ -42,13 +42,26 @@ public final class Payloads {
     /** Of the URI of a reference that leads nowhere, so many characters are shown. */
     private static final int SHOWN = 200;
 
-    private static final ExecutorService READERS = Executors.newCachedThreadPool(task -> {
-        Thread thread = new Thread(task, "payload");
-        thread.setDaemon(true);
-        return thread;
-    });
+    /** Most payloads that are read at a time in this process. A store that never answers has these threads, and no more. */
+    static final int MAX_READERS = 64;
+
+    private static final ThreadPoolExecutor READERS = threads("payload");
+
+    /** Closing what a reader waits for may wait as well. */
+    private static final ThreadPoolExecutor CLOSERS = threads("payload-close");
 
     private Payloads() {}
+
+    private static ThreadPoolExecutor threads(String name) {
+        ThreadPoolExecutor threads = new ThreadPoolExecutor(
+                MAX_READERS, MAX_READERS, 10, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), task -> {
+                    Thread thread = new Thread(task, name);
+                    thread.setDaemon(true);
+                    return thread;
+                });
+        threads.allowCoreThreadTimeOut(true);
+        return threads;
+    }
 
     /** What keeps a payload, and says where it is. */
     @FunctionalInterface
@@ -183,12 +196,13 @@ public final class Payloads {
     /** Reads one byte more than there should be, so as to see that there is none. */
     private static byte[] within(Duration patience, PayloadStore store, String name, int length) throws IOException {
         AtomicReference<@Nullable InputStream> opened = new AtomicReference<>();
-        Future<byte[]> reading = READERS.submit(() -> {
+        FutureTask<byte[]> reading = new FutureTask<>(() -> {
             try (InputStream in = store.open(name)) {
                 opened.set(in);
                 return in.readNBytes(length + 1);
             }
         });
+        READERS.execute(reading);
         try {
             return reading.get(patience.toMillis(), TimeUnit.MILLISECONDS);
         } catch (ExecutionException e) {
@@ -202,9 +216,9 @@ public final class Payloads {
             InputStream in = opened.get();
             if (!reading.isDone() && in != null) {
                 // What waits for a socket does not hear an interrupt; and closing may wait for the rest.
-                READERS.execute(() -> close(in));
+                CLOSERS.execute(() -> close(in));
             }
-            reading.cancel(true);
+            boolean unused = reading.cancel(true) && READERS.remove(reading);
         }
     }
 

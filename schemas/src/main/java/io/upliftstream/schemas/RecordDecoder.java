@@ -67,6 +67,39 @@ public final class RecordDecoder {
         return SingleObject.read(writer.reader, value, WireFormat.HEADER_BYTES, type);
     }
 
+    /**
+     * Decodes whichever of the module's eight records the bytes are. In the wire format the registry's schema says which;
+     * without a registry it is the first that takes every byte.
+     *
+     * @throws MalformedRecordException likewise
+     */
+    public SpecificRecord decode(byte @Nullable [] value) {
+        if (value == null || !WireFormat.is(value)) {
+            return SingleObject.decode(value);
+        }
+        int id = WireFormat.id(value);
+        if (registry != null) {
+            String name = schema(registry, id).getFullName();
+            for (Class<? extends SpecificRecord> type : SingleObject.RECORDS) {
+                if (type.getName().equals(name)) {
+                    return decode(value, type);
+                }
+            }
+            throw new MalformedRecordException(
+                    "schema id %d: %s (expected: one of %s)".formatted(id, name, SingleObject.RECORDS));
+        }
+        for (Class<? extends SpecificRecord> type : SingleObject.RECORDS) {
+            try {
+                return decodePublished(value, type);
+            } catch (MalformedRecordException e) {
+                // It is another's.
+            }
+        }
+        throw new MalformedRecordException(
+                "%d bytes in Confluent's wire format, schema id %d, of no published record (expected: the schema registry that knows the id)"
+                        .formatted(value.length, id));
+    }
+
     private static <T extends SpecificRecord> T decodePublished(byte[] value, Class<T> type) {
         MalformedRecordException last = null;
         for (DatumReader<?> reader : SingleObject.codec(type).readers.values()) {
@@ -82,6 +115,14 @@ public final class RecordDecoder {
                 last);
     }
 
+    private static Schema schema(SchemaRegistry from, int id) {
+        try {
+            return from.schema(id);
+        } catch (RegistryException e) {
+            throw new MalformedRecordException(String.valueOf(e.getMessage()), e);
+        }
+    }
+
     private Writer writer(SchemaRegistry from, Source source) {
         synchronized (writers) {
             Writer known = writers.get(source);
@@ -89,12 +130,7 @@ public final class RecordDecoder {
                 return known;
             }
         }
-        Schema schema;
-        try {
-            schema = from.schema(source.id);
-        } catch (RegistryException e) {
-            throw new MalformedRecordException(String.valueOf(e.getMessage()), e);
-        }
+        Schema schema = schema(from, source.id);
         Writer writer;
         try {
             SingleObject.Codec codec = SingleObject.codec(source.type);

@@ -22,6 +22,7 @@ import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicLong;
 import javax.net.ssl.SSLContext;
 import org.apache.avro.AvroRuntimeException;
 import org.apache.avro.Schema;
@@ -61,6 +62,9 @@ public final class SchemaRegistry {
             return size() > MAX_IDS;
         }
     };
+
+    private final AtomicLong requests = new AtomicLong();
+    private final AtomicLong failures = new AtomicLong();
 
     /** The last time that no answer came, if it was not long ago. */
     private @Nullable Answer away;
@@ -214,6 +218,7 @@ public final class SchemaRegistry {
 
     /** The answer, if it is one of success; else the future fails with a {@link RegistryException}. */
     private CompletableFuture<JsonNode> send(String what, HttpRequest.Builder request) {
+        requests.incrementAndGet();
         CompletableFuture<HttpResponse<byte[]>> sent =
                 client.sendAsync(request.build(), info -> new BoundedBody(MAX_ANSWER));
         CompletableFuture<HttpResponse<byte[]>> inTime = sent.copy();
@@ -223,10 +228,31 @@ public final class SchemaRegistry {
             late.cancel(false);
             if (failure != null) {
                 sent.cancel(true);
-                throw unanswered(what, failure);
+                throw counted(unanswered(what, failure));
             }
-            return answer(what, response);
+            try {
+                return answer(what, response);
+            } catch (RegistryException e) {
+                throw counted(e);
+            }
         });
+    }
+
+    private RegistryException counted(RegistryException failure) {
+        if (failure.mayPass()) {
+            failures.incrementAndGet();
+        }
+        return failure;
+    }
+
+    /** Requests that were sent. */
+    public long requests() {
+        return requests.get();
+    }
+
+    /** Requests that the registry did not answer, or refused to: those that may be answered at another time. */
+    public long failures() {
+        return failures.get();
     }
 
     private RegistryException unanswered(String what, Throwable failure) {

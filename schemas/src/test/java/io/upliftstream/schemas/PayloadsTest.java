@@ -16,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.LocalDate;
+import java.util.concurrent.Semaphore;
 import org.apache.avro.specific.SpecificRecord;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -173,6 +174,30 @@ class PayloadsTest {
         assertThatThrownBy(() -> Payloads.fetch(record, slow, 1 << 20, Duration.ofMillis(50)))
                 .isInstanceOf(MalformedRecordException.class)
                 .hasMessageContaining("cannot be read: java.io.IOException: not within 50 ms");
+    }
+
+    /** Opening hangs and hears nothing: there is no stream yet that could be closed. */
+    @Test
+    void aStoreThatNeverOpensHasNoMoreThreadsThanAreAllowed() throws Exception {
+        FeatureRecord record = SingleObject.decode(checkedIn(depth()), FeatureRecord.class);
+        Semaphore gate = new Semaphore(0);
+        PayloadStore hanging = name -> {
+            gate.acquireUninterruptibly();
+            return InputStream.nullInputStream();
+        };
+        try {
+            for (int i = 0; i < Payloads.MAX_READERS + 20; i++) {
+                assertThatThrownBy(() -> Payloads.fetch(record, hanging, 1 << 20, Duration.ofMillis(5)))
+                        .hasMessageContaining("not within 5 ms");
+            }
+            assertThat(Thread.getAllStackTraces().keySet().stream()
+                            .filter(thread -> thread.getName().equals("payload")))
+                    .hasSizeLessThanOrEqualTo(Payloads.MAX_READERS);
+        } finally {
+            gate.release(1000);
+        }
+        Payloads.fetch(record, PayloadStore.directory(directory)); // and it goes on
+        assertThat(record.getTensor().getReference()).isEmpty();
     }
 
     @Test

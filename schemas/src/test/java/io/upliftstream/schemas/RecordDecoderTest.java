@@ -56,6 +56,8 @@ class RecordDecoderTest {
         for (RecordDecoder decoder : new RecordDecoder[] {without, new RecordDecoder(server.client(null))}) {
             assertThat(decoder.decode(single, record.getClass())).isEqualTo(record);
             assertThat(decoder.decode(framed, record.getClass())).isEqualTo(record);
+            assertThat(decoder.decode(single)).isEqualTo(record);
+            assertThat(decoder.decode(framed)).isEqualTo(record); // told without being named
             for (int length = 0; length < framed.length; length += Math.max(1, framed.length / 50)) {
                 byte[] part = Arrays.copyOf(framed, length);
                 try {

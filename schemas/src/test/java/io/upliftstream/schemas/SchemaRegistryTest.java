@@ -49,6 +49,17 @@ class SchemaRegistryTest {
     }
 
     @Test
+    void countsWhatIsAskedAndWhatIsNotAnswered() {
+        SchemaRegistry registry = server.client(null);
+        for (int status : new int[] {404, 401, 500}) {
+            server.status = status;
+            assertThatThrownBy(() -> registry.lookUp("dropped-value", SCHEMA)).isInstanceOf(RegistryException.class);
+        }
+        assertThat(registry.requests()).isEqualTo(3);
+        assertThat(registry.failures()).isEqualTo(2); // that there is no such schema is an answer
+    }
+
+    @Test
     void anIdIsAskedForOnce() {
         server.answer = "{\"schema\": \"\\\"string\\\"\"}";
         SchemaRegistry registry = server.client(null);

@@ -4,6 +4,7 @@ import static java.util.concurrent.TimeUnit.MINUTES;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import com.sun.net.httpserver.HttpServer;
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.ServingOptions;
@@ -14,6 +15,8 @@ import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.embedded.JobProgress;
 import java.io.File;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -51,6 +54,14 @@ class MonitoringITCase {
             asked.addAll(found);
         }
         int port = freePort();
+        HttpServer registry = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+        registry.createContext("/", exchange -> {
+            byte[] answer = "{\"id\": 7}".getBytes(StandardCharsets.US_ASCII);
+            exchange.sendResponseHeaders(200, answer.length);
+            exchange.getResponseBody().write(answer);
+            exchange.close();
+        });
+        registry.start();
         try (EmbeddedKafka kafka = EmbeddedKafka.start();
                 SyntheticCamera street = new SyntheticCamera("street", 20_300, 160, 96, 10, 0.9)) {
             Topics topics = Topics.create(kafka, "monitoring", 1, 1 << 20);
@@ -65,6 +76,8 @@ class MonitoringITCase {
                     "uplift.max-age=10 min",
                     "uplift.input.start=earliest",
                     "uplift.input.stop=never",
+                    "uplift.schema-registry.url=http://127.0.0.1:"
+                            + registry.getAddress().getPort(),
                     "uplift.output.claim-check.directory=" + claims.toUri());
             Configuration configuration = settings.flinkConfiguration();
             EmbeddedFlink.reportMetrics(configuration, "127.0.0.1", port);
@@ -97,6 +110,8 @@ class MonitoringITCase {
                         .containsPattern(
                                 " \\| age of results since record p50 \\d+\\.\\d p95 \\d+\\.\\d s \\| backlog 0$");
             }
+        } finally {
+            registry.stop(0);
         }
     }
 

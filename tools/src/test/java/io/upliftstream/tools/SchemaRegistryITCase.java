@@ -13,6 +13,7 @@ import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.cli.Commands;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.stream.RecordReader;
 import java.awt.image.BufferedImage;
@@ -211,6 +212,46 @@ class SchemaRegistryITCase {
                 .isInstanceOf(StartupException.class)
                 .hasMessageContaining("404 from ")
                 .hasMessageEndingWith("; uplift.schema-registry.register=true registers it");
+    }
+
+    /** {@code uplift sql}: frames whose schema the registry alone knows, asked of a model, and the job's records. */
+    @Test
+    void ourFunctionsAndModelsOfSqlReadBothTopics(@TempDir Path directory) throws Exception {
+        String connector =
+                """
+                'connector' = 'kafka', 'properties.bootstrap.servers' = '%s', 'format' = 'raw',
+                'properties.isolation.level' = 'read_committed', 'scan.startup.mode' = 'earliest-offset',
+                'scan.bounded.mode' = 'latest-offset'"""
+                        .formatted(kafka.bootstrapServers());
+        Path script = Files.writeString(
+                directory.resolve("registry.sql"),
+                """
+                LOAD MODULE uplift WITH ('schema-registry.url' = '%1$s');
+                CREATE TABLE frames (v BYTES) WITH ('topic' = '%2$s', %4$s);
+                CREATE TABLE segmentation (v BYTES) WITH ('topic' = '%3$s', %4$s);
+                CREATE MODEL tiny INPUT (image BYTES) OUTPUT (classes BYTES, failure STRING)
+                  WITH ('provider' = 'uplift', 'bundle' = '%5$s', 'schema-registry.url' = '%1$s');
+                SELECT 'frame' AS what, RECORD_HEADER(v).`sequence` AS n, RECORD_PROBLEM(v) AS problem FROM frames;
+                SELECT 'record' AS what, RECORD_HEADER(v).`sequence` AS n, RECORD_PROBLEM(v) AS problem FROM segmentation
+                  WHERE CLASS_AT(v, 32, 20) IS NOT NULL;
+                SELECT 'predicted' AS what, RECORD_HEADER(classes).`sequence` AS n, failure AS problem
+                  FROM ML_PREDICT(TABLE frames, MODEL tiny, DESCRIPTOR(v));
+                """
+                        .formatted(
+                                registry.url(),
+                                topics.name("camera-frames"),
+                                topics.name("segmentation"),
+                                connector,
+                                TINY.toAbsolutePath().normalize()));
+        Commands sql = Commands.run(List.of("sql", script.toString(), "--json", "--rows", "5000"));
+        assertThat(sql.exitCode()).as(sql.output()).isZero();
+        for (String what : List.of("frame", "record", "predicted")) {
+            assertThat(sql.output().lines().filter(line -> line.contains("\"what\":\"" + what + "\"")))
+                    .as(what)
+                    .containsExactlyElementsOf(LongStream.range(0, FRAMES)
+                            .mapToObj(n -> "{\"what\":\"%s\",\"n\":%d,\"problem\":null}".formatted(what, n))
+                            .toList());
+        }
     }
 
     /** Flink SQL with its own format, in a process that has none of our classes. */

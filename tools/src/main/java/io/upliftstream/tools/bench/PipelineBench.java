@@ -12,6 +12,7 @@ import io.upliftstream.schemas.Geometry;
 import io.upliftstream.schemas.Mask;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.MaskEncoding;
+import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
@@ -43,6 +44,7 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What the stream around a model costs: from topic to topic with an engine that only decodes, beside a plain loop that
@@ -63,6 +65,7 @@ public final class PipelineBench {
      * @param seconds of half load, after as many that warm it up
      * @param bundle that the settings name; it is not run
      * @param set options of the job, {@code key=value}
+     * @param against further options of a second job, which takes turns with the first; empty for none
      */
     public record Options(
             int rounds,
@@ -72,7 +75,8 @@ public final class PipelineBench {
             double kilobytes,
             double seconds,
             Path bundle,
-            List<String> set) {}
+            List<String> set,
+            List<String> against) {}
 
     /** How a round went. */
     private record Round(double framesPerSecond, double cpuMillis) {}
@@ -136,14 +140,29 @@ public final class PipelineBench {
             cameras.publish(Double.POSITIVE_INFINITY, all);
         }
         MaskEncoding masks = MaskEncoding.valueOf(
-                settings(full, full).get(OutputOptions.MASK_FORMAT).name());
+                settings(full, full, List.of()).get(OutputOptions.MASK_FORMAT).name());
         loop(masks);
         List<Round> streams = new ArrayList<>();
         List<Round> loops = new ArrayList<>();
         List<Double> added = new ArrayList<>();
+        List<Double> ratios = new ArrayList<>();
         for (int i = 0; i < options.rounds(); i++) {
-            Round stream = stream(full, all);
+            boolean first = i % 2 == 0; // so that neither always comes after the loop
+            @Nullable Round other = first || options.against().isEmpty() ? null : stream(full, all, options.against());
+            Round stream = stream(full, all, List.of());
+            if (first && !options.against().isEmpty()) {
+                other = stream(full, all, options.against());
+            }
             Round loop = loop(masks);
+            if (other != null) {
+                ratios.add(other.framesPerSecond() / stream.framesPerSecond());
+                say.accept(String.format(
+                        Locale.ROOT,
+                        "with %s: %.0f frames/s, %.2f ms of processor time each",
+                        options.against(),
+                        other.framesPerSecond(),
+                        other.cpuMillis()));
+            }
             streams.add(stream);
             loops.add(loop);
             added.add(stream.cpuMillis() - loop.cpuMillis());
@@ -176,7 +195,8 @@ public final class PipelineBench {
                 LoadReport.round(median(added)),
                 LoadReport.round(rate / 2),
                 percentile(outside, 50),
-                percentile(outside, 95));
+                percentile(outside, 95),
+                ratios.isEmpty() ? null : LoadReport.round(median(ratios)));
     }
 
     private OpenLoop cameras(FrameTopics topics) {
@@ -184,7 +204,7 @@ public final class PipelineBench {
     }
 
     /** The settings of a job that reads one run's input topic and writes to topics of its own. */
-    private JobSettings settings(FrameTopics input, FrameTopics output) {
+    private JobSettings settings(FrameTopics input, FrameTopics output, List<String> more) {
         List<String> assignments = new ArrayList<>();
         assignments.add(
                 ServingOptions.MODEL_BUNDLE.key() + "=" + options.bundle().toAbsolutePath());
@@ -193,6 +213,7 @@ public final class PipelineBench {
         assignments.addAll(output.assignments());
         assignments.add(InputOptions.INPUT_TOPIC.key() + "=" + input.input());
         assignments.addAll(options.set());
+        assignments.addAll(more);
         return JobSettings.load(null, Map.of(), assignments);
     }
 
@@ -209,9 +230,9 @@ public final class PipelineBench {
     }
 
     /** The job over the full topic: the first third of the frames warms it up. */
-    private Round stream(FrameTopics full, int all) throws IOException, InterruptedException {
+    private Round stream(FrameTopics full, int all, List<String> more) throws IOException, InterruptedException {
         FrameTopics output = outputs();
-        EmbeddedFlink.Job job = submit(settings(full, output));
+        EmbeddedFlink.Job job = submit(settings(full, output, more));
         try {
             long first = await(job, output, all - options.frames());
             long start = System.nanoTime();
@@ -296,7 +317,7 @@ public final class PipelineBench {
     /** Milliseconds of every frame from due to the broker's append, less model and queue. */
     private double[] halfLoad(double framesPerSecond) throws IOException, InterruptedException {
         FrameTopics topics = outputs();
-        EmbeddedFlink.Job job = submit(settings(topics, topics));
+        EmbeddedFlink.Job job = submit(settings(topics, topics, List.of()));
         try {
             job.awaitRunning();
             // A new job: what it calls is compiled for most of the first minute.
@@ -321,11 +342,12 @@ public final class PipelineBench {
             consumer.assign(List.of(partition));
             consumer.seekToBeginning(List.of(partition));
             double[] millis = new double[frames];
+            RecordDecoder decoder = new RecordDecoder();
             int next = -frames;
             while (next < frames) {
                 for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofSeconds(1))) {
                     if (next >= 0 && next < frames) {
-                        RecordHeader header = SingleObject.decode(record.value(), SegmentationRecord.class)
+                        RecordHeader header = decoder.decode(record.value(), SegmentationRecord.class)
                                 .getHeader();
                         Timings timings = header.getTimings().orElseThrow();
                         millis[next] = record.timestamp()

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.bench;
 
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What {@code uplift bench pipeline} found.
@@ -17,6 +18,8 @@ import java.util.Locale;
  * @param halfLoad frames per second that were sent, open loop, half of framesPerSecond
  * @param outsideP50 milliseconds from when a frame was due to when the broker had its result, less model and queue
  * @param outsideP95 the same
+ * @param againstRatio frames per second of the job with further options over those without, the median of the rounds'
+ *     ratios; null if there were no further options
  */
 public record PipelineReport(
         int processors,
@@ -30,7 +33,8 @@ public record PipelineReport(
         double addedCpuMillis,
         double halfLoad,
         double outsideP50,
-        double outsideP95) {
+        double outsideP95,
+        @Nullable Double againstRatio) {
 
     @Override
     public String toString() {
@@ -39,7 +43,7 @@ public record PipelineReport(
                 """
                 %s JPEG of %.0f KB, %d a round, no model: %.0f frames/s from topic to topic, a plain loop %.0f on one core
                 processor time per frame: %.2f ms, the loop %.2f ms; the stream adds %.2f ms
-                half load, %.0f frames/s: outside model and queue p50 %.1f ms, p95 %.1f ms""",
+                half load, %.0f frames/s: outside model and queue p50 %.1f ms, p95 %.1f ms%s""",
                 size,
                 kilobytes,
                 frames,
@@ -50,6 +54,9 @@ public record PipelineReport(
                 addedCpuMillis,
                 halfLoad,
                 outsideP50,
-                outsideP95);
+                outsideP95,
+                againstRatio == null
+                        ? ""
+                        : String.format(Locale.ROOT, "%nwith the further options: %.3f of the frames/s", againstRatio));
     }
 }

@@ -63,6 +63,13 @@ final class BenchPipelineCommand implements Callable<Integer> {
             description = "An option of the job, such as uplift.mode=live; repeatable.")
     private @Nullable List<String> set;
 
+    @Option(
+            names = "--against",
+            paramLabel = "KEY=VALUE",
+            description =
+                    "An option of a second job, beside those of --set, that takes turns with the first; repeatable.")
+    private @Nullable List<String> against;
+
     @Mixin
     private JsonOption json = new JsonOption();
 
@@ -85,7 +92,8 @@ final class BenchPipelineCommand implements Callable<Integer> {
                         kilobytes,
                         seconds,
                         model.bundle(),
-                        set == null ? List.of() : set),
+                        set == null ? List.of() : set,
+                        against == null ? List.of() : against),
                 System.out::println);
         System.out.println(report);
         json.write(report);

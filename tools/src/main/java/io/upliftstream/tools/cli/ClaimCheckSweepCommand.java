@@ -40,6 +40,9 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
     /** A payload may be there so long before its record is: the time of a transaction, and more. */
     private static final Duration LEAST_AGE = Duration.ofHours(1);
 
+    /** Payloads of one frame, each of which the job may wait for; a mask, its confidence, tensors, and room. */
+    private static final int PAYLOADS = 10;
+
     /** Files that are named one by one. */
     private static final int MAX_SAID = 20;
 
@@ -48,7 +51,7 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
             paramLabel = "TIME",
             defaultValue = "1 d",
             description = "Age of what is looked at, from the end of the day of its folder on, such as 12 h or 7 d; at"
-                    + " least 1 h. Default: ${DEFAULT-VALUE}.")
+                    + " least 1 h, and ten times uplift.output.claim-check.timeout. Default: ${DEFAULT-VALUE}.")
     private String olderThan = "1 d";
 
     @Option(
@@ -71,9 +74,9 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
     private Checks checks = new Checks();
 
     @Override
-    public Integer call() throws IOException {
-        Duration age = age();
+    public Integer call() {
         JobSettings settings = kafka.settings(claimCheck.assignments());
+        Duration age = age(settings);
         String directory = settings.claimCheckDirectory()
                 .orElseThrow(() -> new StartupException(
                         StartupException.CONFIGURATION,
@@ -85,30 +88,24 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
         try (KafkaTopics there = new KafkaTopics(settings, KafkaOption.OTHER_BROKER)) {
             topics.forEach(topic -> there.requireTopic(topic, ", whose records may refer to " + directory));
         }
-        ClaimCheckSweep sweep = list(directory, age);
         StatusLine status = new StatusLine(System.err, StatusLine.columns());
-        status.say("%s in %s, older than %s; reading %s"
-                .formatted(payloads(sweep.unreferenced()), directory, olderThan, String.join(", ", topics)));
-        sweep.keepReferenced(settings, topics, line -> status.update(() -> line));
-        return end(sweep, status);
-    }
-
-    private Duration age() {
-        Duration age = Duration.ZERO;
+        long kept = 0;
         try {
-            age = TimeUtils.parseDuration(olderThan);
-        } catch (IllegalArgumentException e) {
-            // It is too short as well.
-        }
-        checks.require(age.compareTo(LEAST_AGE) >= 0, "--older-than", olderThan, "at least 1 h, such as 7 d");
-        return age;
-    }
-
-    private static ClaimCheckSweep list(String directory, Duration age) {
-        try {
-            ClaimCheckSweep sweep = new ClaimCheckSweep(directory);
-            sweep.list(Instant.now().minus(age));
-            return sweep;
+            ClaimCheckSweep sweep = new ClaimCheckSweep(
+                    directory, Instant.now().minus(age), ClaimCheckSweep.BATCH, ClaimCheckSweep.PATIENCE);
+            boolean more;
+            do {
+                more = sweep.list();
+                status.say("%s in %s, older than %s%s; reading %s"
+                        .formatted(
+                                payloads(sweep.unreferenced()),
+                                directory,
+                                olderThan,
+                                more ? ", more after these" : "",
+                                String.join(", ", topics)));
+                sweep.keepReferenced(settings, topics, line -> status.update(() -> line));
+                kept += end(sweep, status);
+            } while (more);
         } catch (IOException e) {
             throw new StartupException(
                     StartupException.ENVIRONMENT,
@@ -116,9 +113,33 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
                             .formatted(directory, e),
                     e);
         }
+        return kept == 0 ? 0 : 1;
     }
 
-    private int end(ClaimCheckSweep sweep, StatusLine status) {
+    private Duration age(JobSettings settings) {
+        Duration timeout = settings.get(OutputOptions.CLAIM_CHECK_TIMEOUT);
+        Duration least = timeout.multipliedBy(PAYLOADS);
+        least = least.compareTo(LEAST_AGE) > 0 ? least : LEAST_AGE;
+        Duration age = Duration.ZERO;
+        try {
+            age = TimeUtils.parseDuration(olderThan);
+        } catch (IllegalArgumentException e) {
+            // It is too short as well.
+        }
+        checks.require(
+                age.compareTo(least) >= 0,
+                "--older-than",
+                olderThan,
+                "at least 1 h, such as 7 d, and %d times %s, which is %s"
+                        .formatted(
+                                PAYLOADS,
+                                OutputOptions.CLAIM_CHECK_TIMEOUT.key(),
+                                TimeUtils.formatWithHighestUnit(timeout)));
+        return age;
+    }
+
+    /** Says what was found of a batch, and removes it if that was asked for; returns how many could not be removed. */
+    private long end(ClaimCheckSweep sweep, StatusLine status) {
         List<FileStatus> orphans = sweep.unreferenced();
         orphans.stream().limit(MAX_SAID).forEach(file -> System.out.println(file.getPath() + " " + file.getLen()));
         if (orphans.size() > MAX_SAID) {
@@ -144,7 +165,7 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
                         delete
                                 ? ", of which %d are removed".formatted(orphans.size() - kept.get())
                                 : "; --delete removes them"));
-        return kept.get() == 0 ? 0 : 1;
+        return kept.get();
     }
 
     private static String payloads(List<FileStatus> files) {

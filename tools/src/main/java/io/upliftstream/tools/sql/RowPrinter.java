@@ -26,6 +26,7 @@ final class RowPrinter {
     private final boolean json;
     private final List<String> columns;
     private final List<Integer> widths = new ArrayList<>();
+    private boolean cut;
 
     RowPrinter(PrintStream out, boolean json, List<String> columns) {
         this.out = out;
@@ -63,7 +64,12 @@ final class RowPrinter {
         return line.toString().stripTrailing();
     }
 
-    private static String cell(@Nullable Object value) {
+    /** What the table does not show whole; empty if there is nothing such. */
+    String note() {
+        return cut ? "; … stands for what is beyond %d characters, --json has it".formatted(WIDEST) : "";
+    }
+
+    private String cell(@Nullable Object value) {
         if (value instanceof byte[] bytes) {
             return bytes.length + " bytes";
         }
@@ -71,7 +77,11 @@ final class RowPrinter {
             return Array.getLength(value) + " values";
         }
         String text = String.valueOf(value).replaceAll("\\R", " ");
-        return text.length() <= WIDEST ? text : text.substring(0, WIDEST - 1) + "…";
+        if (text.length() <= WIDEST) {
+            return text;
+        }
+        cut = true;
+        return text.substring(0, WIDEST - 1) + "…";
     }
 
     private String json(Row row) {

@@ -153,7 +153,9 @@ public final class ScriptRun {
         }
         out.flush();
         boolean more = printed == maxRows;
-        err.printf("%d row%s%s%n", printed, printed == 1 ? "" : "s", more ? ", the most that --rows lets through" : "");
+        err.printf(
+                "%d row%s%s%s%n",
+                printed, printed == 1 ? "" : "s", more ? ", the most that --rows lets through" : "", printer.note());
     }
 
     private static StartupException refused(Statement statement, RuntimeException error) {

@@ -1,5 +1,6 @@
 package io.upliftstream.tools.sql;
 
+import io.upliftstream.job.StartupException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -8,14 +9,16 @@ import java.util.regex.Pattern;
 
 /**
  * A text of statements, each ended by a semicolon. One inside a quotation or a comment ends nothing, nor does one inside a
- * statement set, up to its {@code END}.
+ * statement set, up to its {@code END}. A quotation or a comment without an end would take in the rest of the script, and
+ * is refused.
  */
 public final class SqlScript {
-    /** Comments and quotations, which can be unfinished, a semicolon, or any other character. */
+    /** Comments and quotations, a semicolon, an unfinished one's beginning, or any other character. */
     private static final Pattern TOKEN = Pattern.compile(
             """
-            (?xs) (?<comment> --[^\\n]* | /\\*(?!\\+) .*? (?:\\*/ | \\z) )
-            | (?<quotation> '[^']*(?:'|\\z) | `[^`]*(?:`|\\z) | "[^"]*(?:"|\\z) )
+            (?xs) (?<comment> --[^\\n]* | /\\*(?!\\+) .*? \\*/ )
+            | (?<quotation> '[^']*' | `[^`]*` | "[^"]*" )
+            | (?<open> /\\*(?!\\+) | ['`"] )
             | (?<end> ; )
             | (?<word> \\w+ )
             | (?<other> . )""");
@@ -43,7 +46,11 @@ public final class SqlScript {
 
     private SqlScript() {}
 
-    /** The statements of a script, the last with or without a semicolon. */
+    /**
+     * The statements of a script, the last with or without a semicolon.
+     *
+     * @throws StartupException if a comment or a quotation has no end
+     */
     public static List<Statement> statements(String script) {
         List<Statement> statements = new ArrayList<>();
         StringBuilder text = new StringBuilder();
@@ -51,6 +58,16 @@ public final class SqlScript {
         int line = 1;
         Matcher token = TOKEN.matcher(script);
         while (token.find()) {
+            if (token.group("open") != null) {
+                String begin = token.group();
+                throw new StartupException(
+                        StartupException.CONFIGURATION,
+                        "line %d: %s without an end (expected: %s somewhere behind it)"
+                                .formatted(
+                                        1 + newlines(script.substring(0, token.start())),
+                                        begin,
+                                        begin.equals("/*") ? "*/" : "a second one"));
+            }
             if (token.group("end") != null) {
                 boolean inSet =
                         SET_BEGIN.matcher(words).matches() && !words.toString().endsWith("; END ");

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.stream;
 
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.StartupException;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -9,8 +10,11 @@ import java.time.Instant;
 import java.time.LocalDate;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeParseException;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Comparator;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -25,9 +29,12 @@ import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.TimeoutException;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Finds the files of a claim check that no record refers to.
+ * Finds the files of a claim check that no record refers to, in batches, so that a directory of any size can be swept: each
+ * batch reads the topics once.
  *
  * <p>Files are listed first and topics read after that, with what open and given-up transactions hold. A file's age counts
  * from the end of the day of its folder, in UTC: no job writes there any more. Records are not decoded: wherever 64
@@ -38,37 +45,66 @@ public final class ClaimCheckSweep {
     private static final int DIGITS = 64;
     private static final Duration POLL = Duration.ofMillis(200);
 
-    private final Path directory;
+    /** Files of a batch, and those of one of a day's 256 folders more. Each takes about a kilobyte of memory. */
+    public static final int BATCH = 200_000;
+
+    /** A broker that gives nothing for so long has gone. */
+    public static final Duration PATIENCE = Duration.ofMinutes(1);
+
     private final FileSystem files;
+    private final int batch;
+    private final Duration patience;
+    private final Deque<FileStatus> days = new ArrayDeque<>();
+    private final Deque<FileStatus> parts = new ArrayDeque<>();
     private final Map<String, List<FileStatus>> unreferenced = new HashMap<>();
     private long records;
 
-    /** Lists nothing yet. */
-    public ClaimCheckSweep(String directory) throws IOException {
-        this.directory = new Path(directory);
-        files = this.directory.getFileSystem();
+    /**
+     * Lists the days that are old enough, and no files yet.
+     *
+     * @param batch most files at a time, about
+     * @param patience with a broker that gives nothing
+     * @throws FileNotFoundException if there is no such directory
+     */
+    public ClaimCheckSweep(String directory, Instant olderThan, int batch, Duration patience) throws IOException {
+        this.batch = batch;
+        this.patience = patience;
+        Path claims = new Path(directory);
+        files = claims.getFileSystem();
+        children(claims).stream()
+                .filter(day -> endsBefore(day.getPath().getName(), olderThan))
+                .sorted(Comparator.comparing(day -> day.getPath().getName()))
+                .forEach(days::add);
     }
 
     /**
-     * Lists the files that are old enough.
+     * Lists the next files, the oldest first, in the place of those before.
      *
-     * @throws FileNotFoundException if there is no such directory
+     * @return whether there may be more
      */
-    public void list(Instant olderThan) throws IOException {
-        for (FileStatus day : children(directory)) {
-            if (endsBefore(day.getPath().getName(), olderThan)) {
-                for (FileStatus part : children(day.getPath())) {
-                    for (FileStatus file : children(part.getPath())) {
-                        Matcher name = FILE.matcher(file.getPath().getName());
-                        if (!file.isDir() && name.matches()) {
-                            unreferenced
-                                    .computeIfAbsent(name.group(1), unused -> new ArrayList<>(1))
-                                    .add(file);
-                        }
-                    }
+    public boolean list() throws IOException {
+        unreferenced.clear();
+        records = 0;
+        for (int listed = 0; listed < batch && hasMore(); ) {
+            if (parts.isEmpty()) {
+                parts.addAll(children(days.remove().getPath()));
+                continue;
+            }
+            for (FileStatus file : children(parts.remove().getPath())) {
+                Matcher name = FILE.matcher(file.getPath().getName());
+                if (!file.isDir() && name.matches()) {
+                    unreferenced
+                            .computeIfAbsent(name.group(1), unused -> new ArrayList<>(1))
+                            .add(file);
+                    listed++;
                 }
             }
         }
+        return hasMore();
+    }
+
+    private boolean hasMore() {
+        return !days.isEmpty() || !parts.isEmpty();
     }
 
     private List<FileStatus> children(Path folder) throws IOException {
@@ -95,31 +131,58 @@ public final class ClaimCheckSweep {
      * Leaves out what the records of these topics refer to.
      *
      * @param progress is told how many records were read and how many there are, about
+     * @throws StartupException if the broker gives none for longer than patience lasts
      */
     public void keepReferenced(JobSettings settings, Set<String> topics, Consumer<String> progress) {
         try (KafkaConsumer<byte[], byte[]> consumer =
                 RecordReader.consumer(settings, Map.of(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_uncommitted"))) {
-            List<TopicPartition> partitions = topics.stream()
-                    .flatMap(topic -> consumer.partitionsFor(topic).stream())
-                    .map(info -> new TopicPartition(info.topic(), info.partition()))
-                    .toList();
-            consumer.assign(partitions);
-            Map<TopicPartition, Long> begin = consumer.beginningOffsets(partitions);
-            Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
-            long all = sum(ends.values()) - sum(begin.values());
-            consumer.seekToBeginning(partitions);
-            // The position also passes the markers of transactions, which are no records.
-            while (ends.entrySet().stream().anyMatch(end -> consumer.position(end.getKey()) < end.getValue())) {
-                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
-                    records++;
-                    if (record.value() != null) {
-                        hashes(record.value(), unreferenced::remove);
-                    }
+            keepReferenced(consumer, topics, progress);
+        } catch (TimeoutException e) {
+            throw away(topics, "no answer", e);
+        }
+    }
+
+    void keepReferenced(
+            org.apache.kafka.clients.consumer.Consumer<byte[], byte[]> consumer,
+            Set<String> topics,
+            Consumer<String> progress) {
+        List<TopicPartition> partitions = topics.stream()
+                .flatMap(topic -> consumer.partitionsFor(topic).stream())
+                .map(info -> new TopicPartition(info.topic(), info.partition()))
+                .toList();
+        consumer.assign(partitions);
+        Map<TopicPartition, Long> begin = consumer.beginningOffsets(partitions);
+        Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
+        long all = sum(ends.values()) - sum(begin.values());
+        consumer.seekToBeginning(partitions);
+        long position = -1;
+        long movedAt = System.nanoTime();
+        // The position also passes the markers of transactions, which are no records.
+        while (ends.entrySet().stream().anyMatch(end -> consumer.position(end.getKey()) < end.getValue())) {
+            for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
+                records++;
+                if (record.value() != null) {
+                    hashes(record.value(), unreferenced::remove);
                 }
-                progress.accept("%d of at most %d records read, %d payloads without one so far"
-                        .formatted(records, all, unreferenced.size()));
+            }
+            progress.accept("%d of at most %d records read, %d payloads without one so far"
+                    .formatted(records, all, unreferenced.size()));
+            long now = partitions.stream().mapToLong(consumer::position).sum();
+            if (now != position) {
+                position = now;
+                movedAt = System.nanoTime();
+            } else if (System.nanoTime() - movedAt > patience.toNanos()) {
+                throw away(topics, "%d of at most %d records read, and no further one".formatted(records, all), null);
             }
         }
+    }
+
+    private StartupException away(Set<String> topics, String found, @Nullable Exception cause) {
+        return new StartupException(
+                StartupException.ENVIRONMENT,
+                "topics %s: %s for %d ms (expected: a broker that gives all that they hold; of this batch nothing is removed)"
+                        .formatted(String.join(", ", topics), found, patience.toMillis()),
+                cause);
     }
 
     private static long sum(Collection<Long> numbers) {
@@ -168,12 +231,12 @@ public final class ClaimCheckSweep {
         }
     }
 
-    /** Records that were read. */
+    /** Records that were read for this batch. */
     public long records() {
         return records;
     }
 
-    /** Files that are old enough and that no record refers to, as far as records were read. */
+    /** Files of the batch that no record refers to, as far as records were read. */
     public List<FileStatus> unreferenced() {
         return unreferenced.values().stream().flatMap(List::stream).toList();
     }

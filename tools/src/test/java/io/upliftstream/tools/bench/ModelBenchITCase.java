@@ -34,12 +34,22 @@ class ModelBenchITCase {
     @Test
     void theStreamIsMeasuredBesideALoop() throws Exception {
         PipelineReport report = PipelineBench.run(
-                new PipelineBench.Options(1, 40, 320, 180, 8, 1, TINY, List.of("uplift.checkpoint.interval=500 ms")),
+                new PipelineBench.Options(
+                        1,
+                        40,
+                        320,
+                        180,
+                        8,
+                        1,
+                        TINY,
+                        List.of("uplift.checkpoint.interval=500 ms"),
+                        List.of("uplift.output.segmentation.encoding=png")),
                 said -> {});
 
         assertThat(report.kilobytes()).isBetween(4.0, 12.0);
         assertThat(report.framesPerSecond()).isPositive();
         assertThat(report.loopCpuMillis()).isPositive();
         assertThat(report.outsideP95()).isGreaterThanOrEqualTo(report.outsideP50());
+        assertThat(report.againstRatio()).isPositive();
     }
 }

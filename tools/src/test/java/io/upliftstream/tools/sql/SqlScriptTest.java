@@ -1,9 +1,13 @@
 package io.upliftstream.tools.sql;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.sql.SqlScript.Statement;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class SqlScriptTest {
     @Test
@@ -35,10 +39,17 @@ class SqlScriptTest {
                 .containsExactly(new Statement(1, set), new Statement(5, "SHOW TABLES"));
     }
 
+    /** What follows would silently not be run otherwise. */
+    @ParameterizedTest
+    @ValueSource(strings = {"/*", "'", "`", "\""})
+    void whatHasNoEndIsRefusedWithItsLine(String begin) {
+        assertThatThrownBy(() -> SqlScript.statements("SELECT 'it''s';\n-- '\nSELECT " + begin + " 1;\nSELECT 2;"))
+                .isInstanceOf(StartupException.class)
+                .hasMessageContaining("line 3: " + begin + " without an end (expected: ");
+    }
+
     @Test
-    void whatIsNotFinishedIsLeftToFlinksParser() {
-        assertThat(SqlScript.statements("SELECT 'a; b")).containsExactly(new Statement(1, "SELECT 'a; b"));
-        assertThat(SqlScript.statements("SELECT 1 /* a; b")).hasSize(1);
+    void commentsAloneAreNoStatement() {
         assertThat(SqlScript.statements(" \n-- nothing\n;")).isEmpty();
     }
 

@@ -1,0 +1,59 @@
+package io.upliftstream.job;
+
+import java.io.IOException;
+import java.net.URI;
+import java.util.concurrent.Semaphore;
+import org.apache.flink.core.fs.FSDataOutputStream;
+import org.apache.flink.core.fs.FileSystem;
+import org.apache.flink.core.fs.FileSystemFactory;
+import org.apache.flink.core.fs.Path;
+import org.apache.flink.core.fs.local.LocalFileSystem;
+
+/** The local disk under {@code slow:}, where each file takes a while, or does not come before a test lets it. */
+final class SlowFileSystem extends LocalFileSystem {
+    private static final int MANY = 1 << 20;
+
+    private static volatile long millis;
+
+    /** Each file takes a permit, and hears no interrupt meanwhile. */
+    static volatile Semaphore gate = new Semaphore(MANY);
+
+    /** Made by Flink, which finds it as a service. */
+    public static final class Factory implements FileSystemFactory {
+        @Override
+        public String getScheme() {
+            return "slow";
+        }
+
+        @Override
+        public FileSystem create(URI uri) {
+            return new SlowFileSystem();
+        }
+    }
+
+    static void answersWithin(long each) {
+        millis = each;
+        gate.release(MANY);
+    }
+
+    static void answersNothing() {
+        millis = 0;
+        gate = new Semaphore(0);
+    }
+
+    @Override
+    public URI getUri() {
+        return URI.create("slow:/");
+    }
+
+    @Override
+    public FSDataOutputStream create(Path path, WriteMode mode) throws IOException {
+        try {
+            Thread.sleep(millis);
+        } catch (InterruptedException e) {
+            throw new IOException(e);
+        }
+        gate.acquireUninterruptibly();
+        return super.create(path, mode);
+    }
+}
