@@ -54,7 +54,7 @@ final class ModelLoader {
                 ? CompletableFuture.completedFuture(settings.bundle())
                 : named("fetched", store.fetch(model, keep));
         return fetched.thenCompose(path -> named(
-                "loaded",
+                "loaded, checked and warm",
                 inThread("uplift-open", () -> opened(model, path), ServingModel::close)
                         .orTimeout(settings.get(ControlOptions.LOAD_TIMEOUT).toMillis(), TimeUnit.MILLISECONDS)));
     }
