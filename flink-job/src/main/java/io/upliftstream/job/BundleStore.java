@@ -7,6 +7,9 @@ import io.upliftstream.model.ModelBundle;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.net.URLEncoder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -17,13 +20,18 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.stream.Stream;
 import org.apache.flink.core.fs.FileStatus;
 import org.apache.flink.core.fs.FileSystem;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Bundles that commands name, fetched by Flink's file systems into a directory of this machine, where each has its hash for
@@ -31,14 +39,16 @@ import org.apache.flink.core.fs.FileSystem;
  * what a command named.
  */
 final class BundleStore {
+    private static final Logger LOG = LoggerFactory.getLogger(BundleStore.class);
     private static final JsonMapper JSON = new JsonMapper();
     private static final int MAX_MANIFEST = 1 << 20;
     private static final int MAX_FILES = 1000;
     private static final int BUFFER = 1 << 16;
     private static final String MANIFEST = "manifest.json";
+    private static final String PARTIAL = ".fetch-";
 
-    /** Of this process, by directory: its subtasks fetch a bundle once. */
-    private static final Map<Path, Object> LOCKS = new ConcurrentHashMap<>();
+    /** What is being fetched in this process: its subtasks fetch a bundle once. */
+    private static final Map<List<Object>, CompletableFuture<Path>> FETCHES = new HashMap<>();
 
     private final JobSettings settings;
 
@@ -47,47 +57,83 @@ final class BundleStore {
     }
 
     /**
-     * The bundle, from the cache or else from its URI.
+     * The bundle, from the cache or else from its URI. Fails with a {@link RefusedException} if the URI is not allowed, or
+     * there is another bundle than the named one, with an {@link IOException} if it cannot be read, or written to the cache,
+     * and with a {@link TimeoutException} after the settings' load timeout. A fetch that hangs then keeps its thread, and
+     * nothing else: the next one begins anew.
      *
      * @param keep hashes of the bundles that have to stay in the cache
-     * @throws RefusedException if the URI is not allowed, or there is another bundle than the named one
-     * @throws IOException if it cannot be read, or written to the cache
      */
-    Path fetch(Activation model, Collection<String> keep) throws RefusedException, IOException {
-        Path cache = directory();
-        Files.createDirectories(cache);
-        Path home = cache.resolve(model.sha256());
-        synchronized (LOCKS.computeIfAbsent(home, unused -> new Object())) {
-            if (isWhole(home, model.sha256())) {
-                Files.setLastModifiedTime(home, FileTime.from(Instant.now()));
-                return home;
-            }
-            delete(home); // which somebody damaged
-            Path partial = Files.createTempDirectory(cache, ".fetch-");
-            try {
-                copy(source(model.bundle()), model.sha256(), partial, cache, keep);
-                if (!isWhole(partial, model.sha256())) {
-                    ModelBundle unused = ModelBundle.load(partial); // says what is wrong
-                }
-                try {
-                    Files.move(partial, home, StandardCopyOption.ATOMIC_MOVE);
-                } catch (IOException e) {
-                    if (!isWhole(home, model.sha256())) { // or another process of this machine was faster
-                        throw e;
-                    }
-                }
-                return home;
-            } catch (BundleException e) {
-                throw new RefusedException(String.valueOf(e.getMessage())
-                        .replace(partial.toAbsolutePath().toString(), model.bundle()));
-            } finally {
-                delete(partial);
-            }
+    CompletableFuture<Path> fetch(Activation model, Collection<String> keep) {
+        long millis = settings.get(ControlOptions.LOAD_TIMEOUT).toMillis();
+        long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(millis);
+        synchronized (FETCHES) {
+            FETCHES.values().removeIf(CompletableFuture::isDone);
+            return FETCHES.computeIfAbsent(
+                    List.of(settings.bundleCache(), job(), model.sha256(), model.bundle()),
+                    unused -> ModelLoader.inThread("uplift-fetch", () -> fetch(model, keep, deadline), path -> {})
+                            .orTimeout(millis, TimeUnit.MILLISECONDS));
         }
     }
 
+    private Path fetch(Activation model, Collection<String> keep, long deadline) throws RefusedException, IOException {
+        Path cache = directory();
+        Files.createDirectories(cache);
+        deleteLeftovers(cache);
+        Path home = cache.resolve(model.sha256());
+        if (isWhole(home, model.sha256())) {
+            Files.setLastModifiedTime(home, FileTime.from(Instant.now()));
+            return home;
+        }
+        delete(home); // which somebody damaged
+        Path partial = Files.createTempDirectory(cache, PARTIAL);
+        try {
+            copy(source(model.bundle()), model.sha256(), partial, cache, keep, deadline);
+            if (!isWhole(partial, model.sha256())) {
+                ModelBundle unused = ModelBundle.load(partial); // says what is wrong
+            }
+            try {
+                Files.move(partial, home, StandardCopyOption.ATOMIC_MOVE);
+            } catch (IOException e) {
+                if (!isWhole(home, model.sha256())) { // or another process of this machine was faster
+                    throw e;
+                }
+            }
+            return home;
+        } catch (BundleException e) {
+            throw new RefusedException(String.valueOf(e.getMessage())
+                    .replace(partial.toAbsolutePath().toString(), model.bundle()));
+        } finally {
+            delete(partial);
+        }
+    }
+
+    /** Each job has its own: none knows which bundles another one still needs. */
     private Path directory() {
-        return settings.bundleCache().orElseGet(() -> StateDirectory.of("bundles"));
+        return settings.bundleCache()
+                .orElseGet(() -> StateDirectory.of("bundles"))
+                .resolve(job());
+    }
+
+    private String job() {
+        return URLEncoder.encode(settings.get(InputOptions.GROUP_ID), StandardCharsets.UTF_8);
+    }
+
+    /** What killed processes were fetching, and what hangs: nobody waits for it any more. */
+    private void deleteLeftovers(Path cache) throws IOException {
+        FileTime oldest = FileTime.from(Instant.now().minus(settings.get(ControlOptions.LOAD_TIMEOUT)));
+        try (Stream<Path> found = Files.list(cache)) {
+            for (Path partial : found.filter(
+                            path -> path.getFileName().toString().startsWith(PARTIAL))
+                    .toList()) {
+                if (lastUsed(partial).compareTo(oldest) < 0) {
+                    LOG.info("{} is removed: its fetch was not finished", partial);
+                    delete(partial);
+                }
+            }
+        } catch (IOException | UncheckedIOException e) {
+            LOG.warn("{}: what fetches left there cannot be removed: {}", cache, e.toString());
+        }
     }
 
     private static boolean isWhole(Path directory, String sha256) {
@@ -116,7 +162,7 @@ final class BundleStore {
 
     private static boolean contains(String prefix, org.apache.flink.core.fs.Path asked) {
         try {
-            String home = canonical(path(prefix));
+            String home = canonical(path(prefix + "/")); // of a bucket alone, its root
             return canonical(asked).startsWith(home.endsWith("/") ? home : home + "/");
         } catch (RefusedException e) {
             return false;
@@ -144,7 +190,12 @@ final class BundleStore {
     }
 
     private void copy(
-            org.apache.flink.core.fs.Path source, String sha256, Path target, Path cache, Collection<String> keep)
+            org.apache.flink.core.fs.Path source,
+            String sha256,
+            Path target,
+            Path cache,
+            Collection<String> keep,
+            long deadline)
             throws RefusedException, IOException {
         FileSystem files = source.getFileSystem();
         org.apache.flink.core.fs.Path manifest = new org.apache.flink.core.fs.Path(source, MANIFEST);
@@ -164,6 +215,7 @@ final class BundleStore {
             FileStatus status = files.getFileStatus(new org.apache.flink.core.fs.Path(source, name));
             bytes += status.getLen();
         }
+        throwIfLate(source, deadline);
         makeRoom(cache, bytes, keep);
         for (String name : names) {
             Path file = target.resolve(name);
@@ -172,6 +224,7 @@ final class BundleStore {
                     OutputStream out = Files.newOutputStream(file)) {
                 byte[] buffer = new byte[BUFFER];
                 for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
+                    throwIfLate(source, deadline);
                     bytes -= n;
                     if (bytes < 0) {
                         throw new IOException(source + ": it grew while it was fetched");
@@ -179,6 +232,13 @@ final class BundleStore {
                     out.write(buffer, 0, n);
                 }
             }
+        }
+    }
+
+    /** Whoever waited is gone, and what has to stay in the cache may be something else by now. */
+    private static void throwIfLate(org.apache.flink.core.fs.Path source, long deadline) throws IOException {
+        if (System.nanoTime() - deadline > 0) {
+            throw new IOException(source + ": not fetched in time");
         }
     }
 

@@ -67,7 +67,7 @@ public final class ControlOptions {
                     .stringType()
                     .noDefaultValue()
                     .withDescription(
-                            "Where fetched bundles are kept, by their hash: a path on each machine. Without it,"
+                            "Where fetched bundles are kept, by job and hash: a path on each machine. Without it,"
                                     + " $XDG_STATE_HOME/uplift-stream, by default in ~/.local/state."),
             NOT_EMPTY);
 
@@ -76,7 +76,7 @@ public final class ControlOptions {
                     .memoryType()
                     .defaultValue(MemorySize.ofMebiBytes(4096))
                     .withDescription(
-                            "Bytes of fetched bundles that are kept; those unused for longest go first, never one that serves"
+                            "Bytes of fetched bundles that a job keeps; those unused for longest go first, never one that serves"
                                     + " or served before."),
             Rule.of(">= 1 mb", size -> size.getMebiBytes() >= 1));
 

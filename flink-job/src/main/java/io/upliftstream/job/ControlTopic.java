@@ -41,6 +41,11 @@ final class ControlTopic implements ModelControl {
     }
 
     @Override
+    public String topic() {
+        return partition.topic();
+    }
+
+    @Override
     public long start() {
         return start;
     }

@@ -149,10 +149,10 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     public void initializeState(StateInitializationContext context) throws Exception {
         super.initializeState(context);
         if (factory.control == null) {
-            restored = ControlState.startingAt(0);
+            restored = ControlState.startingAt("", 0);
         } else {
             broadcast = context.getOperatorStateStore().getBroadcastState(ControlState.DESCRIPTOR);
-            restored = ControlState.read(broadcast, factory.control.start());
+            restored = ControlState.read(broadcast, factory.control);
         }
     }
 

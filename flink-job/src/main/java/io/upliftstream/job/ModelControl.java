@@ -20,6 +20,9 @@ interface ModelControl extends Serializable {
         CompletableFuture<?> command(byte @Nullable [] value, long nextOffset);
     }
 
+    /** The topic that commands come from. */
+    String topic();
+
     /** Offset of the first command of a job without state: those before the job are not its own. */
     long start();
 

@@ -1,13 +1,11 @@
 package io.upliftstream.job;
 
 import io.upliftstream.model.BundleException;
-import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collection;
-import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
@@ -52,26 +50,46 @@ final class ModelLoader {
      * @param keep hashes of the bundles that have to stay in the cache
      */
     CompletableFuture<ServingModel> load(Activation model, Collection<String> keep) {
-        long millis = settings.get(ControlOptions.LOAD_TIMEOUT).toMillis();
-        CompletableFuture<Path> fetched = inThread(
-                "uplift-fetch",
-                () -> model.isConfigured() ? settings.bundle() : store.fetch(model, keep),
-                unused -> {});
-        return fetched.orTimeout(millis, TimeUnit.MILLISECONDS)
-                .thenCompose(path -> inThread("uplift-open", () -> opened(model, path), ServingModel::close)
-                        .orTimeout(millis, TimeUnit.MILLISECONDS));
+        CompletableFuture<Path> fetched = model.isConfigured()
+                ? CompletableFuture.completedFuture(settings.bundle())
+                : named("fetched", store.fetch(model, keep));
+        return fetched.thenCompose(path -> named(
+                "loaded, checked and warm",
+                inThread("uplift-open", () -> opened(model, path), ServingModel::close)
+                        .orTimeout(settings.get(ControlOptions.LOAD_TIMEOUT).toMillis(), TimeUnit.MILLISECONDS)));
+    }
+
+    /** The step, which says what it was when its time is over. */
+    private <T> CompletableFuture<T> named(String done, CompletableFuture<T> step) {
+        return step.exceptionallyCompose(failure -> CompletableFuture.failedFuture(
+                stripped(failure) instanceof TimeoutException
+                        ? new TimeoutException("bundle: not %s within %d s (expected: in time, %s)"
+                                .formatted(
+                                        done,
+                                        settings.get(ControlOptions.LOAD_TIMEOUT)
+                                                .toSeconds(),
+                                        ControlOptions.LOAD_TIMEOUT.key()))
+                        : failure));
     }
 
     private ServingModel opened(Activation model, Path bundle) throws Exception {
-        if (model.isConfigured()) {
-            return configured();
+        ModelBundle found = ModelBundle.load(bundle);
+        JobSettings pinned = settings;
+        if (!model.sha256().isEmpty()) { // of the configured bundle, a state of version 1 has none
+            if (!found.sha256().equals(model.sha256())) {
+                throw new RefusedException("bundle %s: SHA-256 of manifest.json is %s (expected: %s, as it served)"
+                        .formatted(bundle, found.sha256(), model.sha256()));
+            }
+            pinned = settings.withBundle(bundle, model.sha256());
         }
-        List<HeadSpec> heads = ModelBundle.load(bundle).heads();
-        Map<String, Integer> limits = control == null ? topicLimits : control.topicLimits(heads);
-        return opener.open(model, settings.withBundle(bundle, model.sha256()), limits);
+        return opener.open(
+                model,
+                pinned,
+                control == null || model.isConfigured() ? topicLimits : control.topicLimits(found.heads()));
     }
 
-    private static <T> CompletableFuture<T> inThread(String name, Callable<T> work, Consumer<T> unwanted) {
+    /** Does it on a thread that nobody waits for; what comes when the result is no longer wanted is given away. */
+    static <T> CompletableFuture<T> inThread(String name, Callable<T> work, Consumer<T> unwanted) {
         CompletableFuture<T> result = new CompletableFuture<>();
         Thread thread = new Thread(
                 () -> {
@@ -93,12 +111,7 @@ final class ModelLoader {
     /** Why it did not come to a model, in one sentence. */
     String reason(Throwable failure) {
         Throwable cause = stripped(failure);
-        if (cause instanceof TimeoutException) {
-            return "bundle: not fetched, or not loaded, within %d s (expected: in time, %s)"
-                    .formatted(
-                            settings.get(ControlOptions.LOAD_TIMEOUT).toSeconds(), ControlOptions.LOAD_TIMEOUT.key());
-        }
-        boolean told = isSaid(cause) && !(cause instanceof IOException);
+        boolean told = cause instanceof TimeoutException || (isSaid(cause) && !(cause instanceof IOException));
         return told ? String.valueOf(cause.getMessage()) : cause.toString();
     }
 

@@ -49,7 +49,6 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     private ControlState state;
     private @Nullable ServingModel serving;
     private @Nullable ServingModel next;
-    private boolean nextServes;
     /** Milliseconds since 1970 at which the last frame from before the next model's came. */
     private long lastBefore;
 
@@ -85,20 +84,20 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
      * @throws StartupException if the model that served cannot be had: another one in its place would go unnoticed
      */
     void open() throws Exception {
-        serving = state.serving().isConfigured() ? loader.configured() : restored();
+        if (state.serving().isConfigured()) {
+            serving = loader.configured();
+            state = state.configured(serving.engine().model().getSha256());
+        } else {
+            serving = restored(state.serving());
+        }
         events.serves(serving());
         if (control == null) {
             return;
         }
         Activation scheduled = state.next();
         if (scheduled != null) {
-            try {
-                next = load(scheduled);
-                lastBefore = clock.millis();
-            } catch (ExecutionException e) {
-                refuse(scheduled.commandId(), loader.reason(e), 0);
-                state = state.scheduled(null);
-            }
+            next = restoredNext(scheduled);
+            lastBefore = clock.millis();
         }
         listening = control.listen(state.offset(), this);
     }
@@ -111,19 +110,34 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
         return loaded;
     }
 
-    private ServingModel restored() throws Exception {
+    private ServingModel restored(Activation model) throws Exception {
         try {
-            return load(state.serving());
+            return load(model);
         } catch (ExecutionException e) {
             String sentence =
                     "the model that served, %s of command %s, cannot be had: %s (expected: as it was; --fresh, or no"
                             + " state, begins with the configured bundle)";
-            String told =
-                    sentence.formatted(state.serving().bundle(), state.serving().commandId(), loader.reason(e));
+            String told = sentence.formatted(model.bundle(), model.commandId(), loader.reason(e));
             if (ModelLoader.isSaid(e)) {
                 throw new StartupException(StartupException.ENVIRONMENT, told, e);
             }
             throw new IOException(told, e); // a store that is away for a while: the restart strategy tries again
+        }
+    }
+
+    /** The scheduled model; null if it never served and cannot be had. */
+    private @Nullable ServingModel restoredNext(Activation model) throws Exception {
+        if (state.nextServes()) {
+            ServingModel serves = restored(model);
+            events.serves(serves);
+            return serves;
+        }
+        try {
+            return load(model);
+        } catch (ExecutionException e) {
+            refuse(model.commandId(), loader.reason(e), 0);
+            state = state.scheduled(null);
+            return null;
         }
     }
 
@@ -137,8 +151,8 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
             return serving();
         }
         ServingModel model = next;
-        if (!nextServes) {
-            nextServes = true;
+        if (!state.nextServes()) {
+            state = state.nextServing();
             answer(model.activation().commandId(), ModelOutcome.ACTIVATED, model, null, 0);
             events.serves(model);
         }
@@ -194,7 +208,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     /** The model to be loaded for a command; null if it is carried out without one. */
     private @Nullable Activation wanted(ModelCommand command) throws RefusedException {
         String id = command.getId();
-        if (nextServes && next != null && command.getAction() != ModelAction.STATUS) {
+        if (next != null && state.nextServes() && command.getAction() != ModelAction.STATUS) {
             take(next); // what is commanded now goes on from it
         }
         switch (command.getAction()) {
@@ -228,7 +242,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
                 state = state.head(head, command.getAction() == ModelAction.HEAD_ON);
                 answer(id, ModelOutcome.CHANGED, serving(), null, 0);
             }
-            default -> answer(id, ModelOutcome.SERVING, nextServes && next != null ? next : serving(), null, 0);
+            default -> answer(id, ModelOutcome.SERVING, next != null && state.nextServes() ? next : serving(), null, 0);
         }
         return null;
     }
@@ -281,7 +295,6 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
         retire(serving());
         serving = model;
         next = null;
-        nextServes = false;
         state = state.activated(model.activation());
     }
 
@@ -295,7 +308,6 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
         if (next != null) {
             retire(next);
             next = null;
-            nextServes = false;
         }
     }
 

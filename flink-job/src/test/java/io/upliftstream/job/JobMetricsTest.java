@@ -6,6 +6,7 @@ import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.model.ModelHealth;
+import io.upliftstream.schemas.ModelOutcome;
 import io.upliftstream.schemas.SchemaRegistry;
 import java.net.URI;
 import java.time.Duration;
@@ -126,6 +127,21 @@ class JobMetricsTest {
         assertThat(count("frames.camera.other.reason.MAX_AGE.dropped")).isEqualTo(3 * JobMetrics.MAX_CAMERAS);
         assertThat(registered.keySet().stream().filter(name -> name.endsWith("MAX_AGE.dropped")))
                 .hasSize(JobMetrics.MAX_CAMERAS + 1);
+    }
+
+    @Test
+    void countsWhatBecameOfCommands() {
+        metrics.answered(ModelOutcome.ACTIVATED, 1500);
+        metrics.answered(ModelOutcome.REFUSED, 20);
+        metrics.answered(ModelOutcome.SCHEDULED, 700);
+        metrics.answered(ModelOutcome.ACTIVATED, 0); // the scheduled one's first frame
+        metrics.answered(ModelOutcome.ROLLED_BACK, 0); // one that was given up
+        metrics.answered(ModelOutcome.CHANGED, 0);
+        metrics.answered(ModelOutcome.SERVING, 0);
+
+        assertThat(count("model.swaps")).isEqualTo(3);
+        assertThat(count("model.refusals")).isEqualTo(1);
+        assertThat(gauge("model.loadMillis")).isEqualTo(700L);
     }
 
     private static FrameOutcome.Dropped dropped(String camera, int count) throws FrameProblem {

@@ -14,9 +14,15 @@ import org.jspecify.annotations.Nullable;
 final class TestingControl implements ModelControl {
     private @Nullable Listener listener;
     long offset = 5;
+    String topic = "control";
 
     @Nullable
     String missingTopic;
+
+    @Override
+    public String topic() {
+        return topic;
+    }
 
     @Override
     public long start() {

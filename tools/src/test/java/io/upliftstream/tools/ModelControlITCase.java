@@ -18,14 +18,11 @@ import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.stream.JobCommands;
-import java.awt.image.BufferedImage;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -35,7 +32,6 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
-import javax.imageio.ImageIO;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.StateRecoveryOptions;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -54,7 +50,6 @@ import org.junit.jupiter.api.io.TempDir;
 class ModelControlITCase {
     private static final AtomicBoolean FAIL = new AtomicBoolean();
 
-    private static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny");
     private static final int SWAPS = Integer.getInteger("control.swaps", 6);
     private static final int KILLS = Integer.getInteger("control.kills", 1);
     private static final List<String> CAMERAS = List.of("north", "south");
@@ -253,23 +248,15 @@ class ModelControlITCase {
                 .setSha256(ModelBundle.load(bundle).sha256());
     }
 
-    /** A copy of a small bundle under this version, whose head of depth has another name. */
+    /** A copy whose head of depth has another name. */
     private Path bundle(String version) throws IOException {
-        Path copy = directory.resolve(version);
-        if (!Files.exists(copy)) {
-            try (Stream<Path> files = Files.walk(TINY)) {
-                for (Path file : files.sorted(Comparator.naturalOrder()).toList()) {
-                    Files.copy(file, copy.resolve(TINY.relativize(file).toString()));
-                }
-            }
-            Path manifest = copy.resolve("manifest.json");
-            Files.writeString(
-                    manifest,
-                    Files.readString(manifest)
-                            .replace("1.0.0", version)
-                            .replace("\"depth\"", "\"metres-" + version + "\""));
+        boolean made = !Files.exists(directory.resolve(version));
+        Path bundle = TinyBundle.copy(directory, version);
+        if (made) {
+            TinyBundle.edit(
+                    bundle, "manifest.json", manifest -> manifest.replace("\"depth\"", "\"metres-" + version + "\""));
         }
-        return copy;
+        return bundle;
     }
 
     /** Two cameras that send, each to a partition of its own, until they are closed. */
@@ -294,7 +281,7 @@ class ModelControlITCase {
                         topics.send(
                                 camera,
                                 id,
-                                SingleObject.encode(Topics.frame(id, sequence, image((int) (sequence % 200)))
+                                SingleObject.encode(Topics.frame(id, sequence, TinyBundle.image((int) (sequence % 200)))
                                         .build()));
                     }
                     sent.incrementAndGet();
@@ -332,14 +319,6 @@ class ModelControlITCase {
         @Override
         public void close() {
             closed.set(true); // where the test failed; the broker ends the thread
-        }
-
-        private static byte[] image(int firstByte) throws IOException {
-            BufferedImage image = new BufferedImage(16, 8, BufferedImage.TYPE_INT_RGB);
-            image.setRGB(0, 0, firstByte << 16);
-            ByteArrayOutputStream png = new ByteArrayOutputStream();
-            ImageIO.write(image, "png", png);
-            return png.toByteArray();
         }
     }
 }

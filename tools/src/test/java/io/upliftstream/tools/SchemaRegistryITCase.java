@@ -59,7 +59,6 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("servers")
 @Timeout(value = 10, unit = TimeUnit.MINUTES)
 class SchemaRegistryITCase {
-    private static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny");
     private static final Path SQL_JARS = Path.of("target", "servers", "sql");
     private static final int FRAMES = 1000;
 
@@ -84,9 +83,8 @@ class SchemaRegistryITCase {
     }
 
     private static JobSettings settings(String... more) {
-        List<String> all = new ArrayList<>(List.of(
-                "uplift.schema-registry.url=" + registry.url(),
-                "uplift.model.bundle=" + TINY.toAbsolutePath().normalize()));
+        List<String> all = new ArrayList<>(
+                List.of("uplift.schema-registry.url=" + registry.url(), "uplift.model.bundle=" + TinyBundle.PATH));
         all.addAll(List.of(more));
         return topics.settings(all.toArray(String[]::new));
     }
@@ -191,7 +189,7 @@ class SchemaRegistryITCase {
                         StreamExecutionEnvironment.getExecutionEnvironment(new Configuration()),
                         others.settings(
                                 "uplift.schema-registry.url=" + registry.url(),
-                                "uplift.model.bundle=" + TINY.toAbsolutePath().normalize())))
+                                "uplift.model.bundle=" + TinyBundle.PATH)))
                 .isInstanceOf(StartupException.class)
                 .hasMessageContaining("schema SegmentationRecord of subject others-segmentation-value: 409 from ")
                 .hasMessageEndingWith("(expected: one that the subject's compatibility allows)")
@@ -208,7 +206,7 @@ class SchemaRegistryITCase {
                         strange.settings(
                                 "uplift.schema-registry.url=" + registry.url(),
                                 "uplift.schema-registry.register=false",
-                                "uplift.model.bundle=" + TINY.toAbsolutePath().normalize())))
+                                "uplift.model.bundle=" + TinyBundle.PATH)))
                 .isInstanceOf(StartupException.class)
                 .hasMessageContaining("404 from ")
                 .hasMessageEndingWith("; uplift.schema-registry.register=true registers it");

@@ -45,8 +45,23 @@ import picocli.CommandLine.Parameters;
             "The last four need uplift.control.topic, the same for the job and the command: docs/models.md"
         })
 final class ModelCommand {
-    /** Answers are read when they are committed, with a checkpoint; and a bundle may have to be fetched. */
-    private static final String PATIENCE = "120";
+    /** How long a command waits: answers are read when they are committed, and a bundle may have to be fetched. */
+    static final class Answers {
+        @Option(
+                names = "--wait",
+                paramLabel = "SECONDS",
+                defaultValue = "120",
+                description = "For the answers; default: ${DEFAULT-VALUE}.")
+        private int seconds;
+
+        private Duration patience() {
+            if (seconds < 1) {
+                throw new StartupException(
+                        StartupException.CONFIGURATION, "--wait: %d (expected: >= 1)".formatted(seconds));
+            }
+            return Duration.ofSeconds(seconds);
+        }
+    }
 
     /** Whether a head's records are written. */
     enum Switch {
@@ -175,12 +190,7 @@ final class ModelCommand {
                                             + " frames from now on.")
                     @Nullable
                     Instant from,
-            @Option(
-                            names = "--wait",
-                            paramLabel = "SECONDS",
-                            defaultValue = PATIENCE,
-                            description = "For the answers; default: ${DEFAULT-VALUE}.")
-                    int patience,
+            @Mixin Answers answers,
             @Mixin KafkaOption kafka)
             throws BundleException, IOException, InterruptedException {
         boolean local = !bundle.matches("[a-zA-Z][\\w+.-]*:/.*");
@@ -194,7 +204,7 @@ final class ModelCommand {
                 sha256 != null ? sha256 : ModelBundle.load(Path.of(bundle)).sha256();
         return send(
                 kafka,
-                patience,
+                answers,
                 JobCommands.command(ModelAction.ACTIVATE)
                         .setBundle(uri)
                         .setSha256(hash)
@@ -205,12 +215,8 @@ final class ModelCommand {
     @Command(
             name = "roll-back",
             description = "Has a running job serve the model before this one again, and waits for the answers.")
-    int rollBack(
-            @Option(names = "--wait", paramLabel = "SECONDS", defaultValue = PATIENCE, description = "For the answers.")
-                    int patience,
-            @Mixin KafkaOption kafka)
-            throws IOException, InterruptedException {
-        return send(kafka, patience, JobCommands.command(ModelAction.ROLL_BACK).build());
+    int rollBack(@Mixin Answers answers, @Mixin KafkaOption kafka) throws IOException, InterruptedException {
+        return send(kafka, answers, JobCommands.command(ModelAction.ROLL_BACK).build());
     }
 
     @Command(
@@ -220,27 +226,22 @@ final class ModelCommand {
     int head(
             @Parameters(paramLabel = "HEAD", description = "Its name, such as depth.") String head,
             @Parameters(paramLabel = "on|off", description = "Whether its records are written.") Switch on,
-            @Option(names = "--wait", paramLabel = "SECONDS", defaultValue = PATIENCE, description = "For the answers.")
-                    int patience,
+            @Mixin Answers answers,
             @Mixin KafkaOption kafka)
             throws IOException, InterruptedException {
         ModelAction action = on == Switch.ON ? ModelAction.HEAD_ON : ModelAction.HEAD_OFF;
-        return send(kafka, patience, JobCommands.command(action).setHead(head).build());
+        return send(kafka, answers, JobCommands.command(action).setHead(head).build());
     }
 
     @Command(name = "status", description = "Asks a running job what every subtask serves.")
-    int status(
-            @Option(names = "--wait", paramLabel = "SECONDS", defaultValue = PATIENCE, description = "For the answers.")
-                    int patience,
-            @Mixin KafkaOption kafka)
-            throws IOException, InterruptedException {
-        return send(kafka, patience, JobCommands.command(ModelAction.STATUS).build());
+    int status(@Mixin Answers answers, @Mixin KafkaOption kafka) throws IOException, InterruptedException {
+        return send(kafka, answers, JobCommands.command(ModelAction.STATUS).build());
     }
 
-    private static int send(KafkaOption kafka, int patience, io.upliftstream.schemas.ModelCommand command)
+    private static int send(KafkaOption kafka, Answers awaited, io.upliftstream.schemas.ModelCommand command)
             throws IOException, InterruptedException {
-        JobCommands commands = new JobCommands(kafka.settings());
-        List<ModelAnswer> answers = commands.send(command, Duration.ofSeconds(patience));
+        Duration patience = awaited.patience();
+        List<ModelAnswer> answers = new JobCommands(kafka.settings()).send(command, patience);
         JobCommands.lines(answers).forEach(System.out::println);
         int subtasks = answers.isEmpty() ? 1 : answers.get(0).getSubtasks();
         if (answers.size() < subtasks) {
@@ -250,7 +251,7 @@ final class ModelCommand {
                             .formatted(
                                     command.getId(),
                                     answers.size(),
-                                    patience,
+                                    patience.toSeconds(),
                                     answers.isEmpty() ? "one a subtask" : subtasks));
         }
         return answers.stream().anyMatch(answer -> answer.getOutcome() == ModelOutcome.REFUSED) ? 1 : 0;

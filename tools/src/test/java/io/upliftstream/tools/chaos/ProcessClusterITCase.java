@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.sun.net.httpserver.HttpServer;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.tools.Listeners;
+import io.upliftstream.tools.TinyBundle;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.traffic.Account;
@@ -19,7 +20,6 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse.BodyHandlers;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -46,9 +46,6 @@ import org.junit.jupiter.api.io.TempDir;
  */
 @Timeout(value = 10, unit = TimeUnit.MINUTES)
 class ProcessClusterITCase {
-    private static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny")
-            .toAbsolutePath()
-            .normalize();
     private static final Set<String> HEADS = Set.of("classes", "features", "depth");
     private static final List<String> CAMERAS = List.of("east", "north", "south", "west");
     private static final double FRAMES_PER_SECOND = 20;
@@ -120,7 +117,8 @@ class ProcessClusterITCase {
                 topics.create(admin, EmbeddedKafka.MAX_RECORD_BYTES);
             }
             cameras = new OpenLoop(cluster.bootstrapServers(), topics, CAMERAS, List.of(image), account);
-            subscriber = new Subscriber(topics, JobSettings.load(null, Map.of(), arguments(1, TINY)), account);
+            subscriber =
+                    new Subscriber(topics, JobSettings.load(null, Map.of(), arguments(1, TinyBundle.PATH)), account);
         }
 
         List<String> arguments(int parallelism, Path bundle) {
@@ -161,7 +159,7 @@ class ProcessClusterITCase {
     @Test
     void everyFrameComesOutOnceAndInOrderAfterATaskManagerAndTheJobManagerWereKilled() throws Exception {
         try (Traffic traffic = new Traffic("kills")) {
-            String job = cluster.flink().run(traffic.arguments(2, TINY), null);
+            String job = cluster.flink().run(traffic.arguments(2, TinyBundle.PATH), null);
             traffic.awaitResultsSince(0);
             for (JvmProcess victim : List.of(cluster.taskManagers().get(0), cluster.jobManager())) {
                 traffic.publish(20);
@@ -183,11 +181,11 @@ class ProcessClusterITCase {
     @Test
     void stoppedWithASavepointAndResumedWithOtherParallelismAndANewBundleNothingIsLostOrDoubled(@TempDir Path directory)
             throws Exception {
-        Path upgraded = upgradedBundle(directory);
+        Path upgraded = TinyBundle.copy(directory, "1.0.1");
         try (Traffic traffic = new Traffic("rescale")) {
             String savepoint = null;
             for (int parallelism : new int[] {1, 2, 1}) {
-                Path bundle = savepoint == null ? TINY : upgraded;
+                Path bundle = savepoint == null ? TinyBundle.PATH : upgraded;
                 long started = System.currentTimeMillis();
                 String job = cluster.flink().run(traffic.arguments(parallelism, bundle), savepoint);
                 traffic.awaitResultsSince(started);
@@ -226,7 +224,7 @@ class ProcessClusterITCase {
         try (Traffic traffic = new Traffic("restarts")) {
             traffic.publish(CAMERAS.size());
             for (int job = 0; job < jobs; job++) {
-                List<String> arguments = traffic.arguments(2, TINY);
+                List<String> arguments = traffic.arguments(2, TinyBundle.PATH);
                 arguments.add("uplift.input.stop=latest");
                 arguments.add("uplift.transactional-id-prefix=restarts-" + job);
                 arguments.add("uplift.tracing.endpoint=http://127.0.0.1:%d/v1/traces"
@@ -251,22 +249,5 @@ class ProcessClusterITCase {
         return Stream.concat(Stream.of(cluster.jobManager()), cluster.taskManagers().stream())
                 .map(JvmProcess::pid)
                 .toList();
-    }
-
-    /** The tiny bundle as a later version. */
-    private static Path upgradedBundle(Path directory) throws IOException {
-        try (Stream<Path> files = Files.walk(TINY)) {
-            for (Path file : files.toList()) {
-                Path copy = directory.resolve(TINY.relativize(file).toString());
-                if (Files.isDirectory(file)) {
-                    Files.createDirectories(copy);
-                } else {
-                    Files.copy(file, copy);
-                }
-            }
-        }
-        Path manifest = directory.resolve("manifest.json");
-        Files.writeString(manifest, Files.readString(manifest).replace("\"1.0.0\"", "\"1.0.1\""));
-        return directory;
     }
 }

@@ -6,6 +6,7 @@ import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.TinyBundle;
 import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.io.IOException;
@@ -161,8 +162,7 @@ final class Flood implements AutoCloseable {
         reader.start();
         List<String> arguments = new ArrayList<>(List.of("run"));
         topics.assignments(
-                        "uplift.model.bundle="
-                                + ModelTroubleITCase.TINY.toAbsolutePath().normalize(),
+                        "uplift.model.bundle=" + TinyBundle.PATH,
                         "uplift.mode=" + mode,
                         "uplift.max-age=5 s",
                         "uplift.input.start=earliest",
@@ -171,7 +171,7 @@ final class Flood implements AutoCloseable {
                         "restart-strategy.type=none")
                 .forEach(assignment -> arguments.addAll(List.of("--set", assignment)));
         output = Files.createTempFile(directory, "uplift-", ".log");
-        process = UpliftProcess.start(directory, output, List.of(), arguments, "-Xmx256m");
+        process = Commands.start(directory, output, List.of(), arguments, "-Xmx256m");
     }
 
     /** Starts the job; returns when it serves its honest cameras. */

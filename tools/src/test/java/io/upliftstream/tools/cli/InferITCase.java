@@ -2,6 +2,7 @@ package io.upliftstream.tools.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.upliftstream.tools.TinyBundle;
 import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import java.awt.image.BufferedImage;
@@ -68,16 +69,16 @@ class InferITCase {
     @Test
     void anImageAtWhichTheModelHangsFailsAndTheProcessEndsInOrder(@TempDir Path directory) throws Exception {
         Path input = Files.createDirectory(directory.resolve("in"));
-        Files.write(input.resolve("a.png"), ModelTroubleITCase.image(1));
-        Files.write(input.resolve("b.png"), ModelTroubleITCase.image(ModelTroubleITCase.HANGS));
-        Files.write(input.resolve("c.png"), ModelTroubleITCase.image(2));
+        Files.write(input.resolve("a.png"), TinyBundle.image(1));
+        Files.write(input.resolve("b.png"), TinyBundle.image(ModelTroubleITCase.HANGS));
+        Files.write(input.resolve("c.png"), TinyBundle.image(2));
         Path output = directory.resolve("out");
 
-        UpliftProcess ended = UpliftProcess.run(
+        Commands ended = Commands.run(
                 directory,
                 List.of(
                         "infer",
-                        "--bundle=" + ModelTroubleITCase.TINY,
+                        "--bundle=" + TinyBundle.PATH,
                         "--timeout=3",
                         "--input=" + input,
                         "--output=" + output));
@@ -94,7 +95,7 @@ class InferITCase {
         Path input = Files.write(directory.resolve("a.jpg"), street());
         Path output = directory.resolve("out");
         Path printed = directory.resolve("printed");
-        Process process = UpliftProcess.start(
+        Process process = Commands.start(
                 directory,
                 printed,
                 List.of("env", "FONTCONFIG_FILE=" + fonts),

@@ -52,7 +52,7 @@ class ListenersITCase {
     /** Starts a command and returns the line that says where it listens. */
     private String start(String line, List<String> wrapper, List<String> arguments) throws Exception {
         output = Files.createTempFile(directory, "output", ".log");
-        process = UpliftProcess.start(directory, output, wrapper, arguments);
+        process = Commands.start(directory, output, wrapper, arguments);
         while (true) {
             for (String printed : Files.readAllLines(output)) {
                 if (printed.contains(line)) {
@@ -218,7 +218,7 @@ class ListenersITCase {
     void aStateDirectoryThatIsNotTheUsersOwnIsOneSentenceAndNothingIsWritten() throws Exception {
         Path elsewhere = Files.createDirectory(directory.resolve("elsewhere"));
         Path state = Files.createSymbolicLink(directory.resolve("uplift-stream"), elsewhere);
-        UpliftProcess linked = UpliftProcess.run(directory, List.of("--version"));
+        Commands linked = Commands.run(directory, List.of("--version"));
         assertThat(linked.exitCode()).isEqualTo(3);
         assertThat(linked.output())
                 .isEqualTo("uplift: state directory %s: a link (expected: a directory)%n".formatted(state));
@@ -230,7 +230,7 @@ class ListenersITCase {
         Path victim = Files.writeString(directory.resolve("victim"), "mine");
         Files.createSymbolicLink(Files.createDirectory(state.resolve("log")).resolve("uplift.log"), victim);
         Files.setAttribute(state, "unix:uid", 65534);
-        UpliftProcess foreign = UpliftProcess.run(directory, List.of("--version"));
+        Commands foreign = Commands.run(directory, List.of("--version"));
         assertThat(foreign.exitCode()).isEqualTo(3);
         assertThat(foreign.output())
                 .isEqualTo("uplift: state directory %s: it belongs to user 65534 (expected: to this user, 0)%n"

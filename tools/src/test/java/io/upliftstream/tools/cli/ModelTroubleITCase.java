@@ -2,15 +2,21 @@ package io.upliftstream.tools.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.upliftstream.model.ModelBundle;
 import io.upliftstream.schemas.FrameFailure;
+import io.upliftstream.schemas.ModelAction;
+import io.upliftstream.schemas.ModelCommand;
+import io.upliftstream.schemas.ModelOutcome;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.TinyBundle;
 import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
-import java.awt.image.BufferedImage;
-import java.io.ByteArrayOutputStream;
+import io.upliftstream.tools.stream.JobCommands;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -19,7 +25,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.IntUnaryOperator;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
-import javax.imageio.ImageIO;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -31,8 +36,6 @@ import org.junit.jupiter.api.io.TempDir;
  * the process. The last two are tried in processes of their own.
  */
 class ModelTroubleITCase {
-    /** What its upsampler does depends on a frame's first byte. */
-    static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny");
 
     private static final int CRASHES = 250;
     private static final int INFINITY = 251;
@@ -84,7 +87,7 @@ class ModelTroubleITCase {
         Topics topics = Topics.create(kafka, "hang", 1, 1 << 20);
         publish(topics, 12, sequence -> sequence == 4 ? HANGS : sequence);
 
-        UpliftProcess ended = run(topics, "restart-strategy.type=none");
+        Commands ended = run(topics, "restart-strategy.type=none");
 
         assertThat(ended.exitCode()).as(ended.output()).isZero();
         assertAccount(topics, 12, Map.of(4L, "TIMEOUT"));
@@ -96,7 +99,7 @@ class ModelTroubleITCase {
         Topics topics = Topics.create(kafka, "hangs", 1, 1 << 20);
         publish(topics, 12, sequence -> sequence == 4 || sequence == 6 ? HANGS : sequence);
 
-        UpliftProcess ended = run(topics);
+        Commands ended = run(topics);
 
         assertThat(ended.exitCode()).as(ended.output()).isEqualTo(75);
         assertThat(ended.output()).contains("two calls of the model hang");
@@ -109,7 +112,7 @@ class ModelTroubleITCase {
         publish(topics, 12, sequence -> sequence == 4 ? CRASHES : sequence);
 
         int crashes = 0;
-        for (UpliftProcess ended = run(topics); ended.exitCode() != 0; ended = run(topics)) {
+        for (Commands ended = run(topics); ended.exitCode() != 0; ended = run(topics)) {
             assertThat(ended.output()).contains("SIGSEGV");
             assertThat(++crashes).as("once at first, twice at the frame alone").isLessThanOrEqualTo(3);
         }
@@ -118,8 +121,64 @@ class ModelTroubleITCase {
         assertAccount(topics, 12, Map.of(4L, "QUARANTINED"));
     }
 
+    /** A command's bundle whose warm-up, a frame of zeros, never comes back: golden frames are answered as they should be. */
+    @Test
+    @Timeout(value = 10, unit = TimeUnit.MINUTES)
+    void aBundleThatHangsInItsWarmUpIsRefusedAndTheOldOneServesOn() throws Exception {
+        Topics topics = Topics.create(kafka, "warm-up", 1, 1 << 20);
+        kafka.createTopic("warm-up-control", 1, Map.of());
+        kafka.createTopic("warm-up-answers", 1, Map.of());
+        String[] control = {
+            "uplift.input.stop=never",
+            "uplift.model.max-batch=2",
+            "uplift.checkpoint.interval=500 ms",
+            "uplift.control.topic=warm-up-control",
+            "uplift.control.answers=warm-up-answers",
+            "uplift.control.load-timeout=30 s",
+            "uplift.control.bundles.allowed=" + directory
+        };
+        Path bundle = TinyBundle.copy(directory, "hangs");
+        TinyBundle.edit(bundle, "cpu-fp32/upsampler.pt", code -> code.replace("(first, 252)", "(first, 0  )"));
+        publish(topics, 4, sequence -> sequence + 1);
+        Path output = directory.resolve("warm-up.log");
+        Process run = Commands.start(directory, output, List.of(), arguments(topics, control));
+        try {
+            awaitResults(topics, 4, run, output);
+            ModelCommand command = JobCommands.command(ModelAction.ACTIVATE)
+                    .setBundle(bundle.toString())
+                    .setSha256(ModelBundle.load(bundle).sha256())
+                    .build();
+            assertThat(new JobCommands(topics.settings(control)).send(command, Duration.ofMinutes(2)))
+                    .singleElement()
+                    .satisfies(answer -> {
+                        assertThat(answer.getOutcome()).isEqualTo(ModelOutcome.REFUSED);
+                        assertThat(answer.getModel()).isEqualTo("tiny 1.0.0");
+                        assertThat(answer.getReason().orElseThrow())
+                                .contains("not loaded, checked and warm within 30 s (expected: in time");
+                    });
+            publish(topics, 4, sequence -> sequence + 1);
+            awaitResults(topics, 8, run, output);
+        } finally {
+            run.destroyForcibly();
+        }
+    }
+
+    private static void awaitResults(Topics topics, int frames, Process run, Path output) throws Exception {
+        while (topics.read("segmentation", "read_committed", SegmentationRecord.class)
+                        .size()
+                < frames) {
+            assertThat(run.waitFor(100, TimeUnit.MILLISECONDS))
+                    .as(Files.readString(output))
+                    .isFalse();
+        }
+    }
+
     /** One run of {@code uplift run}, which goes on where its group left off. */
-    private UpliftProcess run(Topics topics, String... more) throws Exception {
+    private Commands run(Topics topics, String... more) throws Exception {
+        return Commands.run(directory, arguments(topics, more));
+    }
+
+    private List<String> arguments(Topics topics, String... more) {
         List<String> arguments = new ArrayList<>(List.of("run"));
         List<String> assignments = topics.assignments(options(
                 "uplift.kafka.timeout=2 min",
@@ -129,12 +188,11 @@ class ModelTroubleITCase {
                 "uplift.quarantine.directory=" + directory.resolve("quarantine")));
         assignments.addAll(List.of(more));
         assignments.forEach(assignment -> arguments.addAll(List.of("--set", assignment)));
-        return UpliftProcess.run(directory, arguments);
+        return arguments;
     }
 
     private static String[] options(String... more) {
-        return Stream.concat(
-                        Stream.of("uplift.model.bundle=" + TINY.toAbsolutePath().normalize()), Stream.of(more))
+        return Stream.concat(Stream.of("uplift.model.bundle=" + TinyBundle.PATH), Stream.of(more))
                 .toArray(String[]::new);
     }
 
@@ -143,8 +201,9 @@ class ModelTroubleITCase {
             topics.send(
                     0,
                     "north",
-                    SingleObject.encode(Topics.frame("north", sequence, image(firstByte.applyAsInt(sequence)))
-                            .build()));
+                    SingleObject.encode(
+                            Topics.frame("north", sequence, TinyBundle.image(firstByte.applyAsInt(sequence)))
+                                    .build()));
         }
     }
 
@@ -159,14 +218,5 @@ class ModelTroubleITCase {
                         .boxed()
                         .filter(sequence -> !failed.containsKey(sequence))
                         .toList());
-    }
-
-    /** Of the model's own size, so that its first byte reaches the model as it is. */
-    static byte[] image(int firstByte) throws IOException {
-        BufferedImage image = new BufferedImage(16, 8, BufferedImage.TYPE_INT_RGB);
-        image.setRGB(0, 0, firstByte << 16);
-        ByteArrayOutputStream png = new ByteArrayOutputStream();
-        ImageIO.write(image, "png", png);
-        return png.toByteArray();
     }
 }

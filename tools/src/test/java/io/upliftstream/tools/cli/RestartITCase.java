@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.TinyBundle;
 import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.io.IOException;
@@ -176,14 +177,13 @@ class RestartITCase {
 
     private Process run(Path state, Topics topics, String... more) throws IOException {
         List<String> arguments = new ArrayList<>(List.of("run"));
-        List<String> assignments = topics.assignments("uplift.model.bundle="
-                + ModelTroubleITCase.TINY.toAbsolutePath().normalize());
+        List<String> assignments = topics.assignments("uplift.model.bundle=" + TinyBundle.PATH);
         assignments.addAll(List.of(more));
         for (String assignment : assignments) {
             arguments.addAll(assignment.startsWith("--") ? List.of(assignment) : List.of("--set", assignment));
         }
         Path output = Files.createTempFile(directory, "uplift-", ".log");
-        Process process = UpliftProcess.start(state, output, List.of(), arguments);
+        Process process = Commands.start(state, output, List.of(), arguments);
         started.add(process);
         outputs.add(output);
         return process;
@@ -222,8 +222,8 @@ class RestartITCase {
     }
 
     private static byte[] frame(int sequence, int firstByte) throws IOException {
-        return SingleObject.encode(Topics.frame("north", sequence, ModelTroubleITCase.image(firstByte))
-                .build());
+        return SingleObject.encode(
+                Topics.frame("north", sequence, TinyBundle.image(firstByte)).build());
     }
 
     private static List<Long> sequences(Topics topics) {

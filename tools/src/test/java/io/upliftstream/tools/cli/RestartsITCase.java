@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.TinyBundle;
 import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.nio.file.Files;
@@ -130,19 +131,18 @@ class RestartsITCase {
     private Process run(Topics topics, Path output, String... more) throws Exception {
         List<String> arguments = new ArrayList<>(List.of("run"));
         List<String> assignments = topics.assignments(
-                "uplift.model.bundle="
-                        + ModelTroubleITCase.TINY.toAbsolutePath().normalize(),
+                "uplift.model.bundle=" + TinyBundle.PATH,
                 "uplift.checkpoint.interval=1 s",
                 "uplift.kafka.timeout=1 min");
         assignments.addAll(List.of(more));
         assignments.forEach(assignment -> arguments.addAll(List.of("--set", assignment)));
-        return UpliftProcess.start(directory, output, List.of(), arguments);
+        return Commands.start(directory, output, List.of(), arguments);
     }
 
     private void publish(EmbeddedKafka kafka, Topics topics) throws Exception {
         try (KafkaProducer<String, byte[]> producer =
                 new KafkaProducer<>(kafka.clientSettings(), new StringSerializer(), new ByteArraySerializer())) {
-            byte[] image = ModelTroubleITCase.image(1);
+            byte[] image = TinyBundle.image(1);
             do {
                 for (int camera = 0; camera < CAMERAS.size(); camera++) {
                     String name = CAMERAS.get(camera);

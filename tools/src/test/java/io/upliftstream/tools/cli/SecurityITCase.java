@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.tools.Listeners;
+import io.upliftstream.tools.TinyBundle;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.io.IOException;
@@ -52,7 +53,6 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(value = 10, unit = TimeUnit.MINUTES)
 class SecurityITCase {
     private static final String SECRET = "hush-4711";
-    private static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny");
 
     private static EmbeddedKafka kafka;
 
@@ -141,7 +141,7 @@ class SecurityITCase {
                         kafkaSettings,
                         Stream.of(
                                 "uplift.kafka.bootstrap-servers=" + kafka.bootstrapServers(),
-                                "uplift.model.bundle=" + TINY.toAbsolutePath().normalize(),
+                                "uplift.model.bundle=" + TinyBundle.PATH,
                                 "uplift.input.stop=latest",
                                 "uplift.checkpoint.interval=200 ms"))
                 .toList();
@@ -242,7 +242,7 @@ class SecurityITCase {
         StartupITCase.Outcome outcome = StartupITCase.uplift(
                 "run",
                 "--config=" + config,
-                "--set=uplift.model.bundle=" + TINY,
+                "--set=uplift.model.bundle=" + TinyBundle.PATH,
                 "--set=uplift.input.topic=example-frames",
                 "--set=uplift.input.group-id=example",
                 "--set=uplift.input.stop=latest",
@@ -266,7 +266,7 @@ class SecurityITCase {
         StartupITCase.Outcome outcome = StartupITCase.run(
                 "uplift.kafka.bootstrap-servers=" + kafka.bootstrapServers(),
                 "uplift.kafka.timeout=2 s",
-                "uplift.model.bundle=" + TINY);
+                "uplift.model.bundle=" + TinyBundle.PATH);
         StartupITCase.assertDocumented(outcome, 3, kafka.bootstrapServers(), "no bundle");
     }
 }
