@@ -1,5 +1,6 @@
 """The reader and its example, on the records that the Java side wrote (GoldenRecords.java)."""
 
+import io
 import re
 import runpy
 import sys
@@ -167,6 +168,15 @@ def test_readme(monkeypatch, capsys):
     assert consumer.settings["isolation.level"] == "read_committed"
     assert consumer.topics == ["segmentation"]
     assert consumer.closed
+
+
+def test_example_cuts_a_stream_into_pictures():
+    example = runpy.run_path(str(HERE.parent / "examples/publish_video.py"))
+    key = example["DELIMITER"] + bytes.fromhex("1000000001674d0000000168ee000000016588")
+    other = example["DELIMITER"] + bytes.fromhex("3000000001419a")
+    units = list(example["access_units"](io.BytesIO(key + other + other)))
+    assert units == [key, other, other]
+    assert [example["key_frame"](unit) for unit in units] == [True, False, False]
 
 
 def test_example():

@@ -12,6 +12,11 @@ public interface Camera extends AutoCloseable {
     /** The pace at which it takes pictures. */
     double framesPerSecond();
 
+    /** Whether it has packets of video rather than images. */
+    default boolean packets() {
+        return false;
+    }
+
     /** Whether pictures are lost when nobody takes them, and taken as they happen. */
     default boolean live() {
         return false;

@@ -27,7 +27,7 @@ public record CameraSource(String id, String source) {
      * exists, or the first of all, ends a name. A source without a name is named after its file, host or device.
      */
     public static CameraSource parse(String words) {
-        if (existing(words) == null && !VideoCamera.isUrl(words)) {
+        if (existing(words) == null && !Demuxer.isUrl(words)) {
             int first = words.indexOf('=');
             int end = first;
             while (end > 0 && !isSource(words.substring(end + 1))) {
@@ -43,7 +43,7 @@ public record CameraSource(String id, String source) {
 
     private static boolean isSource(String words) {
         return existing(words) != null
-                || VideoCamera.isUrl(words)
+                || Demuxer.isUrl(words)
                 || SYNTHETIC.matcher(words).matches();
     }
 
@@ -65,7 +65,7 @@ public record CameraSource(String id, String source) {
         if (SYNTHETIC.matcher(source).matches()) {
             return source.replace("synthetic", "street").replace(':', '-');
         }
-        if (VideoCamera.isUrl(source)) {
+        if (Demuxer.isUrl(source)) {
             return source.replaceFirst("^[a-z0-9+]+://(?:[^/@]*@)?([^/:?]*).*", "$1");
         }
         return name(Path.of(source));
@@ -82,8 +82,38 @@ public record CameraSource(String id, String source) {
     /**
      * Opens it. JPEG and PNG files stay as they are, whatever the format says.
      *
-     * @throws IOException if there is nothing that holds pictures
+     * @throws IOException if there is nothing that holds pictures, or packets where these are asked for
      */
+    public Camera open(JpegFormat format, Video video) throws IOException {
+        return switch (video) {
+            case NONE -> open(format);
+            case PACKETS -> packets();
+            case PACKETS_OR_ENCODED -> hasPackets() ? packets() : new EncodingCamera(open(format));
+            case ENCODED -> new EncodingCamera(open(format));
+        };
+    }
+
+    private Camera packets() throws IOException {
+        Path path = existing(source);
+        if (SYNTHETIC.matcher(source).matches()
+                || (path != null && (Files.isDirectory(path) || ImageDirectory.isImage(path)))) {
+            throw new IOException(
+                    "input: %s has pictures, not packets (expected with --packets: a video; --encode h264 makes"
+                                    .formatted(source)
+                            + " one of pictures)");
+        }
+        return new PacketCamera(id, source);
+    }
+
+    private boolean hasPackets() {
+        try (Camera camera = packets()) {
+            return camera.framesPerSecond() > 0;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    /** Opens it as a camera of images. */
     public Camera open(JpegFormat format) throws IOException {
         Path path = existing(source);
         if (path != null) {
@@ -102,7 +132,7 @@ public record CameraSource(String id, String source) {
                     FRAMES_PER_SECOND,
                     format.quality());
         }
-        if (VideoCamera.isUrl(source)) {
+        if (Demuxer.isUrl(source)) {
             return new VideoCamera(id, source, format);
         }
         throw new IOException("input: " + Path.of(source).toAbsolutePath()

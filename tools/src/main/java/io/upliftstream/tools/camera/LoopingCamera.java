@@ -15,15 +15,17 @@ public final class LoopingCamera implements Camera {
 
     private final CameraSource source;
     private final JpegFormat format;
+    private final Video video;
     private Camera camera;
     private Duration lapStart = Duration.ZERO;
     private Duration lapEnd = Duration.ZERO;
 
     /** Opens it for the first time. */
-    public LoopingCamera(CameraSource source, JpegFormat format) throws IOException {
+    public LoopingCamera(CameraSource source, JpegFormat format, Video video) throws IOException {
         this.source = source;
         this.format = format;
-        this.camera = source.open(format);
+        this.video = video;
+        this.camera = source.open(format, video);
     }
 
     @Override
@@ -34,6 +36,11 @@ public final class LoopingCamera implements Camera {
     @Override
     public double framesPerSecond() {
         return camera.framesPerSecond();
+    }
+
+    @Override
+    public boolean packets() {
+        return camera.packets();
     }
 
     @Override
@@ -54,8 +61,9 @@ public final class LoopingCamera implements Camera {
             shot = tryNext();
         }
         Duration position = lapStart.plus(shot.position());
-        lapEnd = position.plusNanos(Math.round(1e9 / camera.framesPerSecond()));
-        return new Shot(shot.name(), shot.image(), shot.format(), position, shot.labels());
+        Duration end = position.plusNanos(Math.round(1e9 / camera.framesPerSecond()));
+        lapEnd = end.compareTo(lapEnd) > 0 ? end : lapEnd;
+        return new Shot(shot.name(), shot.image(), shot.format(), position, shot.key(), shot.labels());
     }
 
     private @Nullable Shot tryNext() throws IOException {
@@ -73,7 +81,7 @@ public final class LoopingCamera implements Camera {
     private void reopen() throws IOException {
         while (true) {
             try {
-                camera = source.open(format);
+                camera = source.open(format, video);
                 return;
             } catch (IOException e) {
                 if (!live()) {

@@ -4,14 +4,11 @@ import io.upliftstream.model.ImageHeader;
 import io.upliftstream.tools.picture.Timeline;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import org.bytedeco.ffmpeg.avutil.AVFrame;
 import org.jspecify.annotations.Nullable;
 
@@ -20,16 +17,13 @@ import org.jspecify.annotations.Nullable;
  * reads, in its own colours and upright ({@link PixelConverter}), each in its own size, as JPEG.
  */
 public final class VideoCamera implements Camera {
-    /** A network stream is taken to be gone after this long without a packet. */
-    private static final Duration SILENCE = Duration.ofSeconds(10);
-
     private final String id;
-    private final String source;
     private final String shown;
     private final JpegFormat format;
     private final VideoReader reader;
     private final PixelConverter converter;
     private final boolean live;
+    private final double framesPerSecond;
     private final Timeline timeline;
     private final List<String> notes = new ArrayList<>();
     private int next;
@@ -43,46 +37,24 @@ public final class VideoCamera implements Camera {
      */
     public VideoCamera(String id, String source, JpegFormat format) throws IOException {
         this.id = id;
-        this.source = source;
-        this.shown = source.replaceFirst("//[^/@]*@", "//***@"); // a password is nothing for a log
+        this.shown = Demuxer.shown(source);
         this.format = format;
+        Demuxer input = Demuxer.require(source, false);
+        live = input.live(source);
+        framesPerSecond = input.framesPerSecond();
         try {
-            reader = open();
+            reader = new VideoReader(input);
         } catch (IOException e) {
-            String expected = isDevice(source)
-                    ? "a webcam that is there, free, and readable for this user"
-                    : isUrl(source) ? "a stream that is running at this address" : "a video that FFmpeg reads";
             throw new IOException(
-                    "input: %s cannot be opened: %s (expected: %s)".formatted(shown, e.getMessage(), expected),
-                    source.equals(shown) ? e : null);
+                    "input: %s cannot be decoded: %s (expected: a codec that FFmpeg has)"
+                            .formatted(shown, e.getMessage()),
+                    e);
         }
         converter = new PixelConverter();
-        live = isDevice(source) || (isUrl(source) && !reader.hasLength()); // a file has a length
-        timeline = Timeline.of(reader.framesPerSecond());
+        timeline = Timeline.of(framesPerSecond);
         if (reader.hdr()) {
             notes.add("input: " + shown + " is HDR, and is mapped to the tones and colours of BT.709");
         }
-    }
-
-    private VideoReader open() throws IOException {
-        Map<String, String> options = new HashMap<>();
-        if (isDevice(source)) {
-            return new VideoReader(source, "v4l2", options);
-        } else if (isUrl(source)) {
-            options.put(source.startsWith("rtsp") ? "timeout" : "rw_timeout", Long.toString(SILENCE.toNanos() / 1000));
-            options.put("rtsp_transport", "tcp"); // a lost packet would be a grey smear
-            return new VideoReader(source, null, options);
-        }
-        options.put("pattern_type", "none"); // %d in a name is part of it
-        return new VideoReader("file:" + source, null, options); // as is what looks like a protocol
-    }
-
-    static boolean isUrl(String source) {
-        return source.matches("[a-z][a-z0-9+]+://.*") && CameraSource.existing(source) == null;
-    }
-
-    static boolean isDevice(String source) {
-        return source.startsWith("/dev/") && !Files.isRegularFile(Path.of(source));
     }
 
     @Override
@@ -92,7 +64,7 @@ public final class VideoCamera implements Camera {
 
     @Override
     public double framesPerSecond() {
-        return reader.framesPerSecond();
+        return framesPerSecond;
     }
 
     @Override
@@ -153,7 +125,7 @@ public final class VideoCamera implements Camera {
      * @param tiff the file's bytes, if it is a TIFF, whose orientation FFmpeg does not tell; else null
      */
     static BufferedImage still(Path file, byte @Nullable [] tiff) throws IOException {
-        try (VideoReader reader = new VideoReader("file:" + file, null, Map.of("pattern_type", "none"));
+        try (VideoReader reader = new VideoReader(Demuxer.of(file.toString(), false));
                 PixelConverter converter = new PixelConverter()) {
             AVFrame frame = reader.next();
             if (frame == null) {

@@ -12,6 +12,7 @@ import io.upliftstream.schemas.Payloads;
 import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.tools.picture.Legend;
 import io.upliftstream.tools.stream.ClaimedPayloads;
+import io.upliftstream.tools.stream.Footage;
 import io.upliftstream.tools.stream.FrameImages;
 import io.upliftstream.tools.stream.RecordFiles;
 import io.upliftstream.tools.stream.RecordKind;
@@ -56,6 +57,7 @@ import picocli.CommandLine.Parameters;
             "  npy   <camera>_<sequence>.<head>.npy on the model's grid: labels u8 [height, width], else f32 [channels,",
             "        height, width]",
             "  mp4   <camera>.<head>.mp4, the same pictures as png as a video (H.264), at the times of their capture",
+            "        of frames: <camera>.mp4, packets of video as they were sent, images encoded",
             "  image <camera>_<sequence>.jpg or .png: frames, byte for byte as they were sent",
             "",
             "Examples:",
@@ -63,6 +65,7 @@ import picocli.CommandLine.Parameters;
             "  uplift consume depth --format npy --camera gate --limit 100 --output arrays",
             "  uplift consume segmentation --follow | jq -r '[.header.cameraId, .shares.person] | @tsv'",
             "  uplift consume failures --config job.yaml",
+            "  uplift consume frames --format mp4 --camera gate --output recorded",
             "  uplift consume frames --format image --limit 1000 --output mine/images",
             "",
             "legend.png says which colour is which class, where the bundle is at hand.",
@@ -188,7 +191,7 @@ final class ConsumeCommand implements Callable<Integer> {
     /** What these records can become. */
     private Set<Format> formats() {
         if (kind == RecordKind.FRAMES) {
-            return EnumSet.of(Format.JSON, Format.IMAGE);
+            return EnumSet.of(Format.JSON, Format.MP4, Format.IMAGE);
         }
         return kind.dense() ? EnumSet.complementOf(EnumSet.of(Format.IMAGE)) : EnumSet.of(Format.JSON);
     }
@@ -205,7 +208,7 @@ final class ConsumeCommand implements Callable<Integer> {
             case JSON -> RecordFiles.lines(System.out);
             case PNG -> RecordFiles.pictures(output, painter);
             case NPY -> RecordFiles.arrays(output);
-            case MP4 -> RecordFiles.videos(output, painter);
+            case MP4 -> kind == RecordKind.FRAMES ? RecordFiles.footage(output) : RecordFiles.videos(output, painter);
             case IMAGE -> RecordFiles.images(output);
         };
     }
@@ -304,6 +307,13 @@ final class ConsumeCommand implements Callable<Integer> {
             report.append(
                     "; %d came again, out of order or more than an hour later, and are one frame after the one before"
                             .formatted(videos.continued()));
+        }
+        if (files instanceof Footage footage && footage.continued() > 0) {
+            report.append("; %d are shown later than they were taken".formatted(footage.continued()));
+        }
+        if (files instanceof Footage footage && footage.leftOut() > 0) {
+            report.append("; %d packets before a key frame with its parameter sets are left out"
+                    .formatted(footage.leftOut()));
         }
         if (unreadable > 0) {
             report.append("; %d not readable".formatted(unreadable));

@@ -8,6 +8,7 @@ import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.camera.CameraSource;
 import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.LoopingCamera;
+import io.upliftstream.tools.camera.Video;
 import io.upliftstream.tools.stream.CameraPublisher;
 import io.upliftstream.tools.stream.Schedule;
 import io.upliftstream.tools.stream.StatusLine;
@@ -97,6 +98,26 @@ final class PublishCommand implements Callable<Integer> {
     private int quality = 92;
 
     @Option(
+            names = "--packets",
+            description = "Send the source's own packets of H.264, H.265 or AV1, as VideoPacket records, instead of its"
+                    + " pictures as JPEGs.")
+    private boolean packets;
+
+    @Option(
+            names = "--encode",
+            paramLabel = "CODEC",
+            description = "h264: encode pictures as H.264 (OpenH264) and send its packets; with --packets, those of"
+                    + " sources that have no packets of their own.")
+    private @Nullable String encode;
+
+    @Option(
+            names = "--bare",
+            description =
+                    "Send images and packets alone, not in an Avro record; what there is to say of a packet goes into"
+                            + " headers of its record.")
+    private boolean bare;
+
+    @Option(
             names = "--start",
             paramLabel = "TIME",
             description = "Capture time of a file's first frame, such as 2026-03-01T12:00:00Z, the others by its clock;"
@@ -119,6 +140,12 @@ final class PublishCommand implements Callable<Integer> {
         checks.require(quality >= 1 && quality <= 100, "--quality", quality, "1 to 100");
         checks.require(limit == null || limit >= 1, "--limit", limit, ">= 1");
         checks.require(partitions == null || partitions >= 1, "--partitions", partitions, ">= 1");
+        checks.require(encode == null || encode.equals("h264"), "--encode", encode, "h264");
+        checks.require(
+                size == null || !packets || encode != null,
+                "--size",
+                "with --packets",
+                "--encode h264 as well: packets go out as they are");
         JpegFormat format = format();
         double framesPerSecond = framesPerSecond();
         JobSettings settings = kafka.settings();
@@ -126,6 +153,13 @@ final class PublishCommand implements Callable<Integer> {
         List<Camera> cameras = new ArrayList<>();
         try {
             open(cameras, format);
+            for (Camera camera : cameras) {
+                checks.require(
+                        !camera.packets() || !camera.live() || framesPerSecond == Schedule.NATIVE,
+                        "--rate",
+                        rate,
+                        "native for %s, of whose packets none can be left out".formatted(camera.id()));
+            }
             int maxRecordBytes = prepare(settings, topic);
             // At a rate of its own a file's clock would go ahead of, or fall behind, the times of sending.
             boolean filmed = framesPerSecond == Schedule.NATIVE || framesPerSecond == Schedule.UNPACED;
@@ -156,7 +190,7 @@ final class PublishCommand implements Callable<Integer> {
         List<String> troubles = new ArrayList<>();
         for (CameraSource source : sources) {
             try {
-                cameras.add(loop ? new LoopingCamera(source, format) : source.open(format));
+                cameras.add(loop ? new LoopingCamera(source, format, video()) : source.open(format, video()));
             } catch (IOException e) {
                 troubles.add(String.valueOf(e.getMessage()));
             }
@@ -197,6 +231,7 @@ final class PublishCommand implements Callable<Integer> {
                 schedule,
                 CameraPublisher.Spread.BY_NAME,
                 maxRecordBytes,
+                bare,
                 (camera, sequence, shot) -> {});
         try (publisher) {
             publisher.begin();
@@ -243,5 +278,12 @@ final class PublishCommand implements Callable<Integer> {
         return size == null
                 ? JpegFormat.of(quality / 100.0)
                 : new JpegFormat(quality / 100.0, size.width(), size.height());
+    }
+
+    private Video video() {
+        if (packets) {
+            return encode == null ? Video.PACKETS : Video.PACKETS_OR_ENCODED;
+        }
+        return encode == null ? Video.NONE : Video.ENCODED;
     }
 }

@@ -186,6 +186,7 @@ public final class Demo {
                 new Schedule(live ? Schedule.NATIVE : Schedule.UNPACED, options.frames(), null),
                 CameraPublisher.Spread.IN_TURN,
                 EmbeddedKafka.MAX_RECORD_BYTES,
+                false,
                 (camera, sequence, shot) -> {
                     if (!live) {
                         inFlight.awaitRoom();

@@ -1,81 +1,21 @@
 package io.upliftstream.tools.picture;
 
-import java.awt.Graphics2D;
-import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
-import java.awt.image.DataBufferByte;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.util.UUID;
-import org.bytedeco.ffmpeg.avcodec.AVCodec;
-import org.bytedeco.ffmpeg.avcodec.AVCodecContext;
 import org.bytedeco.ffmpeg.avcodec.AVPacket;
-import org.bytedeco.ffmpeg.avformat.AVFormatContext;
-import org.bytedeco.ffmpeg.avformat.AVIOContext;
-import org.bytedeco.ffmpeg.avformat.AVStream;
-import org.bytedeco.ffmpeg.avutil.AVDictionary;
-import org.bytedeco.ffmpeg.avutil.AVFrame;
-import org.bytedeco.ffmpeg.avutil.AVRational;
 import org.bytedeco.ffmpeg.global.avcodec;
-import org.bytedeco.ffmpeg.global.avformat;
-import org.bytedeco.ffmpeg.global.avutil;
-import org.bytedeco.ffmpeg.global.swscale;
-import org.bytedeco.ffmpeg.swscale.SwsContext;
-import org.bytedeco.javacpp.BytePointer;
-import org.bytedeco.javacpp.IntPointer;
-import org.bytedeco.javacpp.PointerPointer;
 
-/**
- * An MP4 file of pictures, each shown at its own time: H.264 by OpenH264 where FFmpeg was built with it, as the bundled
- * one is, else MPEG-4 Part 2. Its colours are those of BT.709 in limited range, and the file says so.
- */
+/** An MP4 file of pictures, each shown at its own time, as {@link VideoEncoder} has them. */
 public final class VideoFile implements AutoCloseable {
-    private static final String OPEN_H264 = "libopenh264";
-    /** Units of time per second, as usual in MPEG: any frame rate, and frames that are missing, keep their times. */
-    private static final int TICKS = 90_000;
-
-    private static final int FRAMES_BETWEEN_KEYS = 50;
-    /** The most units per second that MPEG-4 Part 2 can state. */
-    private static final int MPEG4_TICKS = 65_535;
-
-    private static final int MPEG4_QUALITY = 4;
-    /** The quantiser, of 0 to 51. */
-    private static final int H264_QUALITY = 22;
-
-    private static final int H264_MAX_BIT_RATE = 50_000_000;
-    /** For the encoder's budget alone. */
-    private static final int NOMINAL_FRAMES_PER_SECOND = 30;
-
-    /** Of OpenH264: pixels of the least side and of a frame at its highest level. */
-    private static final int MIN_SIDE = 16;
-
-    private static final int MAX_PIXELS = 4096 * 2304;
-    private static final int ONE = 1 << 16;
     /** Where nothing says yet how long a picture is shown. */
     private static final int FIRST_FRAMES_PER_SECOND = 10;
 
-    private final Path file;
-    private final Path fresh;
-    private final BufferedImage canvas;
-    private final BytePointer pixels;
     private final Timeline timeline = Timeline.ofRecords();
-    private final AVFormatContext output = new AVFormatContext(null);
-    private final AVFrame frame = avutil.av_frame_alloc();
-    private final AVPacket packet = avcodec.av_packet_alloc();
-    private final AVCodecContext encoder;
-    private final AVStream stream;
-    private final SwsContext conversion;
-    private final int ticks;
+    private final Mp4File output;
+    private final VideoEncoder encoder;
     private long lastTick = -1;
     private long shownTicks;
-
-    /** Whether there can be a video of so large a picture. */
-    public static boolean encodes(int width, int height) {
-        return width >= MIN_SIDE && height >= MIN_SIDE && (long) width * height <= MAX_PIXELS;
-    }
 
     /**
      * Begins a file, which has its name once it is closed, in place of what had it; an odd last row or column is left out, as H.264 wants it.
@@ -83,84 +23,17 @@ public final class VideoFile implements AutoCloseable {
      * @throws IOException if it cannot be written
      */
     public VideoFile(Path file, int width, int height) throws IOException {
-        this.file = file;
-        fresh = file.resolveSibling("." + UUID.randomUUID() + ".part");
-        Files.createFile(fresh);
-        int evenWidth = Math.max(2, width & ~1);
-        int evenHeight = Math.max(2, height & ~1);
-        canvas = new BufferedImage(evenWidth, evenHeight, BufferedImage.TYPE_3BYTE_BGR);
-        pixels = new BytePointer(3L * evenWidth * evenHeight);
-        frame.format(avutil.AV_PIX_FMT_YUV420P).width(evenWidth).height(evenHeight);
-        avutil.av_frame_get_buffer(frame, 0);
-        conversion = toBt709(evenWidth, evenHeight);
-
-        avutil.av_log_set_level(avutil.AV_LOG_QUIET);
-        AVCodec h264 = avcodec.avcodec_find_encoder_by_name(OPEN_H264);
-        AVCodec codec = h264 == null ? avcodec.avcodec_find_encoder(avcodec.AV_CODEC_ID_MPEG4) : h264;
-        ticks = h264 == null ? MPEG4_TICKS : TICKS;
-        encoder = avcodec.avcodec_alloc_context3(codec);
+        output = new Mp4File(file);
         try {
-            require(avformat.avformat_alloc_output_context2(output, null, "mp4", "file:" + fresh));
-            stream = avformat.avformat_new_stream(output, null);
-            openEncoder(codec, h264 != null, evenWidth, evenHeight);
-            openFile();
+            encoder = new VideoEncoder(width, height, true);
+            output.require(
+                    avcodec.avcodec_parameters_from_context(output.stream().codecpar(), encoder.context()));
+            output.stream().time_base(encoder.context().time_base());
+            output.begin();
         } catch (IOException | RuntimeException e) {
-            free();
-            Files.deleteIfExists(fresh);
+            output.close();
             throw e;
         }
-    }
-
-    private static SwsContext toBt709(int width, int height) {
-        SwsContext made = swscale.sws_getContext(
-                width,
-                height,
-                avutil.AV_PIX_FMT_BGR24,
-                width,
-                height,
-                avutil.AV_PIX_FMT_YUV420P,
-                swscale.SWS_BICUBIC | swscale.SWS_ACCURATE_RND,
-                null,
-                null,
-                (double[]) null);
-        IntPointer matrix = swscale.sws_getCoefficients(swscale.SWS_CS_ITU709);
-        swscale.sws_setColorspaceDetails(made, matrix, 1, matrix, 0, 0, ONE, ONE);
-        return made;
-    }
-
-    private void openEncoder(AVCodec codec, boolean h264, int width, int height) throws IOException {
-        encoder.width(width).height(height).pix_fmt(avutil.AV_PIX_FMT_YUV420P);
-        encoder.time_base(new AVRational().num(1).den(ticks))
-                .framerate(new AVRational().num(NOMINAL_FRAMES_PER_SECOND).den(1));
-        encoder.gop_size(FRAMES_BETWEEN_KEYS);
-        encoder.colorspace(avutil.AVCOL_SPC_BT709).color_range(avutil.AVCOL_RANGE_MPEG);
-        encoder.color_primaries(avutil.AVCOL_PRI_BT709).color_trc(avutil.AVCOL_TRC_BT709);
-        encoder.flags(encoder.flags() | avcodec.AV_CODEC_FLAG_GLOBAL_HEADER);
-        AVDictionary options = new AVDictionary(null);
-        if (h264) {
-            // The same quality throughout: flat colours come back within two of 255.
-            avutil.av_dict_set(options, "rc_mode", "quality", 0);
-            encoder.qmin(H264_QUALITY).qmax(H264_QUALITY).bit_rate(H264_MAX_BIT_RATE);
-        } else {
-            encoder.flags(encoder.flags() | avcodec.AV_CODEC_FLAG_QSCALE);
-            encoder.global_quality(avutil.FF_QP2LAMBDA * MPEG4_QUALITY);
-        }
-        int opened = avcodec.avcodec_open2(encoder, codec, options);
-        avutil.av_dict_free(options);
-        require(opened);
-        require(avcodec.avcodec_parameters_from_context(stream.codecpar(), encoder));
-        stream.time_base(encoder.time_base());
-    }
-
-    private void openFile() throws IOException {
-        AVIOContext io = new AVIOContext(null);
-        require(avformat.avio_open(io, output.url().getString(), avformat.AVIO_FLAG_WRITE));
-        output.pb(io);
-        AVDictionary options = new AVDictionary(null);
-        avutil.av_dict_set(options, "movflags", "faststart", 0);
-        int written = avformat.avformat_write_header(output, options);
-        avutil.av_dict_free(options);
-        require(written);
     }
 
     /**
@@ -169,48 +42,17 @@ public final class VideoFile implements AutoCloseable {
      * @param micros when it was taken, by any clock; times that do not go on are continued, as {@link Timeline} has it
      */
     public void add(BufferedImage picture, long micros) throws IOException {
-        Graphics2D pen = canvas.createGraphics();
-        int evenWidth = Math.max(2, picture.getWidth() & ~1);
-        int evenHeight = Math.max(2, picture.getHeight() & ~1);
-        if (evenWidth == canvas.getWidth() && evenHeight == canvas.getHeight()) {
-            pen.drawImage(picture, 0, 0, null);
-        } else {
-            fit(picture, pen);
-        }
-        pen.dispose();
-        pixels.put(((DataBufferByte) canvas.getRaster().getDataBuffer()).getData());
-        require(avutil.av_frame_make_writable(frame));
-        try (PointerPointer<BytePointer> data = new PointerPointer<>(1);
-                IntPointer stride = new IntPointer(1)) {
-            data.put(0, pixels);
-            stride.put(0, 3 * canvas.getWidth());
-            require(swscale.sws_scale(conversion, data, stride, 0, canvas.getHeight(), frame.data(), frame.linesize()));
-        }
-        long tick = Math.max(lastTick + 1, Math.round(timeline.next(micros) * (double) ticks / 1e6));
-        shownTicks = lastTick < 0 ? ticks / FIRST_FRAMES_PER_SECOND : tick - lastTick;
+        long tick = Math.max(lastTick + 1, Math.round(timeline.next(micros) * (double) encoder.ticks() / 1e6));
+        shownTicks = lastTick < 0 ? encoder.ticks() / FIRST_FRAMES_PER_SECOND : tick - lastTick;
         lastTick = tick;
-        frame.pts(tick);
-        require(avcodec.avcodec_send_frame(encoder, frame));
-        drain();
+        encoder.add(picture, tick, this::write);
     }
 
-    private void fit(BufferedImage picture, Graphics2D pen) {
-        pen.clearRect(0, 0, canvas.getWidth(), canvas.getHeight()); // to black
-        double scale = Math.min(
-                (double) canvas.getWidth() / picture.getWidth(), (double) canvas.getHeight() / picture.getHeight());
-        int width = Math.max(1, (int) Math.round(picture.getWidth() * scale));
-        int height = Math.max(1, (int) Math.round(picture.getHeight() * scale));
-        pen.setRenderingHint(RenderingHints.KEY_INTERPOLATION, RenderingHints.VALUE_INTERPOLATION_BILINEAR);
-        pen.drawImage(picture, (canvas.getWidth() - width) / 2, (canvas.getHeight() - height) / 2, width, height, null);
-    }
-
-    private void drain() throws IOException {
-        while (avcodec.avcodec_receive_packet(encoder, packet) >= 0) {
-            packet.stream_index(stream.index());
-            packet.duration(shownTicks); // counts for the last one, which has none after it
-            avcodec.av_packet_rescale_ts(packet, encoder.time_base(), stream.time_base());
-            require(avformat.av_interleaved_write_frame(output, packet));
-        }
+    private void write(AVPacket packet) throws IOException {
+        packet.duration(shownTicks); // counts for the last one, which has none after it
+        avcodec.av_packet_rescale_ts(
+                packet, encoder.context().time_base(), output.stream().time_base());
+        output.write(packet);
     }
 
     /** How many pictures had a time that does not go on. */
@@ -221,41 +63,10 @@ public final class VideoFile implements AutoCloseable {
     /** Ends the file; without this it does not play. */
     @Override
     public void close() throws IOException {
-        try {
-            require(avcodec.avcodec_send_frame(encoder, null));
-            drain();
-            require(avformat.av_write_trailer(output));
-            free();
-            Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE);
-        } finally {
-            free();
-            Files.deleteIfExists(fresh);
-        }
-    }
-
-    private void free() {
-        if (pixels.isNull()) {
-            return;
-        }
-        avcodec.avcodec_free_context(encoder);
-        avutil.av_frame_free(frame);
-        avcodec.av_packet_free(packet);
-        swscale.sws_freeContext(conversion);
-        pixels.close();
-        if (!output.isNull()) {
-            if (output.pb() != null) {
-                avformat.avio_close(output.pb());
-            }
-            avformat.avformat_free_context(output);
-        }
-    }
-
-    private void require(int result) throws IOException {
-        if (result < 0) {
-            byte[] words = new byte[128];
-            avutil.av_strerror(result, words, words.length);
-            throw new IOException("output: %s cannot be written: %s"
-                    .formatted(file, new String(words, StandardCharsets.UTF_8).replaceFirst("\0.*", "")));
+        try (encoder;
+                output) {
+            encoder.end(this::write);
+            output.finish();
         }
     }
 }

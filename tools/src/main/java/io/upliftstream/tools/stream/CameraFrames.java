@@ -1,38 +1,128 @@
 package io.upliftstream.tools.stream;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.RecordDecoder;
+import io.upliftstream.schemas.VideoCodec;
+import io.upliftstream.schemas.VideoPacket;
+import io.upliftstream.tools.camera.ParameterSets;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
+import java.util.Optional;
+import org.apache.avro.specific.SpecificRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.header.Header;
 
-/** What is on the job's input topic: camera frames, and bare images as frames. */
+/** What is on the job's input topic: camera frames, packets of video, and both alone. */
 public final class CameraFrames {
     private CameraFrames() {}
 
     /**
-     * The frame in a record. A bare image's camera is the key (without one {@code partition-<number>}), its sequence the
-     * offset and its time the record's.
+     * The frame or packet in a record. Of what is alone in its record the camera is the key (without one
+     * {@code partition-<number>}), and where headers of a packet do not say otherwise the sequence is the offset and the time
+     * the record's.
      *
      * @param decoder of values in either framing
-     * @throws MalformedRecordException if the value is neither a frame nor starts as a JPEG or PNG does
+     * @return {@link CameraFrame} or {@link VideoPacket}
+     * @throws MalformedRecordException if the value is neither, nor starts as a JPEG, PNG or video in Annex B does
      */
-    public static CameraFrame of(ConsumerRecord<byte[], byte[]> record, RecordDecoder decoder) {
+    public static SpecificRecord of(ConsumerRecord<byte[], byte[]> record, RecordDecoder decoder) {
         byte[] value = value(record);
         ByteBuffer image = ByteBuffer.wrap(value);
-        if (!isJpeg(image) && !isPng(image)) {
-            return decoder.decode(value, CameraFrame.class);
+        Optional<String> header = header(record, InputRecords.CODEC_HEADER);
+        if (header.isPresent()) {
+            return packet(record, codec(header.get()));
+        } else if (isJpeg(image) || isPng(image)) {
+            return CameraFrame.newBuilder()
+                    .setCameraId(camera(record))
+                    .setSequence(record.offset())
+                    .setCaptureTimeMicros(record.timestamp() * 1000)
+                    .setCaptureClock(CaptureClock.KAFKA)
+                    .setImage(image)
+                    .build();
         }
-        return CameraFrame.newBuilder()
-                .setCameraId(record.key() == null ? "partition-" + record.partition() : new String(record.key(), UTF_8))
-                .setSequence(record.offset())
-                .setCaptureTimeMicros(record.timestamp() * 1000)
-                .setCaptureClock(CaptureClock.KAFKA)
-                .setImage(image)
+        VideoCodec codec = ParameterSets.codec(value);
+        if (codec != null) {
+            return packet(record, codec);
+        }
+        try {
+            return decoder.decode(value, CameraFrame.class);
+        } catch (MalformedRecordException e) {
+            try {
+                return decoder.decode(value, VideoPacket.class);
+            } catch (MalformedRecordException other) {
+                e.addSuppressed(other);
+                throw e;
+            }
+        }
+    }
+
+    private static String camera(ConsumerRecord<byte[], byte[]> record) {
+        return record.key() == null ? "partition-" + record.partition() : new String(record.key(), UTF_8);
+    }
+
+    private static VideoPacket packet(ConsumerRecord<byte[], byte[]> record, VideoCodec codec) {
+        byte[] unit = value(record);
+        Optional<Long> time = header(record, InputRecords.CAPTURE_TIME_HEADER).map(CameraFrames::number);
+        boolean key = header(record, InputRecords.KEY_FRAME_HEADER)
+                .map("1"::equals)
+                .orElseGet(() -> ParameterSets.of(codec, unit).length > 0);
+        return VideoPacket.newBuilder()
+                .setCameraId(camera(record))
+                .setSequence(header(record, InputRecords.SEQUENCE_HEADER)
+                        .map(CameraFrames::number)
+                        .orElse(record.offset()))
+                .setCaptureTimeMicros(time.orElse(record.timestamp() * 1000))
+                .setCaptureClock(time.isPresent() ? CaptureClock.CAMERA : CaptureClock.KAFKA)
+                .setCodec(codec)
+                .setKeyFrame(key)
+                .setData(ByteBuffer.wrap(unit))
                 .build();
+    }
+
+    private static Optional<String> header(ConsumerRecord<byte[], byte[]> record, String name) {
+        Header header = record.headers().lastHeader(name);
+        return header == null || header.value() == null
+                ? Optional.empty()
+                : Optional.of(new String(header.value(), US_ASCII));
+    }
+
+    private static VideoCodec codec(String name) {
+        return switch (name) {
+            case "h264" -> VideoCodec.H264;
+            case "h265" -> VideoCodec.H265;
+            case "av1" -> VideoCodec.AV1;
+            default ->
+                throw new MalformedRecordException(
+                        "header %s: %s (expected: h264, h265 or av1)".formatted(InputRecords.CODEC_HEADER, name));
+        };
+    }
+
+    private static long number(String text) {
+        try {
+            return Long.parseLong(text);
+        } catch (NumberFormatException e) {
+            throw new MalformedRecordException("header of a packet: %s (expected: a whole number)".formatted(text));
+        }
+    }
+
+    /** A packet's access unit, behind its parameter sets where it does not hold them. */
+    public static byte[] unit(VideoPacket packet) {
+        byte[] sets = bytes(packet.getParameterSets().orElse(ByteBuffer.allocate(0)));
+        byte[] data = bytes(packet.getData());
+        byte[] unit = Arrays.copyOf(sets, sets.length + data.length);
+        System.arraycopy(data, 0, unit, sets.length, data.length);
+        return unit;
+    }
+
+    private static byte[] bytes(ByteBuffer buffer) {
+        byte[] bytes = new byte[buffer.remaining()];
+        buffer.get(buffer.position(), bytes);
+        return bytes;
     }
 
     /** The value of a record; empty for one without (a tombstone), which no reader of values takes for a record. */
@@ -42,9 +132,7 @@ public final class CameraFrames {
 
     /** The image's bytes, JPEG or PNG. */
     public static byte[] image(CameraFrame frame) {
-        byte[] bytes = new byte[frame.getImage().remaining()];
-        frame.getImage().get(frame.getImage().position(), bytes);
-        return bytes;
+        return bytes(frame.getImage());
     }
 
     private static boolean isJpeg(ByteBuffer image) {

@@ -1,25 +1,22 @@
 package io.upliftstream.tools.stream;
 
-import io.upliftstream.job.Framing;
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.StartupException;
 import io.upliftstream.schemas.CameraFrame;
-import io.upliftstream.schemas.CaptureClock;
+import io.upliftstream.schemas.VideoPacket;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.UnreadableShotException;
 import java.io.IOException;
 import java.io.InterruptedIOException;
-import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.time.Instant;
-import java.time.temporal.ChronoUnit;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
+import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Properties;
 import java.util.Queue;
 import java.util.Set;
@@ -30,6 +27,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import org.apache.avro.specific.SpecificRecord;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.ProducerRecord;
@@ -40,8 +38,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Sends the frames of cameras to the job's input topic as {@link CameraFrame} in single-object encoding, a thread for
- * each camera.
+ * Sends the frames of cameras to the job's input topic, as {@link CameraFrame} or {@link VideoPacket} or alone, a thread
+ * for each camera.
  *
  * <p>A camera that fails, or a picture that cannot be read or sent, is counted and {@link #news() named}; the others go on.
  *
@@ -83,7 +81,7 @@ public final class CameraPublisher implements AutoCloseable {
 
     private final KafkaProducer<String, byte[]> producer;
     private final String topic;
-    private final Framing framing;
+    private final InputRecords records;
     private final int maxRecordBytes;
     private final Schedule schedule;
     private final Listener listener;
@@ -114,6 +112,7 @@ public final class CameraPublisher implements AutoCloseable {
      *
      * @param settings of the job that reads the topic
      * @param maxRecordBytes that the topic takes
+     * @param bare whether images and packets are sent alone
      * @throws StartupException if the settings name a schema registry that has no id for the frames
      */
     public CameraPublisher(
@@ -122,9 +121,12 @@ public final class CameraPublisher implements AutoCloseable {
             Schedule schedule,
             Spread spread,
             int maxRecordBytes,
+            boolean bare,
             Listener listener) {
         this.topic = settings.get(InputOptions.INPUT_TOPIC);
-        framing = Framing.of(settings, Map.of(topic, Set.of(CameraFrame.class)));
+        Set<Class<? extends SpecificRecord>> types = new HashSet<>();
+        cameras.forEach(camera -> types.add(camera.packets() ? VideoPacket.class : CameraFrame.class));
+        records = new InputRecords(settings, types, bare);
         this.schedule = schedule;
         this.maxRecordBytes = maxRecordBytes;
         this.listener = listener;
@@ -189,6 +191,7 @@ public final class CameraPublisher implements AutoCloseable {
         Deque<Shot> ahead = camera.live() ? new ArrayDeque<>() : takeAhead(run);
         begun.await();
         long start = System.nanoTime();
+        Instant begin = Instant.now();
         Instant firstCapture = camera.live() ? null : schedule.firstCapture();
         long sequence = 0;
         while (sequence < schedule.frames() && !run.end.isDone()) {
@@ -202,17 +205,28 @@ public final class CameraPublisher implements AutoCloseable {
             } else if (schedule.framesPerSecond() != Schedule.NATIVE && System.nanoTime() < due) {
                 continue;
             }
-            Instant capture = firstCapture == null ? Instant.now() : firstCapture.plus(shot.position());
-            byte[] value = encode(camera.id(), sequence, shot, capture);
-            if (value.length + OVERHEAD_BYTES > maxRecordBytes) {
-                fail(run, new IOException(tooLarge(camera.id(), sequence, value.length)));
+            Instant capture = capture(camera, shot, firstCapture, begin);
+            ProducerRecord<String, byte[]> record = records.of(run.partition, camera.id(), sequence, shot, capture);
+            if (record.value().length + OVERHEAD_BYTES > maxRecordBytes) {
+                fail(run, new IOException(tooLarge(camera.id(), sequence, record.value().length)));
             } else {
                 listener.sending(camera.id(), sequence, shot);
-                send(run, sequence, value);
+                send(run, sequence, record);
             }
             sequence++;
         }
         producer.flush();
+    }
+
+    private Instant capture(Camera camera, Shot shot, @Nullable Instant first, Instant begin) {
+        if (first != null) {
+            return first.plus(shot.position());
+        } else if (camera.live() || !shot.isPacket()) {
+            return Instant.now();
+        }
+        // Packets go out in decoding order; at a rate of its own the file's clock runs so much faster or slower.
+        double pace = camera.framesPerSecond() / schedule.framesPerSecond();
+        return begin.plusNanos(Math.round(shot.position().toNanos() * pace));
     }
 
     /** Nanoseconds after the start. */
@@ -221,43 +235,28 @@ public final class CameraPublisher implements AutoCloseable {
         return rate == Schedule.NATIVE ? shot.position().toNanos() : (long) (sequence * 1e9 / rate);
     }
 
-    private byte[] encode(String camera, long sequence, Shot shot, Instant capture) {
-        return framing.encode(
-                topic,
-                CameraFrame.newBuilder()
-                        .setCameraId(camera)
-                        .setSequence(sequence)
-                        .setCaptureTimeMicros(ChronoUnit.MICROS.between(Instant.EPOCH, capture))
-                        .setCaptureClock(CaptureClock.PUBLISHER)
-                        .setImage(ByteBuffer.wrap(shot.image()))
-                        .setImageFormat(shot.format())
-                        .build());
-    }
-
     private String tooLarge(String camera, long sequence, int bytes) {
-        return "frame %d of %s: %d bytes (expected: at most %d, max.message.bytes of topic %s; a lower quality or a smaller size makes frames smaller)"
+        return "frame %d of %s: %d bytes (expected: at most %d, max.message.bytes of topic %s; a lower quality, bit rate or size makes frames smaller)"
                 .formatted(sequence, camera, bytes, maxRecordBytes - OVERHEAD_BYTES, topic);
     }
 
-    private void send(Run run, long sequence, byte[] value) {
-        String camera = run.camera.id();
-        Future<?> unused =
-                producer.send(new ProducerRecord<>(topic, run.partition, camera, value), (metadata, failed) -> {
-                    if (failed == null) {
-                        run.frames.incrementAndGet();
-                        run.bytes.addAndGet(value.length);
-                    } else {
-                        fail(
-                                run,
-                                new IOException(
-                                        "frame %d of %s could not be sent: %s"
-                                                .formatted(sequence, camera, failed.getMessage()),
-                                        failed));
-                        if (!(failed instanceof RecordTooLargeException)) { // the next would not arrive either
-                            run.end.complete(null);
-                        }
-                    }
-                });
+    private void send(Run run, long sequence, ProducerRecord<String, byte[]> record) {
+        Future<?> unused = producer.send(record, (metadata, failed) -> {
+            if (failed == null) {
+                run.frames.incrementAndGet();
+                run.bytes.addAndGet(record.value().length);
+            } else {
+                fail(
+                        run,
+                        new IOException(
+                                "frame %d of %s could not be sent: %s"
+                                        .formatted(sequence, record.key(), failed.getMessage()),
+                                failed));
+                if (!(failed instanceof RecordTooLargeException)) { // the next would not arrive either
+                    run.end.complete(null);
+                }
+            }
+        });
     }
 
     private Deque<Shot> takeAhead(Run run) throws IOException {

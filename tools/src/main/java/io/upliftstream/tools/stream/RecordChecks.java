@@ -12,6 +12,7 @@ import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.Tensor;
 import io.upliftstream.schemas.TensorCodec;
 import io.upliftstream.schemas.TensorLayout;
+import io.upliftstream.schemas.VideoPacket;
 import java.util.List;
 import org.apache.avro.specific.SpecificRecord;
 
@@ -45,8 +46,8 @@ final class RecordChecks {
      * @throws MalformedRecordException if no job writes such a record
      */
     static void check(SpecificRecord record) {
-        if (record instanceof CameraFrame frame) {
-            name("camera", frame.getCameraId());
+        if (record instanceof CameraFrame || record instanceof VideoPacket) {
+            name("camera", RecordKind.cameraId(record));
             return;
         }
         RecordHeader header = RecordKind.header(record);

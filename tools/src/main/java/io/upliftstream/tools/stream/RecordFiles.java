@@ -9,9 +9,11 @@ import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.TensorCodec;
+import io.upliftstream.schemas.VideoPacket;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.picture.FreshFile;
 import io.upliftstream.tools.picture.Npy;
+import io.upliftstream.tools.picture.VideoEncoder;
 import io.upliftstream.tools.picture.VideoFile;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -79,14 +81,29 @@ public interface RecordFiles extends AutoCloseable {
         };
     }
 
-    /** The image of each frame as it was sent, {@code <camera>_<sequence>.jpg} or {@code .png}. */
+    /** Each frame as it was sent, {@code <camera>_<sequence>.jpg}, {@code .png}, {@code .h264}, {@code .h265} or {@code .av1}. */
     static RecordFiles images(Path directory) {
         return record -> {
+            if (record instanceof VideoPacket packet) {
+                String name = stem(packet.getCameraId(), packet.getSequence())
+                        + "."
+                        + packet.getCodec().name().toLowerCase(Locale.ROOT);
+                FreshFile.write(directory.resolve(name), CameraFrames.unit(packet));
+                return;
+            }
             CameraFrame frame = (CameraFrame) record;
             String extension = CameraFrames.isPng(frame.getImage()) ? ".png" : ".jpg";
             Path file = directory.resolve(stem(frame.getCameraId(), frame.getSequence()) + extension);
             FreshFile.write(file, CameraFrames.image(frame));
         };
+    }
+
+    /**
+     * A video for each camera, {@code <camera>.mp4}: of packets as they were sent, of images encoded, each at the time at
+     * which it was taken.
+     */
+    static RecordFiles footage(Path directory) {
+        return new Footage(directory);
     }
 
     /**
@@ -137,7 +154,7 @@ public interface RecordFiles extends AutoCloseable {
                             "video: one more than %d (expected: fewer cameras and heads at once,".formatted(MAX_VIDEOS)
                                     + " such as by --camera)");
                 }
-                if (!VideoFile.encodes(picture.getWidth(), picture.getHeight())) {
+                if (!VideoEncoder.encodes(picture.getWidth(), picture.getHeight())) {
                     throw new MalformedRecordException("frame: %d x %d (expected: a size that H.264 has)"
                             .formatted(picture.getWidth(), picture.getHeight()));
                 }

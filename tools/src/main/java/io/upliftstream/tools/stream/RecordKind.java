@@ -10,6 +10,7 @@ import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
+import io.upliftstream.schemas.VideoPacket;
 import java.util.List;
 import org.apache.avro.specific.SpecificRecord;
 import org.apache.flink.configuration.ConfigOption;
@@ -73,8 +74,11 @@ public enum RecordKind {
 
     /** The camera that a record of any kind is about. */
     public static String cameraId(SpecificRecord record) {
-        return record instanceof CameraFrame frame
-                ? frame.getCameraId()
+        if (record instanceof CameraFrame frame) {
+            return frame.getCameraId();
+        }
+        return record instanceof VideoPacket packet
+                ? packet.getCameraId()
                 : header(record).getCameraId();
     }
 

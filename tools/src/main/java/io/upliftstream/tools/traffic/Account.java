@@ -99,9 +99,11 @@ public final class Account {
         int drops;
         long offset = UNKNOWN;
         long completeMillis;
+        final long shown;
 
-        Fate(int heads) {
+        Fate(int heads, long shown) {
             results = new int[heads];
+            this.shown = shown;
         }
 
         boolean complete() {
@@ -158,13 +160,18 @@ public final class Account {
     }
 
     /** A frame is about to be sent: the next of its camera, whose sequences begin at 0. */
-    public synchronized void published(String camera, long sequence) {
+    public void published(String camera, long sequence) {
+        published(camera, sequence, sequence);
+    }
+
+    /** A packet of video is about to be sent; results come in the order in which pictures are shown. */
+    public synchronized void published(String camera, long sequence, long shown) {
         CameraAccount frames = cameras.computeIfAbsent(camera, id -> new CameraAccount(heads.size()));
         if (sequence != frames.frames.size()) {
             throw new IllegalArgumentException("sequence of camera %s: %d (expected: %d, the next)"
                     .formatted(camera, sequence, frames.frames.size()));
         }
-        frames.frames.add(new Fate(heads.size()));
+        frames.frames.add(new Fate(heads.size(), shown));
         published++;
     }
 
@@ -194,10 +201,10 @@ public final class Account {
             return;
         }
         if (fate.results[index] == 0) {
-            if (header.getSequence() < camera.last[index]) {
+            if (fate.shown < camera.last[index]) {
                 misordered++;
             }
-            camera.last[index] = Math.max(camera.last[index], header.getSequence());
+            camera.last[index] = Math.max(camera.last[index], fate.shown);
         }
         boolean before = fate.ended();
         boolean completeBefore = fate.complete();

@@ -87,7 +87,7 @@ class CamerasTest {
         Files.write(directory.resolve("a.jpg"), new byte[] {1});
         Files.write(directory.resolve("b.jpg"), new byte[] {2});
         try (LoopingCamera camera =
-                new LoopingCamera(new CameraSource("photos", directory.toString()), JpegFormat.of(0.9))) {
+                new LoopingCamera(new CameraSource("photos", directory.toString()), JpegFormat.of(0.9), Video.NONE)) {
             for (int i = 0; i < 5; i++) {
                 Shot shot = camera.next();
                 assertThat(shot.image()).containsExactly(i % 2 + 1);

@@ -117,7 +117,7 @@ class VideoColoursTest {
                 video.add(Clips.flat(64, 64, COLOURS.get(i)), 100_000L * i);
             }
         }
-        try (VideoReader reader = new VideoReader("file:" + file, null, Map.of());
+        try (VideoReader reader = new VideoReader(Demuxer.of(file.toString(), false));
                 PixelConverter converter = new PixelConverter()) {
             for (Color colour : COLOURS) {
                 BufferedImage picture = converter.convert(Objects.requireNonNull(reader.next()), 1, JpegFormat.of(1));
@@ -146,7 +146,7 @@ class VideoColoursTest {
     }
 
     private static Color first(Path file) throws IOException {
-        try (VideoReader reader = new VideoReader("file:" + file, null, Map.of());
+        try (VideoReader reader = new VideoReader(Demuxer.of(file.toString(), false));
                 PixelConverter converter = new PixelConverter()) {
             BufferedImage picture = converter.convert(Objects.requireNonNull(reader.next()), 1, JpegFormat.of(1));
             return new Color(picture.getRGB(SIZE / 2, SIZE / 2));

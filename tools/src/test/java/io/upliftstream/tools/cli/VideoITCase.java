@@ -142,7 +142,7 @@ class VideoITCase {
         assertThat(directory.resolve("partition-0_000002.png")).hasBinaryContent(png);
         assertThat(directory.resolve("other_000003.jpg")).hasBinaryContent(jpeg);
         assertThat(uplift(List.of(), "consume", "frames", "--format=png")).isEqualTo(2);
-        assertThat(errors.toString()).contains("--format: png of frames (expected: json or image)");
+        assertThat(errors.toString()).contains("--format: png of frames (expected: json or mp4 or image)");
     }
 
     @Test

@@ -79,10 +79,10 @@ class VideoFileTest {
 
     @Test
     void someSizesCannotBeEncoded() {
-        assertThat(VideoFile.encodes(8, 8)).isFalse();
-        assertThat(VideoFile.encodes(16, 16)).isTrue();
-        assertThat(VideoFile.encodes(4096, 2304)).isTrue();
-        assertThat(VideoFile.encodes(8192, 8192)).isFalse();
+        assertThat(VideoEncoder.encodes(8, 8)).isFalse();
+        assertThat(VideoEncoder.encodes(16, 16)).isTrue();
+        assertThat(VideoEncoder.encodes(4096, 2304)).isTrue();
+        assertThat(VideoEncoder.encodes(8192, 8192)).isFalse();
     }
 
     @Test

@@ -72,6 +72,7 @@ class CameraPublisherTest {
                 new Schedule(Schedule.UNPACED, 10, null),
                 Spread.BY_NAME,
                 1 << 20,
+                false,
                 (id, sequence, shot) -> {})) {
             publisher.begin();
             while (!publisher.finished()) {

@@ -92,6 +92,7 @@ class ViewTroubleITCase extends LivePage {
                         new Schedule(40, Long.MAX_VALUE, null),
                         CameraPublisher.Spread.IN_TURN,
                         1 << 20,
+                        false,
                         (camera, sequence, shot) -> {});
                 EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 1)) {
             StreamExecutionEnvironment env = flink.environment();

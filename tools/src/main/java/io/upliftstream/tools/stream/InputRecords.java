@@ -1,0 +1,89 @@
+package io.upliftstream.tools.stream;
+
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
+import io.upliftstream.job.Framing;
+import io.upliftstream.job.InputOptions;
+import io.upliftstream.job.JobSettings;
+import io.upliftstream.schemas.CameraFrame;
+import io.upliftstream.schemas.CaptureClock;
+import io.upliftstream.schemas.VideoCodec;
+import io.upliftstream.schemas.VideoPacket;
+import io.upliftstream.tools.camera.Shot;
+import java.nio.ByteBuffer;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import org.apache.avro.specific.SpecificRecord;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.header.Headers;
+import org.jspecify.annotations.Nullable;
+
+/** Makes records of the job's input topic: {@link CameraFrame} and {@link VideoPacket}, or images and packets alone. */
+final class InputRecords {
+    /** Headers of a packet that is alone in its record. */
+    static final String CODEC_HEADER = "video-codec";
+
+    static final String KEY_FRAME_HEADER = "video-key-frame";
+    static final String CAPTURE_TIME_HEADER = "video-capture-time-micros";
+    static final String SEQUENCE_HEADER = "video-sequence";
+
+    private final String topic;
+    private final @Nullable Framing framing;
+
+    /**
+     * @param type of the records, for a schema registry
+     * @param bare whether images and packets are sent alone, with what is said of packets in headers
+     */
+    InputRecords(JobSettings settings, Set<Class<? extends SpecificRecord>> type, boolean bare) {
+        topic = settings.get(InputOptions.INPUT_TOPIC);
+        framing = bare ? null : Framing.of(settings, Map.of(topic, type));
+    }
+
+    ProducerRecord<String, byte[]> of(
+            @Nullable Integer partition, String camera, long sequence, Shot shot, Instant capture) {
+        long micros = ChronoUnit.MICROS.between(Instant.EPOCH, capture);
+        if (framing != null) {
+            SpecificRecord record =
+                    shot.isPacket() ? packet(camera, sequence, shot, micros) : frame(camera, sequence, shot, micros);
+            return new ProducerRecord<>(topic, partition, camera, framing.encode(topic, record));
+        }
+        ProducerRecord<String, byte[]> record = new ProducerRecord<>(topic, partition, camera, shot.image());
+        if (shot.isPacket()) {
+            add(record.headers(), CODEC_HEADER, shot.format());
+            add(record.headers(), KEY_FRAME_HEADER, shot.key() ? "1" : "0");
+            add(record.headers(), CAPTURE_TIME_HEADER, Long.toString(micros));
+            add(record.headers(), SEQUENCE_HEADER, Long.toString(sequence));
+        }
+        return record;
+    }
+
+    private static void add(Headers headers, String name, String value) {
+        headers.add(name, value.getBytes(US_ASCII));
+    }
+
+    private static SpecificRecord frame(String camera, long sequence, Shot shot, long micros) {
+        return CameraFrame.newBuilder()
+                .setCameraId(camera)
+                .setSequence(sequence)
+                .setCaptureTimeMicros(micros)
+                .setCaptureClock(CaptureClock.PUBLISHER)
+                .setImage(ByteBuffer.wrap(shot.image()))
+                .setImageFormat(shot.format())
+                .build();
+    }
+
+    private static SpecificRecord packet(String camera, long sequence, Shot shot, long micros) {
+        return VideoPacket.newBuilder()
+                .setCameraId(camera)
+                .setSequence(sequence)
+                .setCaptureTimeMicros(micros)
+                .setCaptureClock(CaptureClock.PUBLISHER)
+                .setCodec(VideoCodec.valueOf(shot.format().toUpperCase(Locale.ROOT)))
+                .setKeyFrame(shot.key())
+                .setData(ByteBuffer.wrap(shot.image()))
+                .build();
+    }
+}

@@ -1,0 +1,174 @@
+package io.upliftstream.tools.cli;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.upliftstream.schemas.SourcePosition;
+import io.upliftstream.schemas.VideoCodec;
+import io.upliftstream.schemas.VideoPacket;
+import io.upliftstream.tools.Topics;
+import io.upliftstream.tools.camera.Images;
+import io.upliftstream.tools.camera.JpegFormat;
+import io.upliftstream.tools.camera.PacketDecoder;
+import io.upliftstream.tools.camera.Shot;
+import io.upliftstream.tools.camera.VideoCamera;
+import io.upliftstream.tools.embedded.EmbeddedKafka;
+import io.upliftstream.tools.stream.CameraFrames;
+import io.upliftstream.tools.stream.FrameImages;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.assertj.core.data.Offset;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Packets of videos through {@code uplift publish} and {@code consume}, without a job. */
+@Timeout(value = 5, unit = TimeUnit.MINUTES)
+class PacketsITCase {
+    private static final Path VIDEOS = Path.of("src", "test", "resources", "video");
+    private static final long START = Instant.parse("2026-03-01T12:00:00Z").getEpochSecond() * 1_000_000;
+    private static final int PICTURES = 30;
+
+    @TempDir
+    private Path directory = Path.of(".");
+
+    private final StringWriter errors = new StringWriter();
+
+    /** H.264 in an MP4, H.265 in a Matroska, H.264 with open groups in a transport stream, H.264 of ten bits. */
+    @Test
+    void packetsComeBackAsTheFileHasThem() throws Exception {
+        List<String> files = List.of("h264.mp4", "h265.mkv", "h264.ts", "ten-bit.mp4");
+        try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+            for (String form : List.of("avro", "bare")) {
+                Topics topics = Topics.create(kafka, form, 1, 1 << 20);
+                List<String> publish =
+                        new ArrayList<>(List.of("publish", "--packets", "--rate=max", "--start=2026-03-01T12:00:00Z"));
+                files.forEach(file -> publish.add("--input=" + file + "=" + VIDEOS.resolve(file)));
+                if (form.equals("bare")) {
+                    publish.add("--bare");
+                }
+                uplift(topics, publish.toArray(String[]::new));
+                Path output = directory.resolve(form);
+                uplift(topics, "consume", "frames", "--format=mp4", "--output=" + output);
+                for (String file : files) {
+                    assertSame(output.resolve(file + ".mp4"), VIDEOS.resolve(file));
+                }
+                uplift(topics, "consume", "frames", "--format=image", "--output=" + output);
+                assertThat(output)
+                        .isDirectoryContaining("glob:**/h265.mkv_000029.h265")
+                        .isDirectoryContaining("glob:**/h264.ts_000000.h264");
+                if (form.equals("avro")) {
+                    assertPackets(topics, files);
+                }
+            }
+        }
+    }
+
+    private static void assertPackets(Topics topics, List<String> files) throws IOException {
+        List<VideoPacket> packets = topics.read("camera-frames", "read_committed", VideoPacket.class);
+        assertThat(packets).hasSize(files.size() * PICTURES);
+        for (String file : files) {
+            List<VideoPacket> own = packets.stream()
+                    .filter(packet -> packet.getCameraId().equals(file))
+                    .toList();
+            assertThat(own).extracting(VideoPacket::getSequence).isSorted();
+            assertThat(own.stream().map(VideoPacket::getCaptureTimeMicros).sorted())
+                    .allSatisfy(micros -> assertThat(micros - START).isBetween(0L, 967_000L));
+            assertThat(own.get(0).getKeyFrame()).isTrue();
+            assertThat(own.get(0).getCodec()).isEqualTo(file.startsWith("h265") ? VideoCodec.H265 : VideoCodec.H264);
+            assertEveryGroupDecodes(own);
+            Map<Long, BufferedImage> pictures = pictures(own);
+            assertThat(pictures.values())
+                    .extracting(picture -> Images.jpeg(picture, 1))
+                    .containsExactlyElementsOf(shots(VIDEOS.resolve(file)).stream()
+                            .map(Shot::image)
+                            .toList());
+            assertFound(topics, own, pictures);
+        }
+    }
+
+    /** From each key frame on, nothing before it is needed: the parameter sets are with it. */
+    private static void assertEveryGroupDecodes(List<VideoPacket> packets) throws IOException {
+        for (int i = 0; i < packets.size(); i++) {
+            if (packets.get(i).getKeyFrame()) {
+                assertThat(pictures(packets.subList(i, packets.size()))).isNotEmpty();
+            }
+        }
+    }
+
+    /** A picture is found by the place of its packet, in the order of results and alone. */
+    private static void assertFound(Topics topics, List<VideoPacket> packets, Map<Long, BufferedImage> pictures)
+            throws IOException {
+        List<VideoPacket> all = topics.read("camera-frames", "read_committed", VideoPacket.class);
+        List<VideoPacket> shown = new ArrayList<>(packets);
+        shown.sort(Comparator.comparing(VideoPacket::getCaptureTimeMicros));
+        try (FrameImages inOrder = FrameImages.inOrder(topics.settings());
+                FrameImages single = FrameImages.single(topics.settings())) {
+            for (VideoPacket packet : shown) {
+                SourcePosition place =
+                        new SourcePosition(topics.name("camera-frames"), 0, (long) all.indexOf(packet), 0L);
+                byte[] expected = Images.jpeg(requireNonNull(pictures.get(packet.getCaptureTimeMicros())), 0.95);
+                assertThat(inOrder.image(place)).as("%s", place).hasValue(expected);
+                if (packet.getSequence() % 7 == 3) {
+                    assertThat(single.image(place)).as("%s", place).hasValue(expected);
+                }
+            }
+        }
+    }
+
+    /** The pictures of packets by their capture times. */
+    private static Map<Long, BufferedImage> pictures(List<VideoPacket> packets) throws IOException {
+        Map<Long, BufferedImage> pictures = new TreeMap<>();
+        try (PacketDecoder decoder = new PacketDecoder(packets.get(0).getCodec())) {
+            for (VideoPacket packet : packets) {
+                pictures.putAll(
+                        decoder.decode(CameraFrames.unit(packet), packet.getCaptureTimeMicros(), number -> true));
+            }
+            pictures.putAll(decoder.flush(number -> true));
+        }
+        return pictures;
+    }
+
+    private static void assertSame(Path copy, Path original) throws IOException {
+        List<Shot> copied = shots(copy);
+        List<Shot> expected = shots(original);
+        assertThat(copied).as("%s", copy).hasSize(PICTURES);
+        for (int i = 0; i < PICTURES; i++) {
+            assertThat(copied.get(i).image())
+                    .as("picture %d of %s", i, copy)
+                    .isEqualTo(expected.get(i).image());
+            assertThat(copied.get(i).position().toNanos() / 1000)
+                    .isCloseTo(expected.get(i).position().toNanos() / 1000, Offset.offset(20L));
+        }
+    }
+
+    private static List<Shot> shots(Path video) throws IOException {
+        List<Shot> shots = new ArrayList<>();
+        try (VideoCamera camera = new VideoCamera("read", video.toString(), JpegFormat.of(1))) {
+            for (Shot shot = camera.next(); shot != null; shot = camera.next()) {
+                shots.add(shot);
+            }
+        }
+        return shots;
+    }
+
+    private void uplift(Topics topics, String... command) {
+        String[] arguments = Stream.concat(
+                        Stream.of(command), topics.assignments().stream().flatMap(set -> Stream.of("--set", set)))
+                .toArray(String[]::new);
+        assertThat(Uplift.run(arguments, new PrintWriter(errors, true)))
+                .as(errors.toString())
+                .isZero();
+    }
+}
