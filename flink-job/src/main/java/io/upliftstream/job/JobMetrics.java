@@ -45,8 +45,10 @@ final class JobMetrics {
     private final Counter failures;
     private final Counter quarantined;
     private final Counter dropped;
+    private final Counter passedOver;
     private final Counter aheadOfClock;
     private final Counter unrecorded;
+    private final Histogram packet;
     private final Histogram decode;
     private final Histogram queue;
     private final Histogram backbone;
@@ -84,6 +86,7 @@ final class JobMetrics {
         failures = frames.counter("failures");
         quarantined = frames.counter("quarantined");
         dropped = frames.counter("dropped");
+        passedOver = frames.counter("passedOver");
         aheadOfClock = frames.counter("aheadOfClock");
         unrecorded = frames.counter("unrecorded");
 
@@ -105,6 +108,7 @@ final class JobMetrics {
         model.<Long, Gauge<Long>>gauge("loadMillis", () -> loadMillis);
 
         MetricGroup latency = operator.addGroup(LATENCY);
+        packet = histogram(latency, "packetMicros");
         decode = histogram(latency, "decodeMicros");
         queue = histogram(latency, "queueMicros");
         backbone = histogram(latency, "backboneMicros");
@@ -150,6 +154,23 @@ final class JobMetrics {
         group.<Long, Gauge<Long>>gauge("writeMillis", check::millis);
     }
 
+    /** What the decoders of videos are and take. */
+    void decodes(MetricGroup operator, IntSupplier decoders, LongSupplier bytes) {
+        MetricGroup group = operator.addGroup("video");
+        group.<Integer, Gauge<Integer>>gauge("decoders", decoders::getAsInt);
+        group.<Long, Gauge<Long>>gauge("decoderBytes", bytes::getAsLong);
+    }
+
+    /** A packet whose picture was not chosen, or was a part of another one's. */
+    void passedOver() {
+        passedOver.inc();
+    }
+
+    /** @param nanos that a packet took, with its wait for a thread */
+    void packetDecoded(long nanos) {
+        packet.update(TimeUnit.NANOSECONDS.toMicros(nanos));
+    }
+
     /** How many frames came in and how they ended, by the names of the counters. */
     Map<String, Long> totals() {
         return Map.of(
@@ -160,7 +181,9 @@ final class JobMetrics {
                 FRAMES + ".failures",
                 failures.getCount(),
                 FRAMES + ".dropped",
-                dropped.getCount());
+                dropped.getCount(),
+                FRAMES + ".passedOver",
+                passedOver.getCount());
     }
 
     void frameIn() {

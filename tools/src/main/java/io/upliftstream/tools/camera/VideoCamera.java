@@ -1,6 +1,7 @@
 package io.upliftstream.tools.camera;
 
 import io.upliftstream.model.ImageHeader;
+import io.upliftstream.model.video.PixelConverter;
 import io.upliftstream.tools.picture.Timeline;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -28,7 +29,7 @@ public final class VideoCamera implements Camera {
     private final String shown;
     private final JpegFormat format;
     private final VideoReader reader;
-    private final PixelConverter converter;
+    private final UprightConverter converter;
     private final boolean live;
     private final Timeline timeline;
     private final List<String> notes = new ArrayList<>();
@@ -56,7 +57,7 @@ public final class VideoCamera implements Camera {
                     "input: %s cannot be opened: %s (expected: %s)".formatted(shown, e.getMessage(), expected),
                     source.equals(shown) ? e : null);
         }
-        converter = new PixelConverter();
+        converter = new UprightConverter();
         live = isDevice(source) || (isUrl(source) && !reader.hasLength()); // a file has a length
         timeline = Timeline.of(reader.framesPerSecond());
         if (reader.hdr()) {
@@ -154,7 +155,7 @@ public final class VideoCamera implements Camera {
      */
     static BufferedImage still(Path file, byte @Nullable [] tiff) throws IOException {
         try (VideoReader reader = new VideoReader("file:" + file, null, Map.of("pattern_type", "none"));
-                PixelConverter converter = new PixelConverter()) {
+                UprightConverter converter = new UprightConverter()) {
             AVFrame frame = reader.next();
             if (frame == null) {
                 throw new IOException("it holds no whole picture");

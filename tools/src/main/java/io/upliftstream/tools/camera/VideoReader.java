@@ -1,5 +1,6 @@
 package io.upliftstream.tools.camera;
 
+import io.upliftstream.model.video.PixelConverter;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.nio.charset.StandardCharsets;
