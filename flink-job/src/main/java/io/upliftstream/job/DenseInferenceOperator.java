@@ -1,8 +1,6 @@
 package io.upliftstream.job;
 
-import io.upliftstream.job.CameraLanes.InFlight;
 import io.upliftstream.job.DropRuns.Reason;
-import io.upliftstream.job.DropRuns.Run;
 import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.job.ServingOptions.QueuePolicy;
 import io.upliftstream.schemas.ModelAnswer;
@@ -12,8 +10,7 @@ import java.io.IOException;
 import java.time.Clock;
 import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
+import java.util.concurrent.ScheduledFuture;
 import org.apache.flink.api.common.TaskInfo;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.api.common.state.BroadcastState;
@@ -21,6 +18,7 @@ import org.apache.flink.runtime.state.StateInitializationContext;
 import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperatorFactory;
+import org.apache.flink.streaming.api.operators.BoundedOneInput;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperatorFactory;
 import org.apache.flink.streaming.api.operators.StreamOperator;
@@ -39,12 +37,15 @@ import org.jspecify.annotations.Nullable;
  * offsets say everything. Which model serves is, where the job takes commands, in broadcast state.
  */
 final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
-        implements OneInputStreamOperator<RawFrame, OutputMessage>, ModelSwitch.Events {
-    /** Most cameras with an open run of drops: a hostile publisher may invent a camera for every frame. */
-    private static final int MAX_RUNS = 1000;
+        implements OneInputStreamOperator<RawFrame, OutputMessage>,
+                BoundedOneInput,
+                ModelSwitch.Events,
+                VideoStreams.Operator {
+    /** Packets of videos that wait for their decoders in lossless mode; the next one waits on Kafka. */
+    private static final int MAX_PACKETS = 16;
 
-    /** Milliseconds between two lines of the log about outcomes that no record tells of. */
-    private static final long UNRECORDED_MILLIS = 60_000;
+    /** Decoded pictures of a camera that wait for their turn in live mode; the others wait as packets. */
+    private static final int MAX_PICTURES = 2;
 
     /** Serialised with the job graph; makes one operator per subtask. */
     static final class Factory extends AbstractStreamOperatorFactory<OutputMessage>
@@ -55,6 +56,18 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         private final FrameEngine.Factory engines;
         private final Clock clock;
         private final @Nullable ModelControl control;
+        private final PacketReader.Factory packets;
+
+        /** Packets are read again from the input topic. */
+        Factory(
+                JobSettings settings,
+                TopicLimits topicLimits,
+                Framing framing,
+                FrameEngine.Factory engines,
+                Clock clock,
+                @Nullable ModelControl control) {
+            this(settings, topicLimits, framing, engines, clock, control, KafkaPackets::new);
+        }
 
         /**
          * @param clock serialisable, such as {@link Clock#systemUTC()}
@@ -66,7 +79,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 Framing framing,
                 FrameEngine.Factory engines,
                 Clock clock,
-                @Nullable ModelControl control) {
+                @Nullable ModelControl control,
+                PacketReader.Factory packets) {
+            this.packets = packets;
             this.control = control;
             this.framing = framing;
             this.settings = settings;
@@ -99,23 +114,25 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient boolean latestOnly;
     private final transient long maxBytes;
     private final transient FairQueue waiting = new FairQueue();
-    private final transient DropRuns drops = new DropRuns();
     private final transient Quarantine quarantine;
     private final transient CameraLanes lanes = new CameraLanes();
 
     /** Milliseconds since 1970 at which a checkpoint has waited long enough for the frames that wait. */
     private transient long letGoAt = Long.MAX_VALUE;
 
-    private transient long nextUnrecordedWarning = Long.MIN_VALUE / 2;
-
     // set by initializeState()
     private transient @Nullable BroadcastState<String, byte[]> broadcast;
     private transient ControlState restored;
+    private transient VideoState videoState;
+    private transient Map<String, VideoState.Camera> restoredVideos;
 
     // set by open()
     private transient @Nullable ModelSwitch openModels;
     private transient ModelSwitch models;
     private transient JobMetrics jobMetrics;
+    private transient Departures departures;
+    private transient VideoStreams videos;
+    private transient boolean watchesSilence;
     private transient int capacity;
     private transient @Nullable ClaimCheck claimCheck;
 
@@ -148,6 +165,8 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     @Override
     public void initializeState(StateInitializationContext context) throws Exception {
         super.initializeState(context);
+        videoState = new VideoState(context.getOperatorStateStore());
+        restoredVideos = videoState.restore();
         if (factory.control == null) {
             restored = ControlState.startingAt("", 0);
         } else {
@@ -162,6 +181,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         if (broadcast != null) {
             models.state().write(broadcast);
         }
+        videoState.write(videos.state());
     }
 
     @Override
@@ -194,6 +214,20 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 waiting::size,
                 () -> waiting.bytes() + lanes.bytes(),
                 () -> models.serving().engine().health());
+        departures = new Departures(
+                lanes,
+                mailbox,
+                factory.clock,
+                gate,
+                quarantine,
+                models,
+                jobMetrics,
+                message -> output.collect(new StreamRecord<>(message)),
+                () -> live && lanes.storing() >= capacity,
+                this::moved);
+        videos = new VideoStreams(factory.settings, parser, mailbox, factory.packets, factory.clock, this);
+        videos.restore(restoredVideos);
+        jobMetrics.decodes(getMetricGroup(), videos::decoders, videos::decoderBytes);
         if (claimCheck != null) {
             jobMetrics.writes(getMetricGroup(), claimCheck);
         }
@@ -242,8 +276,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
 
     @Override
     public void processElement(StreamRecord<RawFrame> element) throws Exception {
-        jobMetrics.frameIn();
         RawFrame source = element.getValue();
+        if (source.isAssignment()) {
+            videos.assigned(source);
+            return;
+        }
+        jobMetrics.frameIn();
         quarantine.arrived(source);
         if (inputSchemas != null && source.value() != null) {
             jobMetrics.blocked(inputSchemas.await(source.value()));
@@ -253,7 +291,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             frame = parser.parse(source);
         } catch (FrameProblem problem) {
             String cameraId = BoundedText.decode(source.key());
-            enqueueFailure(cameraId == null ? "" : cameraId, source, null, problem);
+            departures.failed(cameraId == null ? "" : cameraId, source, null, problem);
             awaitRoom();
             return;
         } catch (NoClassDefFoundError e) {
@@ -266,28 +304,107 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             jobMetrics.frameAheadOfClock();
         }
         lanes.arrived(frame.cameraId(), factory.clock.millis());
+        if (frame.packet() == null) {
+            shown(frame);
+        } else if (!videos.take(frame)) {
+            departures.letGo(Reason.QUEUE_FULL, frame);
+        } else {
+            watchSilence();
+        }
+        moved();
+        awaitRoom();
+    }
+
+    /** A frame, whole or decoded of its packet, waits for its turn. */
+    @Override
+    public void shown(Frame frame) {
         if (latestOnly) {
-            waiting.clear(frame.cameraId(), older -> letGo(Reason.SUPERSEDED, older));
+            waiting.clear(frame.cameraId(), older -> departures.letGo(Reason.SUPERSEDED, older));
         }
         if (!waiting.add(frame)) {
-            letGo(Reason.QUEUE_FULL, frame);
+            departures.letGo(Reason.QUEUE_FULL, frame);
         }
+    }
+
+    @Override
+    public void failed(Frame packet, FrameProblem problem) {
+        departures.failed(packet.cameraId(), packet.source(), packet, problem);
+    }
+
+    @Override
+    public void failed(String cameraId, RawFrame source, FrameProblem problem) {
+        departures.failed(cameraId, source, null, problem);
+    }
+
+    @Override
+    public void letGo(Reason reason, Frame packet) {
+        departures.letGo(reason, packet);
+    }
+
+    @Override
+    public void passedOver() {
+        jobMetrics.passedOver();
+    }
+
+    @Override
+    public boolean late(Frame packet) {
+        return live && gate.ageMillis(packet) > gate.maxAgeMillis();
+    }
+
+    @Override
+    public boolean mayDecode(VideoStream stream) {
+        if (quarantine.careful() && (lanes.working() > 0 || videos.working() > 0)) {
+            return false;
+        }
+        return live ? waiting.frames(stream.cameraId()) < MAX_PICTURES || stream.late() : waiting.isEmpty();
+    }
+
+    @Override
+    public boolean begins(RawFrame packet) throws IOException {
+        if (quarantine.holds(packet)) {
+            jobMetrics.frameQuarantined();
+            return false;
+        }
+        quarantine.begin(packet);
+        return true;
+    }
+
+    @Override
+    public void ended(RawFrame packet, long nanos) throws IOException {
+        quarantine.end(packet);
+        jobMetrics.packetDecoded(nanos);
+    }
+
+    /** Gives frames their turns at the model, and packets theirs at their decoders, while there is room. */
+    @Override
+    public void moved() throws IOException {
         dispatch();
-        awaitRoom();
+        if (!videos.isEmpty()) {
+            videos.step();
+            dispatch();
+        }
+    }
+
+    private void watchSilence() {
+        if (!watchesSilence) {
+            watchesSilence = true;
+            long every = Math.max(1, factory.settings.get(VideoOptions.IDLE).toMillis() / 2);
+            ScheduledFuture<?> unused =
+                    getProcessingTimeService().scheduleWithFixedDelay(time -> videos.checkSilence(), every, every);
+        }
     }
 
     /** Gives frames their turns while there is room for them at the model. */
     private void dispatch() throws IOException {
         if (factory.clock.millis() >= letGoAt) {
-            waiting.next(unused -> true, unused -> false, late -> letGo(Reason.CHECKPOINT, late));
+            waiting.next(unused -> true, unused -> false, late -> departures.letGo(Reason.CHECKPOINT, late));
         }
-        while (lanes.working() < (quarantine.careful() ? 1 : capacity)) {
+        while (lanes.working() < (!quarantine.careful() ? capacity : videos.working() > 0 ? 0 : 1)) {
             Optional<Frame> next =
-                    waiting.next(this::mayHaveAPlace, gate::admits, stale -> letGo(Reason.MAX_AGE, stale));
+                    waiting.next(this::mayHaveAPlace, gate::admits, stale -> departures.letGo(Reason.MAX_AGE, stale));
             if (next.isEmpty()) {
                 return;
             }
-            drops.end(next.get().cameraId()).ifPresent(this::enqueueDropped);
             infer(next.get());
         }
     }
@@ -303,90 +420,22 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         RawFrame source = frame.source();
         if (quarantine.holds(source)) {
             jobMetrics.frameQuarantined();
-            enqueueFailure(frame.cameraId(), source, frame, FrameProblem.quarantined());
+            departures.failed(frame.cameraId(), source, frame, FrameProblem.quarantined());
             return;
         }
         quarantine.begin(source);
         ServingModel model = models.of(frame.captureTimeMicros());
-        CompletableFuture<FrameOutcome> outcome =
-                model.submit(frame, gate, models.state().headsOff());
-        enqueue(frame.cameraId(), new InFlight(outcome, source, model, FairQueue.bytes(frame), false));
-    }
-
-    private void enqueueFailure(String cameraId, RawFrame source, @Nullable Frame frame, FrameProblem problem) {
-        ServingModel model = models.serving();
-        if (live && lanes.storing() >= capacity) { // waiting for the store would hold up frames that need none
-            enqueue(cameraId, InFlight.of(model.encoder().failure(source, frame, problem)));
-            return;
-        }
-        CompletableFuture<FrameOutcome> outcome = model.failure(source, frame, problem);
-        byte[] value = source.value();
-        enqueue(
-                cameraId,
-                outcome.isDone() && !outcome.isCompletedExceptionally()
-                        ? InFlight.of(outcome.join())
-                        : new InFlight(outcome, null, null, value == null ? 0 : value.length, true));
-    }
-
-    private void letGo(Reason reason, Frame frame) {
-        drops.add(reason, frame, gate.ageMillis(frame)).ifPresent(this::enqueueDropped);
-        if (drops.size() > MAX_RUNS) {
-            drops.endAll().forEach(this::enqueueDropped);
-        }
-    }
-
-    private void enqueueDropped(Run run) {
-        enqueue(run.first().cameraId(), InFlight.of(models.serving().encoder().dropped(run)));
-    }
-
-    /** The outcome is emitted after all of its camera that were enqueued before it, on the task thread. */
-    private void enqueue(String cameraId, InFlight frame) {
-        lanes.enter(cameraId, frame);
-        // The mailbox refuses the mail only when the task is being cancelled, and then nobody waits for the outcome.
-        CompletableFuture<?> unused = frame.outcome()
-                .whenComplete((done, failure) ->
-                        mailbox.execute(() -> emitFinished(cameraId), "emit the outcomes of a camera"));
-    }
-
-    private void emitFinished(String cameraId) throws IOException {
-        for (InFlight head = lanes.leave(cameraId); head != null; head = lanes.leave(cameraId)) {
-            if (head.atModel() != null) {
-                quarantine.end(head.atModel());
-            }
-            FrameOutcome outcome;
-            try {
-                outcome = head.outcome().join();
-            } catch (CompletionException e) { // where not a frame but the process is at fault
-                SpoiltProcess.endIfSpoilt(e);
-                throw e;
-            }
-            outcome.messages().forEach(message -> output.collect(new StreamRecord<>(message)));
-            ServingModel model = head.servedBy();
-            (model == null ? models.serving() : model).trace(outcome);
-            if (model != null) {
-                model.end();
-            }
-            if (outcome instanceof FrameOutcome.Result result) {
-                gate.waited(result.timings());
-                jobMetrics.emitted(result, Math.max(0, gate.ageMillis(result.frame())));
-            } else if (outcome instanceof FrameOutcome.Dropped dropped) {
-                jobMetrics.emitted(dropped);
-            } else {
-                jobMetrics.emittedFailure();
-                LOG.debug("no result: {}", outcome);
-            }
-            if (outcome.messages().isEmpty() && !(outcome instanceof FrameOutcome.Result)) {
-                noteUnrecorded(outcome);
-            }
-        }
-        dispatch();
+        departures.atModel(frame, model.submit(frame, gate, models.state().headsOff()), model);
     }
 
     /** Waits until the next frame may come. */
-    private void awaitRoom() throws InterruptedException {
+    private void awaitRoom() throws IOException, InterruptedException {
         if (live) {
-            while (waiting.bytes() + lanes.bytes() > maxBytes && !waiting.isEmpty()) {
-                letGo(Reason.QUEUE_FULL, waiting.oldestOfLargest().orElseThrow());
+            while (bytes() > maxBytes && !waiting.isEmpty()) {
+                departures.letGo(Reason.QUEUE_FULL, waiting.oldestOfLargest().orElseThrow());
+            }
+            while (bytes() > maxBytes && videos.makeRoom()) {
+                videos.step();
             }
         }
         if (mustWait()) {
@@ -398,18 +447,27 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
     }
 
-    private boolean mustWait() {
-        return lanes.bytes() > maxBytes || (!live && (!waiting.isEmpty() || lanes.storing() >= capacity));
+    private long bytes() {
+        return waiting.bytes() + lanes.bytes() + (videos.isEmpty() ? 0 : videos.bytes());
     }
 
-    private void drain() throws InterruptedException {
+    private boolean mustWait() {
+        return lanes.bytes() > maxBytes
+                || (!live
+                        && (!waiting.isEmpty()
+                                || lanes.storing() >= capacity
+                                || (!videos.isEmpty() && videos.packets() > MAX_PACKETS)));
+    }
+
+    private void drain() throws InterruptedException, IOException {
         long start = System.nanoTime();
         letGoAt = live ? factory.clock.millis() + gate.maxAgeMillis() / 2 : Long.MAX_VALUE;
-        while (!lanes.isEmpty()) { // what waits is dispatched as these leave
+        moved();
+        while (!lanes.isEmpty() || !videos.idle()) { // what waits is dispatched as these leave
             mailbox.yield();
         }
         letGoAt = Long.MAX_VALUE;
-        drops.endAll().forEach(this::enqueueDropped);
+        departures.endRuns();
         while (!lanes.isEmpty()) {
             mailbox.yield();
         }
@@ -427,6 +485,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         quarantine.checkpointed();
     }
 
+    /** No frame comes any more, unlike where a job is stopped to go on later: pictures do not stay in their decoders. */
+    @Override
+    public void endInput() throws IOException {
+        videos.end();
+    }
+
     @Override
     public void finish() throws Exception {
         models.stopListening(); // no input, no commands
@@ -439,6 +503,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         // The process lives: what made the job fail, if anything, was none of these frames.
         for (RawFrame frame : lanes.atModel()) {
             quarantine.end(frame);
+        }
+        if (videos != null) {
+            videos.close();
         }
         if (openModels != null) {
             openModels.close();
@@ -454,16 +521,5 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                     .add(total));
         }
         super.close();
-    }
-
-    private void noteUnrecorded(FrameOutcome outcome) {
-        jobMetrics.unrecorded();
-        if (factory.clock.millis() >= nextUnrecordedWarning) {
-            nextUnrecordedWarning = factory.clock.millis() + UNRECORDED_MILLIS;
-            LOG.warn(
-                    "no record fits the limit of its topic (expected: max.message.bytes of some kilobytes), and the metric"
-                            + " frames.unrecorded counts the others: {}",
-                    outcome);
-        }
     }
 }

@@ -20,6 +20,8 @@ final class DropRuns {
         QUEUE_FULL,
         /** The frame was still waiting when a checkpoint had held all frames up for half of max-age. */
         CHECKPOINT,
+        /** A packet of a video that cannot be decoded: no key frame came before it, or something is missing since. */
+        NO_KEY_FRAME,
         /** The claim check did not take the frame's results within max-age. */
         CLAIM_CHECK
     }
@@ -32,7 +34,7 @@ final class DropRuns {
      */
     record Run(Reason reason, Frame first, Frame last, long count, long maxAgeMillis) {
         static Run of(Reason reason, Frame frame, long ageMillis) {
-            Frame dropped = withoutImage(frame);
+            Frame dropped = frame.withoutImage(); // runs stay open for seconds
             return new Run(reason, dropped, dropped, 1, ageMillis);
         }
 
@@ -81,25 +83,5 @@ final class DropRuns {
     /** Cameras with a run. */
     int size() {
         return open.size();
-    }
-
-    /** Runs stay open for seconds, and nobody asks for the pixels of a dropped frame again. */
-    private static Frame withoutImage(Frame frame) {
-        RawFrame source = frame.source();
-        return new Frame(
-                frame.cameraId(),
-                frame.sequence(),
-                frame.captureTimeMicros(),
-                frame.captureClock(),
-                new byte[0],
-                frame.trace(),
-                new RawFrame(
-                        source.topic(),
-                        source.partition(),
-                        source.offset(),
-                        source.timestampMillis(),
-                        source.key(),
-                        null,
-                        source.trace()));
     }
 }

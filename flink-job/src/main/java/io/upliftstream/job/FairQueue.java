@@ -1,5 +1,6 @@
 package io.upliftstream.job;
 
+import io.upliftstream.model.Picture;
 import java.util.ArrayDeque;
 import java.util.Comparator;
 import java.util.Deque;
@@ -43,18 +44,20 @@ final class FairQueue {
     }
 
     /**
-     * Bytes that a frame takes in memory before it is decoded: the record with its key and trace, the image where that is a
-     * copy, and the name of the camera.
+     * Bytes that a frame takes in memory until it is in the model's size: the record with its key and trace, the image where
+     * that is a copy, the pixels of a video's picture, and the name of the camera.
      */
     static long bytes(Frame frame) {
         byte[] value = frame.source().value();
         byte[] key = frame.source().key();
+        Picture picture = frame.picture();
         return OVERHEAD
                 + (value == null ? 0L : value.length)
                 + (key == null ? 0 : key.length)
                 + frame.trace().length()
                 + 2L * frame.cameraId().length()
-                + (frame.image() == value ? 0 : frame.image().length);
+                + (frame.image() == value ? 0 : frame.image().length)
+                + (picture == null ? 0 : picture.bytes());
     }
 
     /** Whether the frame is taken: it is not if more than {@value #MAX_CAMERAS} cameras would wait then. */
@@ -146,6 +149,12 @@ final class FairQueue {
         bytes -= removed;
         size--;
         return frame;
+    }
+
+    /** Those of one camera. */
+    int frames(String cameraId) {
+        Waiting waiting = cameras.get(cameraId);
+        return waiting == null ? 0 : waiting.frames.size();
     }
 
     boolean isEmpty() {

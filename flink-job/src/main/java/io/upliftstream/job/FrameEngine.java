@@ -9,6 +9,7 @@ import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.Label;
 import io.upliftstream.model.ModelHealth;
 import io.upliftstream.model.ModelOptions;
+import io.upliftstream.model.Picture;
 import io.upliftstream.model.ServiceOptions;
 import io.upliftstream.schemas.ModelIdentity;
 import java.io.Serializable;
@@ -34,6 +35,11 @@ public interface FrameEngine extends AutoCloseable {
      *     of being looked at. Asked by any thread.
      */
     CompletableFuture<DenseResult> submit(String cameraId, byte[] image, BooleanSupplier expired);
+
+    /** The same for a picture that was decoded before, which the engine releases. */
+    default CompletableFuture<DenseResult> submit(String cameraId, Picture picture, BooleanSupplier expired) {
+        throw new UnsupportedOperationException("an engine that takes no pictures");
+    }
 
     /** Where results are encoded, beside the model. */
     Executor executor();
@@ -128,6 +134,11 @@ public interface FrameEngine extends AutoCloseable {
             @Override
             public CompletableFuture<DenseResult> submit(String cameraId, byte[] image, BooleanSupplier expired) {
                 return service.submit(cameraId, image, expired);
+            }
+
+            @Override
+            public CompletableFuture<DenseResult> submit(String cameraId, Picture picture, BooleanSupplier expired) {
+                return service.submit(cameraId, picture, expired);
             }
 
             @Override

@@ -4,21 +4,28 @@ import io.upliftstream.job.FrameProblem.Reason;
 import io.upliftstream.job.FrameProblem.Stage;
 import io.upliftstream.job.InputOptions.InputFormat;
 import io.upliftstream.model.ForeignValue;
+import io.upliftstream.model.video.AccessUnit;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.RegistryException;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.schemas.VideoPacket;
 import io.upliftstream.schemas.WireFormat;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.Objects;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import org.apache.avro.specific.SpecificRecord;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Kafka records to frames. A value is a {@link CameraFrame} in Avro's single-object encoding or, where there is a schema
- * registry, in Confluent's wire format; or it is a bare JPEG or PNG, and then the key is the camera id, the offset the
- * sequence and the record's timestamp the time. A camera id is cut to the length that {@link BoundedText} says.
+ * Kafka records to frames. A value is a {@link CameraFrame} or a {@link VideoPacket} in Avro's single-object encoding or, where
+ * there is a schema registry, in Confluent's wire format; or it is a bare JPEG, PNG or packet of a video ({@link
+ * PacketParser}), and then the key is the camera id, the offset the sequence and the record's timestamp the time, where no
+ * header says more. A camera id is cut to the length that {@link BoundedText} says. Safe for use by many threads.
  */
 final class FrameParser {
     private static final byte[] AVRO = {(byte) 0xC3, 0x01};
@@ -28,6 +35,7 @@ final class FrameParser {
     private final InputFormat format;
     private final long maxBytes;
     private final @Nullable RecordDecoder registered;
+    private final Set<Integer> packetSchemas = ConcurrentHashMap.newKeySet();
 
     FrameParser(InputFormat format, long maxBytes) {
         this(format, maxBytes, null);
@@ -40,7 +48,11 @@ final class FrameParser {
         this.maxBytes = maxBytes;
     }
 
-    /** @throws FrameProblem if the record holds no frame */
+    /**
+     * Reads a record: an image, or a packet of a video.
+     *
+     * @throws FrameProblem if the record holds no frame
+     */
     Frame parse(RawFrame source) throws FrameProblem {
         byte[] value = source.value();
         if (value == null || value.length == 0) {
@@ -50,61 +62,92 @@ final class FrameParser {
             throw problem(
                     Reason.VALUE_TOO_LARGE, "value: %d bytes (expected: <= %d)".formatted(value.length, maxBytes));
         }
+        if (format == InputFormat.VIDEO || (format == InputFormat.AUTO && source.video() != null)) {
+            return PacketParser.bare(value, source, camera(source));
+        }
         boolean avro = startsWith(value, AVRO) || (registered != null && WireFormat.is(value));
         boolean image = startsWith(value, JPEG) || startsWith(value, PNG);
         if (avro && format != InputFormat.IMAGE) {
-            return cameraFrame(value, source);
+            return record(value, source);
         } else if (image && format != InputFormat.AVRO) {
             return bareImage(value, source);
+        } else if (format == InputFormat.AUTO && AccessUnit.codec(value).isPresent()) {
+            return PacketParser.bare(value, source, camera(source));
         }
         String found = avro ? "an Avro record" : image ? "a bare image" : ForeignValue.describe(value);
         String expected =
                 switch (format) {
-                    case AUTO -> "an Avro CameraFrame, a JPEG or a PNG";
                     case AVRO -> "an Avro CameraFrame";
                     case IMAGE -> "a JPEG or a PNG";
+                    default -> "an Avro CameraFrame, a JPEG or a PNG";
                 };
         throw problem(Reason.NOT_A_FRAME, "value: %s (expected: %s)".formatted(found, expected));
     }
 
-    private Frame cameraFrame(byte[] value, RawFrame source) throws FrameProblem {
-        CameraFrame frame;
+    private Frame record(byte[] value, RawFrame source) throws FrameProblem {
+        SpecificRecord record;
         try {
-            frame = registered == null
-                    ? SingleObject.decode(value, CameraFrame.class)
-                    : registered.decode(value, CameraFrame.class);
+            record = registered != null && WireFormat.is(value) ? registered(value) : SingleObject.decode(value);
+            if (record instanceof VideoPacket packet) {
+                return PacketParser.packet(packet, source);
+            } else if (record instanceof CameraFrame frame) {
+                return cameraFrame(frame, source);
+            }
+            return cameraFrame(SingleObject.decode(value, CameraFrame.class), source); // says what is wrong
         } catch (MalformedRecordException e) {
             Reason reason = e.getCause() instanceof RegistryException ? Reason.NO_SCHEMA : Reason.MALFORMED_RECORD;
             throw problem(reason, String.valueOf(e.getMessage()));
         }
+    }
+
+    /** The schema of an id is found to be one of packets once, by the first value that is no frame of an image. */
+    private SpecificRecord registered(byte[] value) {
+        RecordDecoder decoder = Objects.requireNonNull(registered);
+        int id = WireFormat.id(value);
+        if (packetSchemas.contains(id)) {
+            return decoder.decode(value, VideoPacket.class);
+        }
+        try {
+            return decoder.decode(value, CameraFrame.class);
+        } catch (MalformedRecordException e) {
+            if (e.getCause() instanceof RegistryException) {
+                throw e;
+            }
+            try {
+                VideoPacket packet = decoder.decode(value, VideoPacket.class);
+                packetSchemas.add(id);
+                return packet;
+            } catch (MalformedRecordException neither) {
+                throw e;
+            }
+        }
+    }
+
+    private static Frame cameraFrame(CameraFrame frame, RawFrame source) throws FrameProblem {
         if (frame.getCameraId().isBlank()) {
             throw problem(Reason.MISSING_CAMERA_ID, "cameraId: empty (expected: the name of the camera)");
         }
-        TraceContext trace = source.trace().traceparent() != null
-                ? source.trace()
-                : new TraceContext(
-                        frame.getTraceparent().orElse(null),
-                        frame.getTracestate().orElse(null));
         return new Frame(
                 BoundedText.id(frame.getCameraId()),
                 frame.getSequence(),
                 frame.getCaptureTimeMicros(),
                 frame.getCaptureClock(),
                 array(frame.getImage()),
-                trace,
+                trace(
+                        source,
+                        frame.getTraceparent().orElse(null),
+                        frame.getTracestate().orElse(null)),
                 source);
     }
 
+    /** The headers' context goes before the record's. */
+    static TraceContext trace(RawFrame source, @Nullable String traceparent, @Nullable String tracestate) {
+        return source.trace().traceparent() != null ? source.trace() : new TraceContext(traceparent, tracestate);
+    }
+
     private static Frame bareImage(byte[] value, RawFrame source) throws FrameProblem {
-        String cameraId = BoundedText.decode(source.key());
-        if (cameraId == null || cameraId.isBlank()) {
-            throw problem(
-                    Reason.MISSING_CAMERA_ID,
-                    "key: %s (expected: the camera id, as text)"
-                            .formatted(source.key() == null ? "none" : source.key().length + " bytes"));
-        }
         return new Frame(
-                BoundedText.id(cameraId),
+                camera(source),
                 source.offset(),
                 source.timestampMillis() * 1000,
                 CaptureClock.KAFKA,
@@ -113,7 +156,18 @@ final class FrameParser {
                 source);
     }
 
-    private static byte[] array(ByteBuffer bytes) {
+    private static String camera(RawFrame source) throws FrameProblem {
+        String cameraId = BoundedText.decode(source.key());
+        if (cameraId == null || cameraId.isBlank()) {
+            throw problem(
+                    Reason.MISSING_CAMERA_ID,
+                    "key: %s (expected: the camera id, as text)"
+                            .formatted(source.key() == null ? "none" : source.key().length + " bytes"));
+        }
+        return BoundedText.id(cameraId);
+    }
+
+    static byte[] array(ByteBuffer bytes) {
         if (bytes.hasArray() && bytes.arrayOffset() == 0 && bytes.remaining() == bytes.array().length) {
             return bytes.array();
         }
@@ -126,7 +180,7 @@ final class FrameParser {
         return value.length >= magic.length && Arrays.mismatch(magic, Arrays.copyOf(value, magic.length)) < 0;
     }
 
-    private static FrameProblem problem(Reason reason, String message) {
+    static FrameProblem problem(Reason reason, String message) {
         return new FrameProblem(Stage.PARSE, reason, message);
     }
 }

@@ -31,6 +31,7 @@ final class FrameProblem extends Exception {
         NO_SCHEMA,
         MISSING_CAMERA_ID,
         QUARANTINED,
+        NO_PICTURE,
         NOT_ENCODABLE,
         RESULT_TOO_LARGE
     }
@@ -84,8 +85,13 @@ final class FrameProblem extends Exception {
         } else if (failure instanceof FrameException frame) {
             Stage stage =
                     switch (frame.reason()) {
-                        case EMPTY, NOT_AN_IMAGE, CORRUPT_IMAGE, UNSUPPORTED_IMAGE, TOO_LARGE, DECODER_TIMEOUT ->
-                            Stage.DECODE;
+                        case EMPTY,
+                                NOT_AN_IMAGE,
+                                CORRUPT_IMAGE,
+                                UNSUPPORTED_IMAGE,
+                                CORRUPT_PACKET,
+                                TOO_LARGE,
+                                DECODER_TIMEOUT -> Stage.DECODE;
                         case MODEL_FAILED, NON_FINITE_OUTPUT, TIMEOUT, OUT_OF_MEMORY, DEADLINE -> Stage.INFERENCE;
                     };
             return new FrameProblem(stage, frame.reason(), failure);

@@ -138,7 +138,7 @@ final class FrameSource
 
     @Override
     public SourceReader<RawFrame, KafkaPartitionSplit> createReader(SourceReaderContext context) throws Exception {
-        return kafka.createReader(context);
+        return new AnnouncingReader(kafka.createReader(context));
     }
 
     @Override

@@ -49,15 +49,18 @@ public final class InputOptions {
     public enum InputFormat {
         AUTO,
         AVRO,
-        IMAGE
+        IMAGE,
+        VIDEO
     }
 
     public static final ConfigOption<InputFormat> INPUT_FORMAT = OPTIONS.add(option("input.format")
             .enumType(InputFormat.class)
             .defaultValue(InputFormat.AUTO)
-            .withDescription("What an input record's value is: avro, a CameraFrame in single-object encoding or, where"
-                    + " schema-registry.url is set, in Confluent's wire format; image, a bare JPEG or PNG; auto,"
-                    + " either, told apart by the first bytes."));
+            .withDescription(
+                    "What an input record's value is: avro, a CameraFrame or VideoPacket in single-object encoding"
+                            + " or, where schema-registry.url is set, in Confluent's wire format; image, a bare JPEG or PNG;"
+                            + " video, a bare packet of a video; auto, any, told apart by the header video-codec and the first"
+                            + " bytes."));
 
     public static final ConfigOption<String> GROUP_ID = OPTIONS.add(
             option("input.group-id")

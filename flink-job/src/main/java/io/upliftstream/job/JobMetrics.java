@@ -47,8 +47,10 @@ final class JobMetrics {
     private final Counter failures;
     private final Counter quarantined;
     private final Counter dropped;
+    private final Counter passedOver;
     private final Counter aheadOfClock;
     private final Counter unrecorded;
+    private final Histogram packet;
     private final Histogram decode;
     private final Histogram queue;
     private final Histogram backbone;
@@ -86,6 +88,7 @@ final class JobMetrics {
         failures = frames.counter("failures");
         quarantined = frames.counter("quarantined");
         dropped = frames.counter("dropped");
+        passedOver = frames.counter("passedOver");
         aheadOfClock = frames.counter("aheadOfClock");
         unrecorded = frames.counter("unrecorded");
 
@@ -107,6 +110,7 @@ final class JobMetrics {
         model.<Long, Gauge<Long>>gauge("loadMillis", () -> loadMillis);
 
         MetricGroup latency = operator.addGroup(LATENCY);
+        packet = histogram(latency, "packetMicros");
         decode = histogram(latency, "decodeMicros");
         queue = histogram(latency, "queueMicros");
         backbone = histogram(latency, "backboneMicros");
@@ -160,6 +164,23 @@ final class JobMetrics {
         group.<Integer, Gauge<Integer>>gauge("waiting", () -> waiting.getAsBoolean() ? 1 : 0);
     }
 
+    /** What the decoders of videos are and take. */
+    void decodes(MetricGroup operator, IntSupplier decoders, LongSupplier bytes) {
+        MetricGroup group = operator.addGroup("video");
+        group.<Integer, Gauge<Integer>>gauge("decoders", decoders::getAsInt);
+        group.<Long, Gauge<Long>>gauge("decoderBytes", bytes::getAsLong);
+    }
+
+    /** A packet whose picture was not chosen, or was a part of another one's. */
+    void passedOver() {
+        passedOver.inc();
+    }
+
+    /** @param nanos that a packet took, with its wait for a thread */
+    void packetDecoded(long nanos) {
+        packet.update(TimeUnit.NANOSECONDS.toMicros(nanos));
+    }
+
     /** How many frames came in and how they ended, by the names of the counters. */
     Map<String, Long> totals() {
         return Map.of(
@@ -170,7 +191,9 @@ final class JobMetrics {
                 FRAMES + ".failures",
                 failures.getCount(),
                 FRAMES + ".dropped",
-                dropped.getCount());
+                dropped.getCount(),
+                FRAMES + ".passedOver",
+                passedOver.getCount());
     }
 
     void frameIn() {

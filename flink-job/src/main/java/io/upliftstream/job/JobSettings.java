@@ -64,6 +64,7 @@ public final class JobSettings implements Serializable {
 
     private static final List<OptionGroup> GROUPS = List.of(
             InputOptions.OPTIONS,
+            VideoOptions.OPTIONS,
             ServingOptions.OPTIONS,
             OutputOptions.OPTIONS,
             ControlOptions.OPTIONS,

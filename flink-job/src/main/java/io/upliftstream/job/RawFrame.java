@@ -21,6 +21,7 @@ import org.jspecify.annotations.Nullable;
  * @param key null for none; see {@link BoundedText#key}
  * @param value null for none
  * @param trace of the record's headers
+ * @param video what the record's headers say of a packet; null where they name no codec
  */
 @SuppressWarnings("ArrayRecordComponent") // never compared
 public record RawFrame(
@@ -30,7 +31,59 @@ public record RawFrame(
         long timestampMillis,
         byte @Nullable [] key,
         byte @Nullable [] value,
-        TraceContext trace) {
+        TraceContext trace,
+        @Nullable VideoHeaders video) {
+
+    /** An offset that no record has. */
+    private static final long NO_OFFSET = -1;
+
+    /** A record without headers of a packet. */
+    public RawFrame(
+            String topic,
+            int partition,
+            long offset,
+            long timestampMillis,
+            byte @Nullable [] key,
+            byte @Nullable [] value,
+            TraceContext trace) {
+        this(topic, partition, offset, timestampMillis, key, value, trace, null);
+    }
+
+    /** No record, but the news that this subtask reads a partition from here on, or, with none, that it reads. */
+    static RawFrame assignment(String topic, int partition) {
+        return new RawFrame(topic, partition, NO_OFFSET, 0, null, null, TraceContext.NONE);
+    }
+
+    boolean isAssignment() {
+        return offset == NO_OFFSET;
+    }
+
+    /** A record of which no more than the position is known. */
+    static RawFrame position(String topic, int partition, long offset, byte[] key) {
+        return new RawFrame(topic, partition, offset, 0, key, null, TraceContext.NONE);
+    }
+
+    /** The same without its value, which takes memory. */
+    RawFrame withoutValue() {
+        return value == null ? this : new RawFrame(topic, partition, offset, timestampMillis, key, null, trace, video);
+    }
+
+    static RawFrame of(ConsumerRecord<byte[], byte[]> record) {
+        return new RawFrame(
+                record.topic(),
+                record.partition(),
+                record.offset(),
+                record.timestamp(),
+                BoundedText.key(record.key()),
+                record.value(),
+                new TraceContext(header(record, TraceContext.TRACEPARENT), header(record, TraceContext.TRACESTATE)),
+                VideoHeaders.of(record));
+    }
+
+    static @Nullable String header(ConsumerRecord<?, ?> record, String name) {
+        Header header = record.headers().lastHeader(name);
+        return header == null || header.value() == null ? null : new String(header.value(), StandardCharsets.UTF_8);
+    }
 
     static final TypeInformation<RawFrame> TYPE = new ImmutableType<>(RawFrame.class, new Serializer());
 
@@ -38,20 +91,7 @@ public record RawFrame(
     static final class Deserializer implements KafkaRecordDeserializationSchema<RawFrame> {
         @Override
         public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<RawFrame> out) {
-            out.collect(new RawFrame(
-                    record.topic(),
-                    record.partition(),
-                    record.offset(),
-                    record.timestamp(),
-                    BoundedText.key(record.key()),
-                    record.value(),
-                    new TraceContext(
-                            header(record, TraceContext.TRACEPARENT), header(record, TraceContext.TRACESTATE))));
-        }
-
-        private static @Nullable String header(ConsumerRecord<?, ?> record, String name) {
-            Header header = record.headers().lastHeader(name);
-            return header == null || header.value() == null ? null : new String(header.value(), StandardCharsets.UTF_8);
+            out.collect(of(record));
         }
 
         @Override
@@ -76,6 +116,11 @@ public record RawFrame(
             writeBytes(frame.key, target);
             writeBytes(frame.value, target);
             writeTrace(frame.trace, target);
+            VideoHeaders video = frame.video;
+            target.writeBoolean(video != null);
+            if (video != null) {
+                video.write(target);
+            }
         }
 
         @Override
@@ -87,7 +132,8 @@ public record RawFrame(
                     source.readLong(),
                     readBytes(source),
                     readBytes(source),
-                    readTrace(source));
+                    readTrace(source),
+                    source.readBoolean() ? VideoHeaders.read(source) : null);
         }
 
         @Override

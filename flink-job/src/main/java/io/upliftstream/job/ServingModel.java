@@ -6,6 +6,7 @@ import io.upliftstream.model.DenseOutput;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.FrameException;
 import io.upliftstream.model.HeadOutput;
+import io.upliftstream.model.Picture;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -69,8 +70,10 @@ final class ServingModel {
      * @param headsOff names of the heads whose records are not written
      */
     CompletableFuture<FrameOutcome> submit(Frame frame, AdmissionGate gate, List<String> headsOff) {
-        CompletableFuture<DenseResult> inferred =
-                engine.submit(frame.cameraId(), frame.image(), () -> !gate.inTime(frame));
+        Picture picture = frame.picture();
+        CompletableFuture<DenseResult> inferred = picture == null
+                ? engine.submit(frame.cameraId(), frame.image(), () -> !gate.inTime(frame))
+                : engine.submit(frame.cameraId(), picture, () -> !gate.inTime(frame));
         ClaimCheck check = claimCheck;
         CompletableFuture<FrameOutcome> encoded = check == null
                 ? inferred.thenApplyAsync(result -> encode(frame, without(headsOff, result)), engine.executor())

@@ -4,6 +4,7 @@ import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.FrameException;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelHealth;
+import io.upliftstream.model.Picture;
 import io.upliftstream.schemas.ModelIdentity;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -56,6 +57,12 @@ final class TestingEngine implements FrameEngine {
         }
         expired.add(isExpired);
         return answer;
+    }
+
+    @Override
+    public CompletableFuture<DenseResult> submit(String cameraId, Picture picture, BooleanSupplier isExpired) {
+        picture.release().run();
+        return submit(cameraId, new byte[0], isExpired);
     }
 
     @Override

@@ -25,7 +25,7 @@ import org.slf4j.LoggerFactory;
  * model: it fails and loses its thread, another thread takes over, and if a second thread of the process were to be lost that
  * way, {@code endProcess} is run instead.
  */
-final class DecodePool implements Executor, AutoCloseable {
+public final class DecodePool implements Executor, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(DecodePool.class);
 
     private final int size;
@@ -52,6 +52,11 @@ final class DecodePool implements Executor, AutoCloseable {
 
     private record Call<T>(String source, Callable<T> decoding, CompletableFuture<T> result) {}
 
+    /** Ends the process with {@link DenseService#HANGING} if a second thread were to be lost. */
+    public DecodePool(int size, Duration timeout) {
+        this(size, timeout, ServedModel::endProcess);
+    }
+
     /** @param endProcess ends the process; it returns only in tests */
     DecodePool(int size, Duration timeout, Runnable endProcess) {
         this.size = size;
@@ -72,7 +77,7 @@ final class DecodePool implements Executor, AutoCloseable {
     }
 
     /** Calls that were given up. */
-    long hangs() {
+    public long hangs() {
         lock.lock();
         try {
             return hangs;
@@ -86,7 +91,7 @@ final class DecodePool implements Executor, AutoCloseable {
      *
      * @return completes on the thread that decoded, whose time is not limited from then on; fails with TIMEOUT
      */
-    <T> CompletableFuture<T> decode(String source, Callable<T> decoding) {
+    public <T> CompletableFuture<T> decode(String source, Callable<T> decoding) {
         CompletableFuture<T> result = new CompletableFuture<>();
         lock.lock();
         try {

@@ -142,10 +142,27 @@ public final class DenseService implements AutoCloseable {
      *     fails with {@link Reason#DEADLINE}
      */
     public CompletableFuture<DenseResult> submit(String source, byte[] image, BooleanSupplier expired) {
+        return submit(source, decoder -> decoder.decode(image), expired);
+    }
+
+    /** The same for a picture, which is released once it is fitted to the model's input. */
+    public CompletableFuture<DenseResult> submit(String source, Picture picture, BooleanSupplier expired) {
+        return submit(
+                source,
+                decoder -> {
+                    DecodedFrame frame = decoder.fit(picture);
+                    picture.release().run();
+                    return frame;
+                },
+                expired);
+    }
+
+    private CompletableFuture<DenseResult> submit(
+            String source, ServedModel.Decoding decoding, BooleanSupplier expired) {
         if (closed.get()) {
             throw new IllegalStateException("the service was closed");
         }
-        return shared.submit(source, image, expired);
+        return shared.submit(source, decoding, expired);
     }
 
     /** The pool that decodes; also for what callers do with a result, such as encoding it. */

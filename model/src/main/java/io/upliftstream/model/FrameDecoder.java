@@ -66,8 +66,40 @@ public final class FrameDecoder {
      */
     public DecodedFrame decode(byte[] image) throws FrameException {
         ImageHeader header = ImageHeader.read(image, maxPixels);
-        int frameWidth = header.sideways() ? header.height() : header.width();
-        int frameHeight = header.sideways() ? header.width() : header.height();
+        Placed placed = place(header.width(), header.height(), header.sideways());
+        return new DecodedFrame(decode(image, header, placed.area()), placed.transform());
+    }
+
+    /**
+     * Fits a picture that was decoded elsewhere.
+     *
+     * @throws FrameException TOO_LARGE
+     */
+    public DecodedFrame fit(Picture picture) throws FrameException {
+        if ((long) picture.width() * picture.height() > maxPixels) {
+            throw new FrameException(
+                    Reason.TOO_LARGE,
+                    "the picture has %d x %d pixels (expected: <= %d together)"
+                            .formatted(picture.width(), picture.height(), maxPixels));
+        }
+        Placed placed = place(picture.width(), picture.height(), picture.orientation() >= 5);
+        ByteBuffer rgb = fit(
+                picture.rgb(),
+                picture.width(),
+                picture.height(),
+                picture.width(),
+                picture.height(),
+                picture.orientation(),
+                placed.area());
+        return new DecodedFrame(rgb, placed.transform());
+    }
+
+    /** Where an image lies on the model's input, and how one leads to the other. */
+    private record Placed(Area area, FrameTransform transform) {}
+
+    private Placed place(int storedWidth, int storedHeight, boolean sideways) {
+        int frameWidth = sideways ? storedHeight : storedWidth;
+        int frameHeight = sideways ? storedWidth : storedHeight;
         int width = input.width();
         int height = input.height();
         if (input.fit() == Fit.LETTERBOX) {
@@ -77,13 +109,11 @@ public final class FrameDecoder {
         }
         int left = (input.width() - width) / 2;
         int top = (input.height() - height) / 2;
-
-        ByteBuffer rgb = decode(image, header, new Area(left, top, width, height));
-
         double scaleX = (double) frameWidth / width;
         double scaleY = (double) frameHeight / height;
-        return new DecodedFrame(
-                rgb, new FrameTransform(frameWidth, frameHeight, scaleX, scaleY, -left * scaleX, -top * scaleY));
+        return new Placed(
+                new Area(left, top, width, height),
+                new FrameTransform(frameWidth, frameHeight, scaleX, scaleY, -left * scaleX, -top * scaleY));
     }
 
     /** Takes back the buffer of a frame that nobody reads any more, to decode another into it. Optional. */
@@ -143,23 +173,27 @@ public final class FrameDecoder {
         }
     }
 
-    /** Fits pixels that were decoded at a fraction of their size into a buffer that may have been used before. */
+    /** Fits pixels that were decoded at a fraction of their size. */
     private ByteBuffer fit(ByteBuffer pixels, ImageHeader header, int reduction, Area area) {
-        ByteBuffer frame = spare.poll();
-        if (frame == null) {
-            frame = ByteBuffer.allocateDirect(input.frameBytes());
-        }
-        BilinearResize.resize(
+        return fit(
                 pixels,
                 (header.width() + reduction - 1) / reduction,
                 (header.height() + reduction - 1) / reduction,
                 (double) header.width() / reduction,
                 (double) header.height() / reduction,
                 header.orientation(),
-                area,
-                frame,
-                input.width(),
-                input.height());
+                area);
+    }
+
+    /** Fits pixels into a buffer that may have been used before. */
+    private ByteBuffer fit(
+            ByteBuffer pixels, int width, int height, double extentX, double extentY, int orientation, Area area) {
+        ByteBuffer frame = spare.poll();
+        if (frame == null) {
+            frame = ByteBuffer.allocateDirect(input.frameBytes());
+        }
+        BilinearResize.resize(
+                pixels, width, height, extentX, extentY, orientation, area, frame, input.width(), input.height());
         return frame.clear();
     }
 

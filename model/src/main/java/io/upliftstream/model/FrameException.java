@@ -14,9 +14,11 @@ public class FrameException extends Exception {
         CORRUPT_IMAGE,
         /** The image is of a kind that the decoder does not read, such as a JPEG of 12 bits a sample. */
         UNSUPPORTED_IMAGE,
+        /** The packet of a video is damaged, or its picture is. */
+        CORRUPT_PACKET,
         /** The image has more pixels, or asks for more work with them, than the limit; none of them was decoded. */
         TOO_LARGE,
-        /** The image was not decoded in time. */
+        /** The image, or the packet of a video, was not decoded in time. */
         DECODER_TIMEOUT,
         /** The model failed on this frame. */
         MODEL_FAILED,

@@ -56,7 +56,12 @@ final class ServedModel implements AutoCloseable {
         return new ModelHealth(health.hangs() + pool.hangs(), health.retries(), health.batchLimit());
     }
 
-    CompletableFuture<DenseResult> submit(String source, byte[] image, BooleanSupplier expired) {
+    /** How a frame becomes the model's input. */
+    interface Decoding {
+        DecodedFrame decode(FrameDecoder decoder) throws FrameException;
+    }
+
+    CompletableFuture<DenseResult> submit(String source, Decoding image, BooleanSupplier expired) {
         CompletableFuture<DenseResult> result = new CompletableFuture<>();
         long submitted = System.nanoTime();
         CompletableFuture<?> unused = pool.decode(source, () -> decode(image, submitted, expired))
@@ -70,13 +75,13 @@ final class ServedModel implements AutoCloseable {
         return result;
     }
 
-    private Decoded decode(byte[] image, long submitted, BooleanSupplier expired) throws FrameException {
+    private Decoded decode(Decoding image, long submitted, BooleanSupplier expired) throws FrameException {
         if (expired.getAsBoolean()) {
             throw new FrameException(
                     Reason.DEADLINE, "the frame expired while it waited for a decoder (expected: its turn)");
         }
         long start = System.nanoTime();
-        DecodedFrame frame = decoder.decode(image);
+        DecodedFrame frame = image.decode(decoder);
         return new Decoded(frame, System.nanoTime() - start, submitted, expired);
     }
 
@@ -164,7 +169,7 @@ final class ServedModel implements AutoCloseable {
         return new FrameException(Reason.MODEL_FAILED, "the model failed: " + message, cause);
     }
 
-    private static void endProcess() {
+    static void endProcess() {
         System.err.printf(
                 "uplift: two calls of the model hang, or of its decoders (expected: at most one);"
                         + " ending with exit code %d%n",

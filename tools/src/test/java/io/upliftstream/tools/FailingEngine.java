@@ -4,6 +4,7 @@ import io.upliftstream.job.FrameEngine;
 import io.upliftstream.model.DenseResult;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelHealth;
+import io.upliftstream.model.Picture;
 import io.upliftstream.schemas.ModelIdentity;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -22,6 +23,14 @@ record FailingEngine(FrameEngine engine, BooleanSupplier fails) implements Frame
             throw new IllegalStateException("fails on purpose");
         }
         return engine.submit(cameraId, image, expired);
+    }
+
+    @Override
+    public CompletableFuture<DenseResult> submit(String cameraId, Picture picture, BooleanSupplier expired) {
+        if (fails.getAsBoolean()) {
+            throw new IllegalStateException("fails on purpose");
+        }
+        return engine.submit(cameraId, picture, expired);
     }
 
     @Override

@@ -1,5 +1,6 @@
 package io.upliftstream.tools.camera;
 
+import io.upliftstream.model.video.PixelConverter;
 import io.upliftstream.schemas.VideoCodec;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -21,7 +22,7 @@ public final class PacketDecoder implements AutoCloseable {
     private final AVCodecContext decoder;
     private final AVPacket packet = avcodec.av_packet_alloc();
     private final AVFrame frame = avutil.av_frame_alloc();
-    private final PixelConverter converter = new PixelConverter();
+    private final UprightConverter converter = new UprightConverter();
 
     /** Begins a stream. */
     public PacketDecoder(VideoCodec codec) throws IOException {

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.camera;
 
 import io.upliftstream.model.ImageHeader;
+import io.upliftstream.model.video.PixelConverter;
 import io.upliftstream.tools.picture.Timeline;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -21,7 +22,7 @@ public final class VideoCamera implements Camera {
     private final String shown;
     private final JpegFormat format;
     private final VideoReader reader;
-    private final PixelConverter converter;
+    private final UprightConverter converter;
     private final boolean live;
     private final double framesPerSecond;
     private final Timeline timeline;
@@ -50,7 +51,7 @@ public final class VideoCamera implements Camera {
                             .formatted(shown, e.getMessage()),
                     e);
         }
-        converter = new PixelConverter();
+        converter = new UprightConverter();
         timeline = Timeline.of(framesPerSecond);
         if (reader.hdr()) {
             notes.add("input: " + shown + " is HDR, and is mapped to the tones and colours of BT.709");
@@ -126,7 +127,7 @@ public final class VideoCamera implements Camera {
      */
     static BufferedImage still(Path file, byte @Nullable [] tiff) throws IOException {
         try (VideoReader reader = new VideoReader(Demuxer.of(file.toString(), false));
-                PixelConverter converter = new PixelConverter()) {
+                UprightConverter converter = new UprightConverter()) {
             AVFrame frame = reader.next();
             if (frame == null) {
                 throw new IOException("it holds no whole picture");

@@ -1,5 +1,6 @@
 package io.upliftstream.tools.camera;
 
+import io.upliftstream.model.video.PixelConverter;
 import java.io.IOException;
 import java.util.Objects;
 import org.bytedeco.ffmpeg.avcodec.AVCodecContext;

@@ -52,7 +52,6 @@ public final class ProcessCluster implements AutoCloseable {
             "scala-",
             "picocli",
             "javacv",
-            "ffmpeg",
             "xchart",
             "uplot");
 

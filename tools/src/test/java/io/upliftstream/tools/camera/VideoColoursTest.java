@@ -118,7 +118,7 @@ class VideoColoursTest {
             }
         }
         try (VideoReader reader = new VideoReader(Demuxer.of(file.toString(), false));
-                PixelConverter converter = new PixelConverter()) {
+                UprightConverter converter = new UprightConverter()) {
             for (Color colour : COLOURS) {
                 BufferedImage picture = converter.convert(Objects.requireNonNull(reader.next()), 1, JpegFormat.of(1));
                 assertThat(distance(new Color(picture.getRGB(30, 30)), colour))
@@ -147,7 +147,7 @@ class VideoColoursTest {
 
     private static Color first(Path file) throws IOException {
         try (VideoReader reader = new VideoReader(Demuxer.of(file.toString(), false));
-                PixelConverter converter = new PixelConverter()) {
+                UprightConverter converter = new UprightConverter()) {
             BufferedImage picture = converter.convert(Objects.requireNonNull(reader.next()), 1, JpegFormat.of(1));
             return new Color(picture.getRGB(SIZE / 2, SIZE / 2));
         }

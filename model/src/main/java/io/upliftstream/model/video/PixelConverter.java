@@ -1,7 +1,5 @@
-package io.upliftstream.tools.camera;
+package io.upliftstream.model.video;
 
-import java.awt.image.BufferedImage;
-import java.io.IOException;
 import org.bytedeco.ffmpeg.avutil.AVDictionaryEntry;
 import org.bytedeco.ffmpeg.avutil.AVFrame;
 import org.bytedeco.ffmpeg.avutil.AVFrameSideData;
@@ -9,33 +7,23 @@ import org.bytedeco.ffmpeg.global.avutil;
 import org.bytedeco.ffmpeg.global.swscale;
 import org.bytedeco.ffmpeg.swscale.SwsContext;
 import org.bytedeco.javacpp.IntPointer;
-import org.bytedeco.opencv.global.opencv_core;
-import org.bytedeco.opencv.opencv_core.Mat;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Turns FFmpeg's frames into pictures as people see them: three colours of eight bits, by the matrix and the range that
- * the frame declares, upright by its display matrix, without alpha. Where a frame declares nothing, BT.601 and limited
- * range (full for RGB, grey and the formats of JPEG), as the {@code ffmpeg} program has it.
+ * Turns FFmpeg's frames into pixels as people see them: three colours of eight bits, by the matrix and the range that the
+ * frame declares, without alpha. Where a frame declares nothing, BT.601 and limited range (full for RGB, grey and the formats
+ * of JPEG), as the {@code ffmpeg} program has it. For one thread.
  */
-final class PixelConverter implements AutoCloseable {
+public final class PixelConverter implements AutoCloseable {
     private static final int ONE = 1 << 16;
 
     /** What a conversion depends on; a stream may change any of it. */
     private record Conversion(int width, int height, int format, int colours, int range, int toWidth, int toHeight) {
         @Nullable
-        SwsContext context() {
+        SwsContext context(int toFormat) {
             SwsContext made = swscale.sws_getContext(
-                    width,
-                    height,
-                    format,
-                    toWidth,
-                    toHeight,
-                    avutil.AV_PIX_FMT_BGR24,
-                    swscale.SWS_BICUBIC,
-                    null,
-                    null,
-                    (double[]) null);
+                    width, height, format, toWidth, toHeight, toFormat, swscale.SWS_BICUBIC, null, null, (double[])
+                            null);
             if (made == null) {
                 return null;
             }
@@ -53,43 +41,29 @@ final class PixelConverter implements AutoCloseable {
         }
     }
 
+    private final int toFormat;
     private @Nullable Conversion conversion;
     private @Nullable SwsContext context;
     private final SwsContext toneMapping = swscale.sws_alloc_context();
-    private final AVFrame bgr = avutil.av_frame_alloc();
+    private final AVFrame pixels = avutil.av_frame_alloc();
 
-    /**
-     * Converts a frame, scaled to the format's size if it has one.
-     *
-     * @param orientation of EXIF, 1 to 8
-     */
-    BufferedImage convert(AVFrame frame, int orientation, JpegFormat format) throws IOException {
-        int width = frame.width();
-        int height = frame.height();
-        if (format.width() > 0) {
-            boolean sideways = orientation >= 5;
-            double proportion = sideways ? (double) width / height : (double) height / width;
-            int upright =
-                    format.height() > 0 ? format.height() : Math.max(1, (int) Math.round(format.width() * proportion));
-            width = sideways ? upright : format.width();
-            height = sideways ? format.width() : upright;
-        }
-        allocate(width, height);
-        int converted = isHdr(frame.color_trc()) ? toneMap(frame) : scale(frame);
-        if (converted < 0) {
-            throw new IOException("a frame of format %d cannot be converted".formatted(frame.format()));
-        }
-        try (Mat stored = new Mat(height, width, opencv_core.CV_8UC3, bgr.data(0), bgr.linesize(0))) {
-            return Images.upright(stored, orientation);
-        }
+    /** @param toFormat FFmpeg's format of the pixels, {@link avutil#AV_PIX_FMT_RGB24} or {@link avutil#AV_PIX_FMT_BGR24} */
+    public PixelConverter(int toFormat) {
+        this.toFormat = toFormat;
     }
 
-    private void allocate(int width, int height) {
-        if (bgr.width() != width || bgr.height() != height) {
-            avutil.av_frame_unref(bgr);
-            bgr.format(avutil.AV_PIX_FMT_BGR24).width(width).height(height);
-            avutil.av_frame_get_buffer(bgr, 0);
+    /**
+     * Converts a frame as it is stored, scaled to a size.
+     *
+     * @return the pixels, valid until the next call; null if FFmpeg has no way from the frame's format
+     */
+    public @Nullable AVFrame convert(AVFrame frame, int width, int height) {
+        if (pixels.width() != width || pixels.height() != height) {
+            avutil.av_frame_unref(pixels);
+            pixels.format(toFormat).width(width).height(height);
+            avutil.av_frame_get_buffer(pixels, 0);
         }
+        return (isHdr(frame.color_trc()) ? toneMap(frame) : scale(frame)) < 0 ? null : pixels;
     }
 
     private int scale(AVFrame frame) {
@@ -99,36 +73,36 @@ final class PixelConverter implements AutoCloseable {
                 frame.format(),
                 frame.colorspace(),
                 frame.color_range(),
-                bgr.width(),
-                bgr.height());
+                pixels.width(),
+                pixels.height());
         if (!wanted.equals(conversion)) {
             swscale.sws_freeContext(context);
-            context = wanted.context();
+            context = wanted.context(toFormat);
             conversion = wanted;
         }
         return context == null
                 ? -1
                 : swscale.sws_scale(
-                        context, frame.data(), frame.linesize(), 0, frame.height(), bgr.data(), bgr.linesize());
+                        context, frame.data(), frame.linesize(), 0, frame.height(), pixels.data(), pixels.linesize());
     }
 
     /** Whether a transfer function is one of high dynamic range: PQ or HLG. */
-    static boolean isHdr(int transfer) {
+    public static boolean isHdr(int transfer) {
         return transfer == avutil.AVCOL_TRC_SMPTE2084 || transfer == avutil.AVCOL_TRC_ARIB_STD_B67;
     }
 
     /** Brings the brightness and the colours of PQ and HLG into those of BT.709, by FFmpeg's perceptual mapping. */
     private int toneMap(AVFrame frame) {
-        bgr.colorspace(avutil.AVCOL_SPC_RGB).color_range(avutil.AVCOL_RANGE_JPEG);
-        bgr.color_primaries(avutil.AVCOL_PRI_BT709).color_trc(avutil.AVCOL_TRC_BT709);
-        return swscale.sws_scale_frame(toneMapping, bgr, frame);
+        pixels.colorspace(avutil.AVCOL_SPC_RGB).color_range(avutil.AVCOL_RANGE_JPEG);
+        pixels.color_primaries(avutil.AVCOL_PRI_BT709).color_trc(avutil.AVCOL_TRC_BT709);
+        return swscale.sws_scale_frame(toneMapping, pixels, frame);
     }
 
     /**
      * How a frame is turned, as an orientation of EXIF, 1 to 8: by its display matrix, to the nearest quarter, or by the EXIF
      * data of a picture that has none.
      */
-    static int orientation(AVFrame frame) {
+    public static int orientation(AVFrame frame) {
         AVFrameSideData side = avutil.av_frame_get_side_data(frame, avutil.AV_FRAME_DATA_DISPLAYMATRIX);
         if (side == null) {
             AVDictionaryEntry exif = avutil.av_dict_get(frame.metadata(), "Orientation", null, 0);
@@ -152,6 +126,6 @@ final class PixelConverter implements AutoCloseable {
         swscale.sws_freeContext(context);
         context = null; // which the call leaves as it is
         swscale.sws_free_context(toneMapping);
-        avutil.av_frame_free(bgr);
+        avutil.av_frame_free(pixels);
     }
 }

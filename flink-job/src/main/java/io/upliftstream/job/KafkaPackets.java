@@ -1,0 +1,56 @@
+package io.upliftstream.job;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Properties;
+import java.util.function.Predicate;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.jspecify.annotations.Nullable;
+
+/** Packets from the input topic, beside Flink's source and in no consumer group. */
+final class KafkaPackets implements PacketReader {
+    private static final Duration POLL = Duration.ofMillis(200);
+
+    /** Bytes of one fetch: packets are small, and a group of pictures is read in order. */
+    private static final String FETCH_BYTES = String.valueOf(4 << 20);
+
+    private final Properties properties;
+    private @Nullable KafkaConsumer<byte[], byte[]> consumer;
+
+    KafkaPackets(JobSettings settings) {
+        properties = settings.kafkaProperties();
+        properties.putIfAbsent(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG, FETCH_BYTES);
+        properties.putIfAbsent(ConsumerConfig.FETCH_MAX_BYTES_CONFIG, FETCH_BYTES);
+        properties.putIfAbsent(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed");
+        properties.setProperty(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest"); // what retention has left
+        properties.setProperty(ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, "false");
+    }
+
+    @Override
+    public void read(String topic, int partition, long from, long to, Predicate<RawFrame> packets) {
+        if (consumer == null) {
+            consumer = new KafkaConsumer<>(properties, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        }
+        TopicPartition source = new TopicPartition(topic, partition);
+        consumer.assign(List.of(source));
+        consumer.seek(source, from);
+        while (consumer.position(source) <= to) {
+            for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
+                if (record.offset() > to || !packets.test(RawFrame.of(record))) {
+                    return;
+                }
+            }
+        }
+    }
+
+    @Override
+    public void close() {
+        if (consumer != null) {
+            consumer.close();
+        }
+    }
+}

@@ -1,0 +1,213 @@
+package io.upliftstream.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.upliftstream.schemas.FrameDropped;
+import io.upliftstream.schemas.FrameFailure;
+import io.upliftstream.schemas.RecordHeader;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Predicate;
+import java.util.stream.LongStream;
+import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
+import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Packets of videos through the operator, with a real decoder and a model whose answers a test gives. */
+class VideoTest extends OperatorTest {
+    private static final List<RawFrame> TOPIC = new ArrayList<>();
+
+    /** The topic of a test. */
+    private record Rereader() implements PacketReader {
+        @Override
+        public void read(String topic, int partition, long from, long to, Predicate<RawFrame> packets) {
+            for (RawFrame record : List.copyOf(TOPIC)) {
+                if (record.offset() >= from && record.offset() <= to && !packets.test(record)) {
+                    return;
+                }
+            }
+        }
+
+        @Override
+        public void close() {}
+    }
+
+    private OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness(String... settings) throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
+                        TestFrames.settings(settings),
+                        again -> Map.of(),
+                        Framing.SINGLE_OBJECT,
+                        (unused, subtask) -> engine,
+                        clock,
+                        null,
+                        unused -> new Rereader()));
+        opened.add(harness);
+        engine.answerAll();
+        return harness;
+    }
+
+    private OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> start(String... settings) throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = harness(settings);
+        harness.open();
+        return harness;
+    }
+
+    /** All packets, then the end of the input. */
+    private static void processAll(
+            OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness, List<RawFrame> records)
+            throws Exception {
+        for (RawFrame record : records) {
+            process(harness, record);
+        }
+        harness.endInput();
+        ((DenseInferenceOperator) harness.getOperator()).finish();
+        runMails(harness);
+    }
+
+    private static void assertComplete(List<Long> sequences, int packets) {
+        assertThat(sequences)
+                .containsExactlyInAnyOrderElementsOf(
+                        LongStream.range(0, packets).boxed().toList());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"long-b.h264", "open.h264", "intra.h264", "interlaced.h264", "ten-bit.h264", "open.h265"})
+    void everyPacketHasTheResultOfItsPicture(String clip) throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        List<RawFrame> records = Clip.records("yard", clip);
+        processAll(harness, records);
+        assertComplete(
+                results(harness).stream()
+                        .map(line -> Long.valueOf(line.substring(5)))
+                        .toList(),
+                records.size());
+        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"long-b.h264", "open.h264", "intra.h264", "open.h265", "closed.h265"})
+    void whereverAJobGoesOnEveryPictureComesOnceAndInTheSameOrder(String clip) throws Exception {
+        List<RawFrame> records = Clip.records("yard", clip);
+        TOPIC.clear();
+        TOPIC.addAll(records);
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> whole = start();
+        processAll(whole, records);
+        List<Long> expected = sequences(whole);
+
+        for (int cut : new int[] {1, 3, 7, 8, 11}) {
+            List<Long> sequences = new ArrayList<>();
+            OperatorSubtaskState state = null;
+            for (int from = 0; from < records.size(); from += cut) {
+                OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = harness();
+                if (state != null) {
+                    harness.initializeState(state);
+                }
+                harness.open();
+                process(harness, RawFrame.assignment("camera-frames", 3));
+                process(harness, RawFrame.assignment("", -1));
+                List<RawFrame> part = records.subList(from, Math.min(from + cut, records.size()));
+                if (from + cut < records.size()) {
+                    for (RawFrame record : part) {
+                        process(harness, record);
+                    }
+                    harness.prepareSnapshotPreBarrier(from);
+                    state = harness.snapshot(from, 0);
+                } else {
+                    processAll(harness, part);
+                }
+                sequences.addAll(sequences(harness));
+            }
+            assertThat(sequences).as("checkpoints after every %d packets", cut).isEqualTo(expected);
+        }
+    }
+
+    @Test
+    void aJobWithoutVideosHasNoStateAndOneWithThemAHundredBytesForEach() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        process(harness, TestFrames.cameraFrame("gate", 1));
+        harness.prepareSnapshotPreBarrier(1);
+        assertThat(harness.snapshot(1, 0).getManagedOperatorState()).isEmpty();
+        for (RawFrame record : Clip.records("yard", "long-b.h264").subList(0, 50)) {
+            process(harness, record);
+        }
+        harness.prepareSnapshotPreBarrier(2);
+        assertThat(harness.snapshot(2, 0).getStateSize()).isBetween(50L, 700L);
+    }
+
+    @Test
+    void packetsBeforeAKeyFrameAndBehindAGapAreDropsUntilTheNextKeyFrame() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        List<RawFrame> records = new ArrayList<>(Clip.records("yard", "closed.h265"));
+        records.remove(5);
+        records.remove(0);
+        processAll(harness, records);
+        List<FrameDropped> drops = decode(harness, "dropped", FrameDropped.class);
+        assertThat(drops).allMatch(drop -> drop.getReason().equals("NO_KEY_FRAME"));
+        assertThat(drops.stream().mapToLong(FrameDropped::getCount).sum()).isEqualTo(10);
+        assertThat(results(harness)).hasSize(12);
+        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
+    }
+
+    @Test
+    void aDamagedPacketIsAFailureAndDecodingBeginsAnewAtTheNextKeyFrame() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        List<RawFrame> records = new ArrayList<>();
+        for (byte[] data : Clip.packets("wide.h264")) {
+            if (records.size() == 5) {
+                java.util.Arrays.fill(data, 12, data.length, (byte) 0xAA);
+            }
+            records.add(Clip.record("yard", records.size(), "wide.h264", data));
+        }
+        processAll(harness, records);
+        List<FrameFailure> failures = decode(harness, "failures", FrameFailure.class);
+        assertThat(failures).hasSize(1);
+        assertThat(failures.get(0).getReason()).isEqualTo("CORRUPT_PACKET");
+        assertThat(failures.get(0).getHeader().getSequence()).isEqualTo(5);
+        assertThat(results(harness)).hasSize(17);
+        assertThat(decode(harness, "dropped", FrameDropped.class).stream()
+                        .mapToLong(FrameDropped::getCount)
+                        .sum())
+                .isEqualTo(6);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"every-n", "per-second", "key-frames"})
+    void whatIsNotChosenIsPassedOver(String choice) throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                start("uplift.video.frames", choice, "uplift.video.every-n", "5", "uplift.video.per-second", "5");
+        processAll(harness, Clip.records("yard", "closed.h265"));
+        assertThat(results(harness)).hasSize(choice.equals("key-frames") ? 2 : 5);
+        assertThat(headers(harness).stream().map(RecordHeader::getCameraId)).containsOnly("yard");
+        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
+    }
+
+    @Test
+    void packetsThatAreNoLongerOnTheTopicAreFailuresWithASentence() throws Exception {
+        List<RawFrame> records = Clip.records("yard", "long-b.h264");
+        TOPIC.clear();
+        TOPIC.addAll(records.subList(15, records.size()));
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> first = start();
+        for (RawFrame record : records.subList(0, 20)) {
+            process(first, record);
+        }
+        first.prepareSnapshotPreBarrier(1);
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> second = harness();
+        second.initializeState(first.snapshot(1, 0));
+        second.open();
+        process(second, RawFrame.assignment("camera-frames", 3));
+        processAll(second, records.subList(20, 30));
+        List<Long> ended = new ArrayList<>(offsets(first));
+        long dropped = decode(second, "dropped", FrameDropped.class).stream()
+                .mapToLong(FrameDropped::getCount)
+                .sum();
+        assertThat(ended.size()
+                        + dropped
+                        + decode(second, "failures", FrameFailure.class).size())
+                .isEqualTo(30);
+        assertThat(results(second)).isEmpty();
+    }
+}
