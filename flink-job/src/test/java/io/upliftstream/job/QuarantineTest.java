@@ -1,0 +1,54 @@
+package io.upliftstream.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class QuarantineTest {
+    private static final RawFrame FRAME = TestFrames.cameraFrame("east", 7);
+
+    @TempDir
+    @SuppressWarnings("NullAway.Init")
+    private Path directory;
+
+    @Test
+    void aFrameAtWhichTwoProcessesDiedIsHeld() {
+        for (int process = 0; process < 2; process++) {
+            Quarantine dying = quarantine();
+            dying.arrived(FRAME);
+            dying.begin(FRAME);
+        }
+        Quarantine survivor = quarantine();
+        survivor.arrived(FRAME);
+        assertThat(survivor.holds(FRAME)).isFalse(); // it was not tried alone in the first of them
+
+        survivor.begin(FRAME);
+        Quarantine next = quarantine();
+        next.arrived(FRAME);
+        assertThat(next.holds(FRAME)).isTrue();
+    }
+
+    @Test
+    void theJobGoesOnWhileNotesCannotBeWrittenAndNotesAreKeptAgainWhenTheyCan() throws Exception {
+        Files.writeString(directory.resolve("job"), "in the way of the directory of notes");
+        Quarantine quarantine = quarantine();
+
+        quarantine.arrived(FRAME);
+        quarantine.begin(FRAME);
+        quarantine.end(FRAME);
+
+        assertThat(quarantine.holds(FRAME)).isFalse();
+        Files.delete(directory.resolve("job"));
+        quarantine().arrived(FRAME);
+        assertThat(directory.resolve("job").resolve(FRAME.topic() + "-" + FRAME.partition()))
+                .exists();
+    }
+
+    /** Careful from the second start on. */
+    private Quarantine quarantine() {
+        return new Quarantine(directory.toUri().toString(), "job", 1);
+    }
+}
