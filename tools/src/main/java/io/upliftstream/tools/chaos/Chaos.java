@@ -4,7 +4,6 @@ import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.ServingOptions;
 import io.upliftstream.job.ServingOptions.Mode;
-import io.upliftstream.job.StartupException;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
@@ -74,7 +73,6 @@ public final class Chaos {
      * Runs, writes the report, and says on the way how it goes.
      *
      * @return whether the account holds
-     * @throws StartupException if this machine has the means for none of the faults
      */
     public static boolean run(ChaosOptions options, Consumer<String> say)
             throws IOException, BundleException, InterruptedException {
@@ -85,11 +83,6 @@ public final class Chaos {
             say.accept("Listening: " + cluster.listeners());
             Map<String, String> leftOut = leftOut(cluster, options.kinds());
             leftOut.forEach((kind, reason) -> say.accept("Left out: " + kind + ": " + reason));
-            if (leftOut.size() == options.kinds().size()) {
-                throw new StartupException(
-                        StartupException.ENVIRONMENT,
-                        "chaos: none of these faults can be made here (expected: kill, broker and pause, which need nothing)");
-            }
             List<String> arguments = new ArrayList<>(List.of(ServingOptions.QUARANTINE_DIRECTORY.key() + "="
                     + cluster.means().directory("quarantine").toUri()));
             arguments.addAll(options.set());

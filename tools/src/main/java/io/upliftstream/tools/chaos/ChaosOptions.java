@@ -20,7 +20,7 @@ import java.util.Set;
 public record ChaosOptions(
         Path home,
         ServingOptions.Mode mode,
-        ProcessCluster.Shape shape,
+        ClusterShape shape,
         Set<FaultKind> kinds,
         int count,
         int longestSeconds,

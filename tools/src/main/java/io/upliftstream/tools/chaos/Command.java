@@ -11,7 +11,7 @@ final class Command {
     /**
      * Runs a program and waits for its end.
      *
-     * @throws IOException if it is not there or fails; the message is what it said
+     * @throws IOException if it is not there or fails; the message is the first line of what it said
      */
     static void run(String... command) throws IOException {
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
@@ -19,7 +19,7 @@ final class Command {
         String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
         try {
             if (process.waitFor() != 0) {
-                throw new IOException(String.join(" ", command) + ": " + said);
+                throw new IOException(said.lines().findFirst().orElse(String.join(" ", command) + " failed"));
             }
         } catch (InterruptedException e) {
             process.destroyForcibly();

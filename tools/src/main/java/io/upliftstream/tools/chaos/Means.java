@@ -1,5 +1,6 @@
 package io.upliftstream.tools.chaos;
 
+import io.upliftstream.job.StartupException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -8,6 +9,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -29,6 +31,7 @@ final class Means implements AutoCloseable {
      *
      * @param processes all that will run
      * @param directory of the cluster, where disks and clocks are
+     * @throws StartupException if there are kinds, and none can be made
      */
     Means(Collection<FaultKind> kinds, List<String> processes, Path directory) {
         this.directory = directory;
@@ -40,6 +43,13 @@ final class Means implements AutoCloseable {
             mount(names);
         }
         clockLibrary = asked(kinds, "clock") ? clockLibrary() : null;
+        if (!kinds.isEmpty() && impossible.keySet().containsAll(kinds)) {
+            close();
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "chaos: none of these faults can be made here: %s (expected: kill, broker or pause, which need nothing)"
+                            .formatted(String.join("; ", new TreeSet<>(impossible.values()))));
+        }
     }
 
     private static boolean asked(Collection<FaultKind> kinds, String family) {

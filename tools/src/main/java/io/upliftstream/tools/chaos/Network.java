@@ -92,8 +92,7 @@ final class Network implements AutoCloseable {
         try {
             trial.run();
         } catch (IOException e) {
-            impossible.put(
-                    kind, String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
+            impossible.put(kind, String.valueOf(e.getMessage()));
         }
     }
 

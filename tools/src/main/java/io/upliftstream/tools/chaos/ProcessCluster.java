@@ -30,7 +30,7 @@ import org.apache.kafka.common.Uuid;
  * brokers, JobManagers and TaskManagers of one slot each. No container.
  *
  * <pre>{@code
- * try (ProcessCluster cluster = ProcessCluster.start(home, new Shape(1, 1, 2), Set.of(), logs)) {
+ * try (ProcessCluster cluster = ProcessCluster.start(home, new ClusterShape(1, 1, 2), Set.of(), logs)) {
  *     String job = cluster.flink().run(List.of("uplift.model.bundle=…", …), null);
  *     cluster.taskManagers().get(0).kill();
  * }
@@ -60,28 +60,6 @@ public final class ProcessCluster implements AutoCloseable {
             "xchart",
             "uplot");
 
-    /**
-     * How many processes there are, beside ZooKeeper.
-     *
-     * @param brokers that are controllers, too
-     */
-    public record Shape(int brokers, int jobManagers, int taskManagers) {
-        /** Their names, and ZooKeeper's. */
-        List<String> processes() {
-            return Stream.of(
-                            Stream.of("zookeeper"),
-                            names("broker", brokers),
-                            names("jobmanager", jobManagers),
-                            names("taskmanager", taskManagers))
-                    .flatMap(names -> names)
-                    .toList();
-        }
-
-        private static Stream<String> names(String role, int count) {
-            return IntStream.rangeClosed(1, count).mapToObj(i -> role + "-" + i);
-        }
-    }
-
     private final ScratchDirectory scratch;
     private final Means means;
     private final Path conf;
@@ -91,18 +69,18 @@ public final class ProcessCluster implements AutoCloseable {
     private final List<Integer> ports;
     private final List<JvmProcess> processes = new ArrayList<>();
     private final FlinkRest flink;
-    private final Shape shape;
+    private final ClusterShape shape;
     private final Thread end = new Thread(this::kill, "cluster-end");
 
     private ProcessCluster(
-            ScratchDirectory scratch, Means means, Shape shape, Path jobJar, List<Path> classPath, Path logs)
+            ScratchDirectory scratch, Means means, ClusterShape shape, Path jobJar, List<Path> classPath, Path logs)
             throws IOException {
         this.scratch = scratch;
         this.means = means;
         this.shape = shape;
         this.logs = Files.createDirectories(logs);
         Path home = scratch.path();
-        ports = freePorts(1 + 2 * shape.brokers + shape.jobManagers);
+        ports = freePorts(1 + 2 * shape.brokers() + shape.jobManagers());
         tmp = Files.createDirectory(home.resolve("tmp"));
         conf = Files.createDirectory(home.resolve("conf"));
         Files.writeString(conf.resolve("log4j2.properties"), ClusterSettings.LOG4J);
@@ -134,7 +112,7 @@ public final class ProcessCluster implements AutoCloseable {
                 case "broker" ->
                     add(name, classPath, List.of("-Xmx384m"), EmbeddedKafka.class.getName(), broker(name, number));
                 case "jobmanager" -> {
-                    int port = ports.get(2 * shape.brokers + number);
+                    int port = ports.get(2 * shape.brokers() + number);
                     rest.add(URI.create("http://" + means.network().address(name) + ":" + port));
                     add(
                             name,
@@ -166,14 +144,14 @@ public final class ProcessCluster implements AutoCloseable {
         List<String> arguments = new ArrayList<>(List.of(
                 means.directory(name).resolve("log").toString(),
                 ports.get(number).toString(),
-                ports.get(shape.brokers + number).toString(),
+                ports.get(shape.brokers() + number).toString(),
                 clusterId));
-        arguments.addAll(ClusterSettings.broker(number, brokerListeners(0), brokerListeners(shape.brokers)));
+        arguments.addAll(ClusterSettings.broker(number, brokerListeners(0), brokerListeners(shape.brokers())));
         return arguments;
     }
 
     private List<String> brokerListeners(int offset) {
-        return IntStream.rangeClosed(1, shape.brokers)
+        return IntStream.rangeClosed(1, shape.brokers())
                 .mapToObj(i -> listener("broker-" + i, offset + i))
                 .toList();
     }
@@ -213,18 +191,9 @@ public final class ProcessCluster implements AutoCloseable {
      * @param kinds of faults that are to be made; {@link Means#impossible} says which cannot be
      * @param logs directory for what the processes say
      */
-    public static ProcessCluster start(Path home, Shape shape, Collection<FaultKind> kinds, Path logs)
+    public static ProcessCluster start(Path home, ClusterShape shape, Collection<FaultKind> kinds, Path logs)
             throws IOException, InterruptedException {
-        ScratchDirectory scratch = ScratchDirectory.create("uplift-cluster");
-        Means means = new Means(kinds, shape.processes(), scratch.path());
-        ProcessCluster cluster;
-        try {
-            cluster = new ProcessCluster(scratch, means, shape, jobJar(home), classPath(home), logs);
-        } catch (IOException | RuntimeException e) {
-            means.close();
-            scratch.close();
-            throw e;
-        }
+        ProcessCluster cluster = of(ScratchDirectory.create("uplift-cluster"), home, shape, kinds, logs);
         try {
             Runtime.getRuntime().addShutdownHook(cluster.end);
             for (JvmProcess process : cluster.processes) {
@@ -235,6 +204,23 @@ public final class ProcessCluster implements AutoCloseable {
             return cluster;
         } catch (IOException | InterruptedException | RuntimeException e) {
             cluster.close();
+            throw e;
+        }
+    }
+
+    private static ProcessCluster of(
+            ScratchDirectory scratch, Path home, ClusterShape shape, Collection<FaultKind> kinds, Path logs)
+            throws IOException {
+        try {
+            Means means = new Means(kinds, shape.processes(), scratch.path());
+            try {
+                return new ProcessCluster(scratch, means, shape, jobJar(home), classPath(home), logs);
+            } catch (IOException | RuntimeException e) {
+                means.close();
+                throw e;
+            }
+        } catch (IOException | RuntimeException e) {
+            scratch.close();
             throw e;
         }
     }
@@ -298,7 +284,7 @@ public final class ProcessCluster implements AutoCloseable {
                 .formatted(
                         listener("zookeeper", 0),
                         bootstrapServers(),
-                        String.join(",", brokerListeners(shape.brokers)),
+                        String.join(",", brokerListeners(shape.brokers())),
                         flink.addresses());
     }
 
@@ -340,7 +326,7 @@ public final class ProcessCluster implements AutoCloseable {
 
     /** Waits until every broker takes connections. */
     private void awaitBrokers() throws IOException, InterruptedException {
-        for (int i = 1; i <= shape.brokers; i++) {
+        for (int i = 1; i <= shape.brokers(); i++) {
             String name = "broker-" + i;
             int port = ports.get(i);
             await(process(name), () -> {
@@ -356,7 +342,7 @@ public final class ProcessCluster implements AutoCloseable {
 
     /** Waits until as many TaskManagers as there are processes have registered. */
     public void awaitTaskManagers() throws IOException, InterruptedException {
-        await(jobManager(), () -> flink.taskManagers() >= shape.taskManagers);
+        await(jobManager(), () -> flink.taskManagers() >= shape.taskManagers());
     }
 
     private interface Condition {

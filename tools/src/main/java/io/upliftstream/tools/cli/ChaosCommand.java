@@ -6,8 +6,8 @@ import io.upliftstream.job.StartupException;
 import io.upliftstream.model.ModelBundle;
 import io.upliftstream.tools.chaos.Chaos;
 import io.upliftstream.tools.chaos.ChaosOptions;
+import io.upliftstream.tools.chaos.ClusterShape;
 import io.upliftstream.tools.chaos.FaultKind;
-import io.upliftstream.tools.chaos.ProcessCluster;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -194,7 +194,7 @@ final class ChaosCommand implements Callable<Integer> {
                 new ChaosOptions(
                         home,
                         mode,
-                        new ProcessCluster.Shape(brokers, jobManagers, taskManagers),
+                        new ClusterShape(brokers, jobManagers, taskManagers),
                         kinds,
                         count,
                         longest,

@@ -10,7 +10,7 @@ import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
 class FaultTest {
-    private static final List<String> PROCESSES = new ProcessCluster.Shape(3, 2, 2).processes();
+    private static final List<String> PROCESSES = new ClusterShape(3, 2, 2).processes();
 
     @Test
     void aSeedDecidesTheFaults() {

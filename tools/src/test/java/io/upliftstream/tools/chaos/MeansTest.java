@@ -47,7 +47,8 @@ class MeansTest {
 
     @Test
     void aCutSilencesOneDirectionUntilItIsHealed() throws Exception {
-        try (Means means = new Means(Set.of(FaultKind.NETWORK_ONE_WAY), PROCESSES, directory)) {
+        try (Means means =
+                new Means(EnumSet.of(FaultKind.PAUSE_BROKER, FaultKind.NETWORK_ONE_WAY), PROCESSES, directory)) {
             assumeTrue(means.impossible().get(FaultKind.NETWORK_ONE_WAY) == null, "no network namespaces here");
             assertThat(answers(means, "one", "other")).isTrue();
             means.network().cut("one", "other");
@@ -78,7 +79,8 @@ class MeansTest {
 
     @Test
     void aDiskIsFullOrReadOnlyUntilItIsHealed() throws Exception {
-        try (Means means = new Means(Set.of(FaultKind.DISK_FULL_CHECKPOINTS), PROCESSES, directory)) {
+        try (Means means =
+                new Means(EnumSet.of(FaultKind.PAUSE_BROKER, FaultKind.DISK_FULL_CHECKPOINTS), PROCESSES, directory)) {
             assumeTrue(means.impossible().isEmpty(), "no file systems in memory here");
             Disk disk = means.disk("checkpoints");
             Path file = means.directory("checkpoints").resolve("file");

@@ -63,7 +63,7 @@ class ProcessClusterITCase {
             image = street.next().image();
         }
         cluster = ProcessCluster.start(
-                Path.of(".."), new ProcessCluster.Shape(1, 1, 2), Set.of(), Path.of("target", "cluster-log"));
+                Path.of(".."), new ClusterShape(1, 1, 2), Set.of(), Path.of("target", "cluster-log"));
     }
 
     @Test
