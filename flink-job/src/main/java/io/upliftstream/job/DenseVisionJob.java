@@ -6,7 +6,6 @@ import io.upliftstream.model.HeadKind;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
 import java.nio.file.Path;
-import java.time.Clock;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -16,6 +15,7 @@ import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.connector.sink2.Sink;
 import org.apache.flink.api.connector.source.Source;
 import org.apache.flink.configuration.CheckpointingOptions;
+import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.ExternalizedCheckpointRetention;
 import org.apache.flink.configuration.MemorySize;
@@ -54,6 +54,9 @@ public final class DenseVisionJob {
 
     /** Polls whose records wait before the operator: prefetched, held by the fetcher, queued, and being read. */
     private static final int POLLS = 4;
+
+    /** Checkpoints in a row that may fail until the job is restarted. */
+    private static final int TOLERATED_CHECKPOINT_FAILURES = 10;
 
     private DenseVisionJob() {}
 
@@ -144,7 +147,7 @@ public final class DenseVisionJob {
                         "dense inference",
                         OutputMessage.TYPE,
                         new DenseInferenceOperator.Factory(
-                                settings, topicLimits, framing, engines, Clock.systemUTC(), control(settings)))
+                                settings, topicLimits, framing, engines, SteadyClock.ofMachine(), control(settings)))
                 .uid("dense-inference")
                 .sinkTo(sink)
                 .name("records")
@@ -262,14 +265,13 @@ public final class DenseVisionJob {
                         ? CheckpointingMode.EXACTLY_ONCE
                         : CheckpointingMode.AT_LEAST_ONCE);
         // Who cancels a job may want to start it again, and all else is repeated then.
-        if (!flink.contains(CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION)
-                && env.getConfiguration()
-                        .getOptional(CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION)
-                        .isEmpty()) {
-            flink.set(
-                    CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION,
-                    ExternalizedCheckpointRetention.RETAIN_ON_CANCELLATION);
-        }
+        setDefault(
+                flink,
+                env,
+                CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION,
+                ExternalizedCheckpointRetention.RETAIN_ON_CANCELLATION);
+        // A restart makes no room on a full disk, but has every frame since the last checkpoint worked on again.
+        setDefault(flink, env, CheckpointingOptions.TOLERABLE_FAILURE_NUMBER, TOLERATED_CHECKPOINT_FAILURES);
         // The JobManager's memory, Flink's default, holds 5 MB and is gone with it.
         flink.set(CheckpointingOptions.CHECKPOINT_STORAGE, "filesystem");
         String directory = settings.checkpointDirectory()
@@ -278,5 +280,14 @@ public final class DenseVisionJob {
         flink.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, directory);
         env.configure(flink);
         env.setParallelism(settings.get(ServingOptions.PARALLELISM));
+    }
+
+    /** Sets an option of Flink's that neither the job nor the cluster says anything about. */
+    private static <T> void setDefault(
+            Configuration flink, StreamExecutionEnvironment env, ConfigOption<T> option, T value) {
+        if (!flink.contains(option)
+                && env.getConfiguration().getOptional(option).isEmpty()) {
+            flink.set(option, value);
+        }
     }
 }

@@ -31,7 +31,8 @@ import org.slf4j.LoggerFactory;
  * that was being worked on alone in two processes that died is held back from then on.
  *
  * <p>Limits: subtasks in one process work at the same time, so a frame of another subtask may be held back with the guilty
- * one; and so may one at which a process was killed from outside twice.
+ * one; and so may one at which a process was killed from outside twice. While notes cannot be read or written, as on a full
+ * disk, the job goes on without them.
  */
 final class Quarantine {
     private static final Logger LOG = LoggerFactory.getLogger(Quarantine.class);
@@ -44,6 +45,7 @@ final class Quarantine {
     private final int restarts;
     private final Map<Integer, Note> notes = new HashMap<>();
     private boolean careful;
+    private boolean unwritable;
 
     /** What is known of a partition since it was first read from {@code offset} on. */
     private static final class Note {
@@ -69,7 +71,7 @@ final class Quarantine {
     }
 
     /** Takes note of a frame's partition when its first frame comes. */
-    void arrived(RawFrame frame) throws IOException {
+    void arrived(RawFrame frame) {
         if (restarts == 0 || notes.containsKey(frame.partition())) {
             return;
         }
@@ -119,14 +121,14 @@ final class Quarantine {
     }
 
     /** Notes that work on a frame begins. */
-    void begin(RawFrame frame) throws IOException {
+    void begin(RawFrame frame) {
         if (careful) {
             note(frame, frame.offset());
         }
     }
 
     /** Notes that work on a frame has ended, in whatever way; it has not where the process died. */
-    void end(RawFrame frame) throws IOException {
+    void end(RawFrame frame) {
         Note note = notes.get(frame.partition());
         // A checkpoint may have completed since the frame began, and the note names it still.
         if (note != null && note.trying == frame.offset()) {
@@ -134,7 +136,7 @@ final class Quarantine {
         }
     }
 
-    private void note(RawFrame frame, long trying) throws IOException {
+    private void note(RawFrame frame, long trying) {
         Note note = notes.get(frame.partition());
         if (note != null) {
             note.trying = trying;
@@ -151,7 +153,7 @@ final class Quarantine {
         return new Path(directory, frame.topic() + "-" + frame.partition());
     }
 
-    private Optional<Note> read(RawFrame frame) throws IOException {
+    private Optional<Note> read(RawFrame frame) {
         Path path = path(frame);
         try (FSDataInputStream in = path.getFileSystem().open(path);
                 Reader reader = new InputStreamReader(in, StandardCharsets.UTF_8)) {
@@ -175,10 +177,25 @@ final class Quarantine {
         } catch (NumberFormatException e) { // the process died while it wrote
             LOG.warn("{} is damaged and is begun anew", path, e);
             return Optional.empty();
+        } catch (IOException e) {
+            warn(e);
+            return Optional.empty();
         }
     }
 
-    private void write(RawFrame frame, Note note) throws IOException {
+    /** Once, until notes can be written again. */
+    private void warn(IOException e) {
+        if (!unwritable) {
+            unwritable = true;
+            LOG.warn(
+                    "the quarantine's notes in {} cannot be kept: {} (expected: a directory to write to); a frame that"
+                            + " crashes the process is not recognised until they can",
+                    directory,
+                    e.toString());
+        }
+    }
+
+    private void write(RawFrame frame, Note note) {
         Properties properties = new Properties();
         properties.setProperty("offset", String.valueOf(note.offset));
         properties.setProperty("timestampMillis", String.valueOf(note.timestampMillis));
@@ -188,10 +205,16 @@ final class Quarantine {
         properties.setProperty("deaths", String.valueOf(note.deaths));
         properties.setProperty("held", note.held.stream().map(String::valueOf).collect(Collectors.joining(" ")));
         Path path = path(frame);
-        FileSystem files = path.getFileSystem();
-        files.mkdirs(directory);
-        try (Writer writer = new OutputStreamWriter(files.create(path, WriteMode.OVERWRITE), StandardCharsets.UTF_8)) {
-            properties.store(writer, null);
+        try {
+            FileSystem files = path.getFileSystem();
+            files.mkdirs(directory);
+            try (Writer writer =
+                    new OutputStreamWriter(files.create(path, WriteMode.OVERWRITE), StandardCharsets.UTF_8)) {
+                properties.store(writer, null);
+            }
+            unwritable = false;
+        } catch (IOException e) {
+            warn(e);
         }
     }
 }

@@ -52,6 +52,18 @@ class DenseVisionJobTest {
     }
 
     @Test
+    void someCheckpointsMayFailUnlessTheSettingsSayOtherwise() {
+        StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(new Configuration());
+        define(env);
+        assertThat(env.getCheckpointConfig().getTolerableCheckpointFailureNumber())
+                .isEqualTo(10);
+
+        define(env, CheckpointingOptions.TOLERABLE_FAILURE_NUMBER.key(), "3");
+        assertThat(env.getCheckpointConfig().getTolerableCheckpointFailureNumber())
+                .isEqualTo(3);
+    }
+
+    @Test
     void checkpointsOutliveACancelledJobUnlessTheSettingsSayOtherwise() {
         for (var retention : ExternalizedCheckpointRetention.values()) {
             StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(new Configuration());

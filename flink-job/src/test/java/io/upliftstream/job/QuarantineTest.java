@@ -2,45 +2,65 @@ package io.upliftstream.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class QuarantineTest {
-    private static final int RESTARTS = 1;
+    private static final RawFrame FRAME = TestFrames.cameraFrame("east", 7);
 
     @TempDir
+    @SuppressWarnings("NullAway.Init")
     private Path directory;
 
-    private final RawFrame frame = TestFrames.cameraFrame("north", 0);
-
-    private Quarantine start() throws IOException {
-        Quarantine quarantine = new Quarantine(directory.toUri().toString(), "job", RESTARTS);
-        quarantine.arrived(frame);
-        return quarantine;
-    }
-
     @Test
-    void aFrameAtWhichTwoProcessesDiedIsHeldBack() throws IOException {
-        start();
-        for (int death = 0; death < 2; death++) {
-            Quarantine careful = start();
-            assertThat(careful.careful()).isTrue();
-            assertThat(careful.holds(frame)).isFalse();
-            careful.begin(frame);
+    void aFrameAtWhichTwoProcessesDiedIsHeld() {
+        for (int process = 0; process < 2; process++) {
+            Quarantine dying = quarantine();
+            dying.arrived(FRAME);
+            dying.begin(FRAME);
         }
-        assertThat(start().holds(frame)).isTrue();
+        Quarantine survivor = quarantine();
+        survivor.arrived(FRAME);
+        assertThat(survivor.holds(FRAME)).isFalse(); // it was not tried alone in the first of them
+
+        survivor.begin(FRAME);
+        Quarantine next = quarantine();
+        next.arrived(FRAME);
+        assertThat(next.holds(FRAME)).isTrue();
     }
 
     @Test
-    void aFrameThatIsDoneIsInnocentHoweverOftenAJobStartsAtIt() throws IOException {
+    void aFrameThatIsDoneIsInnocentHoweverOftenAJobStartsAtIt() {
         for (int job = 0; job < 5; job++) {
-            Quarantine quarantine = start();
-            assertThat(quarantine.holds(frame)).isFalse();
-            quarantine.begin(frame);
+            Quarantine quarantine = quarantine();
+            quarantine.arrived(FRAME);
+            assertThat(quarantine.holds(FRAME)).isFalse();
+            quarantine.begin(FRAME);
             quarantine.checkpointed();
-            quarantine.end(frame);
+            quarantine.end(FRAME);
         }
+    }
+
+    @Test
+    void theJobGoesOnWhileNotesCannotBeWrittenAndNotesAreKeptAgainWhenTheyCan() throws Exception {
+        Files.writeString(directory.resolve("job"), "in the way of the directory of notes");
+        Quarantine quarantine = quarantine();
+
+        quarantine.arrived(FRAME);
+        quarantine.begin(FRAME);
+        quarantine.end(FRAME);
+
+        assertThat(quarantine.holds(FRAME)).isFalse();
+        Files.delete(directory.resolve("job"));
+        quarantine().arrived(FRAME);
+        assertThat(directory.resolve("job").resolve(FRAME.topic() + "-" + FRAME.partition()))
+                .exists();
+    }
+
+    /** Careful from the second start on. */
+    private Quarantine quarantine() {
+        return new Quarantine(directory.toUri().toString(), "job", 1);
     }
 }

@@ -18,12 +18,12 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -34,12 +34,12 @@ import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
 
 /**
- * Kills processes of a cluster in random order while cameras send frames to it, and holds what came out against what went
- * in. A process is started again as soon as it is dead; the next kill waits until results of every camera come again.
+ * Does faults to a cluster in random order while cameras send frames to it, and holds what came out against what went in.
+ * Publisher, subscriber and account are in this process, outside of what the faults are done to. The next fault waits until
+ * results of every camera come again and every partition has all its copies.
  */
 public final class Chaos {
     private static final int IMAGES = 8;
-    private static final int TASK_MANAGERS = 2;
     private static final long POLL_MILLIS = 50;
     /** A run is given up after this long without results. */
     private static final Duration PATIENCE = Duration.ofMinutes(5);
@@ -48,15 +48,23 @@ public final class Chaos {
     private final ProcessCluster cluster;
     private final String job;
     private final Account account;
+    private final Replicas replicas;
     private final Consumer<String> say;
     private final Random random;
-    private final long startMillis = System.currentTimeMillis();
+    private final List<ChaosReport.Made> made = new ArrayList<>();
 
-    private Chaos(ChaosOptions options, ProcessCluster cluster, String job, Account account, Consumer<String> say) {
+    private Chaos(
+            ChaosOptions options,
+            ProcessCluster cluster,
+            String job,
+            Account account,
+            Replicas replicas,
+            Consumer<String> say) {
         this.options = options;
         this.cluster = cluster;
         this.job = job;
         this.account = account;
+        this.replicas = replicas;
         this.say = say;
         random = new Random(options.seed());
     }
@@ -69,14 +77,19 @@ public final class Chaos {
     public static boolean run(ChaosOptions options, Consumer<String> say)
             throws IOException, BundleException, InterruptedException {
         FrameTopics topics = new FrameTopics("chaos-", options.cameras());
-        say.accept("Starting ZooKeeper, Kafka, a JobManager and " + TASK_MANAGERS + " TaskManagers …");
-        try (ProcessCluster cluster =
-                ProcessCluster.start(options.home(), TASK_MANAGERS, FreshFile.directory(options.output(), "log"))) {
+        say.accept("Starting " + String.join(", ", options.shape().processes()) + " …");
+        try (ProcessCluster cluster = ProcessCluster.start(
+                options.home(), options.shape(), options.kinds(), FreshFile.directory(options.output(), "log"))) {
             say.accept("Listening: " + cluster.listeners());
-            List<String> arguments = new ArrayList<>(options.set());
+            Map<String, String> leftOut = leftOut(cluster, options.kinds());
+            leftOut.forEach((kind, reason) -> say.accept("Left out: " + kind + ": " + reason));
+            List<String> arguments = new ArrayList<>(List.of(ServingOptions.QUARANTINE_DIRECTORY.key() + "="
+                    + cluster.means().directory("quarantine").toUri()));
+            arguments.addAll(options.set());
             arguments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + cluster.bootstrapServers());
             arguments.add(ServingOptions.MODE.key() + "=" + options.mode());
-            arguments.add(ServingOptions.PARALLELISM.key() + "=" + TASK_MANAGERS);
+            arguments.add(
+                    ServingOptions.PARALLELISM.key() + "=" + options.shape().taskManagers());
             arguments.addAll(topics.assignments());
             JobSettings settings = JobSettings.load(null, Map.of(), arguments);
             Set<String> heads = settings
@@ -84,23 +97,36 @@ public final class Chaos {
                     .stream()
                     .map(HeadSpec::name)
                     .collect(Collectors.toSet());
-            try (Admin admin = Admin.create(settings.kafkaProperties())) {
-                topics.create(admin, EmbeddedKafka.MAX_RECORD_BYTES);
-            }
-            String job = cluster.flink().run(arguments, null);
             Account account = new Account(heads);
             List<String> cameras = IntStream.range(0, options.cameras())
                     .mapToObj(camera -> "camera-" + camera)
                     .toList();
-            try (Subscriber subscriber = new Subscriber(topics, settings, account);
-                    OpenLoop publisher = new OpenLoop(cluster.bootstrapServers(), topics, cameras, images(), account)) {
-                ChaosReport report = new Chaos(options, cluster, job, account, say)
-                        .run(publisher, subscriber, settings.get(ServingOptions.CHECKPOINT_INTERVAL));
-                report.write(options.output());
-                say.accept(report.table() + report.balance());
-                return report.holds();
+            try (Admin admin = Admin.create(settings.kafkaProperties())) {
+                topics.create(admin, EmbeddedKafka.MAX_RECORD_BYTES);
+                String job = cluster.flink().run(arguments, null);
+                try (Subscriber subscriber = new Subscriber(topics, settings, account);
+                        OpenLoop publisher =
+                                new OpenLoop(cluster.bootstrapServers(), topics, cameras, images(), account);
+                        Watch watch = new Watch(cluster, job, account, heads.size())) {
+                    Chaos chaos = new Chaos(options, cluster, job, account, new Replicas(admin, topics), say);
+                    ChaosReport report = chaos.run(
+                            publisher, subscriber, watch, settings.get(ServingOptions.CHECKPOINT_INTERVAL), leftOut);
+                    report.write(options.output(), watch.looks());
+                    say.accept(report.table() + report.balance());
+                    return report.holds();
+                }
             }
         }
+    }
+
+    private static Map<String, String> leftOut(ProcessCluster cluster, Set<FaultKind> kinds) {
+        Map<String, String> leftOut = new TreeMap<>();
+        cluster.means().impossible().forEach((kind, reason) -> {
+            if (kinds.contains(kind)) {
+                leftOut.put(kind.label(), reason);
+            }
+        });
+        return leftOut;
     }
 
     private static List<byte[]> images() {
@@ -113,33 +139,46 @@ public final class Chaos {
         return encoded;
     }
 
-    private ChaosReport run(OpenLoop publisher, Subscriber subscriber, Duration checkpointInterval)
+    private ChaosReport run(
+            OpenLoop publisher,
+            Subscriber subscriber,
+            Watch watch,
+            Duration checkpointInterval,
+            Map<String, String> leftOut)
             throws IOException, InterruptedException {
         CompletableFuture<Void> published = CompletableFuture.runAsync(() -> publish(publisher));
+        String stuck = "";
         try {
-            awaitResultsSince(startMillis, published, subscriber);
-            say.accept("Frames flow; killing.");
-            List<ChaosReport.Kill> kills = kill(published, subscriber);
+            long start = System.currentTimeMillis();
+            await("no results of every camera", published, subscriber, () -> account.hasResultsSince(start));
+            say.accept("Frames flow; the faults begin.");
+            make(leftOut, published, subscriber, watch);
             publisher.stop();
             while (!published.isDone()) {
                 check(published, subscriber);
             }
             awaitEnd(subscriber);
-            Account.Balance balance = account.balance();
-            return new ChaosReport(
-                    options.seed(),
-                    options.mode().name().toLowerCase(Locale.ROOT),
-                    seconds(System.currentTimeMillis()),
-                    options.framesPerSecond(),
-                    checkpointInterval.toMillis(),
-                    kills,
-                    balance,
-                    options.mode() == Mode.LOSSLESS
-                            ? balance.exactlyOnce() && balance.drops() == 0
-                            : balance.atLeastOnce());
+        } catch (Stuck e) {
+            stuck = String.valueOf(e.getMessage());
+            say.accept("Given up: " + stuck);
         } finally {
             publisher.stop();
         }
+        Account.Balance balance = account.balance();
+        return new ChaosReport(
+                options.seed(),
+                options.mode().name().toLowerCase(Locale.ROOT),
+                watch.second(),
+                options.framesPerSecond(),
+                checkpointInterval.toMillis(),
+                leftOut,
+                List.copyOf(made),
+                balance,
+                stuck,
+                stuck.isEmpty()
+                        && (options.mode() == Mode.LOSSLESS
+                                ? balance.exactlyOnce() && balance.drops() == 0
+                                : balance.atLeastOnce()));
     }
 
     private void publish(OpenLoop publisher) {
@@ -150,67 +189,92 @@ public final class Chaos {
         }
     }
 
-    private List<ChaosReport.Kill> kill(CompletableFuture<Void> published, Subscriber subscriber)
+    private void make(
+            Map<String, String> leftOut, CompletableFuture<Void> published, Subscriber subscriber, Watch watch)
             throws IOException, InterruptedException {
-        List<JvmProcess> victims = new ArrayList<>();
-        IntStream.range(0, options.taskManagerKills())
-                .forEach(i -> victims.add(cluster.taskManagers().get(random.nextInt(TASK_MANAGERS))));
-        victims.addAll(Collections.nCopies(options.jobManagerKills(), cluster.jobManager()));
-        victims.addAll(Collections.nCopies(options.brokerKills(), cluster.broker()));
-        Collections.shuffle(victims, random);
-        List<ChaosReport.Kill> kills = new ArrayList<>();
-        double meanPauseMillis = options.minutes() * 60_000 / Math.max(1, victims.size());
-        for (JvmProcess victim : victims) {
-            long at = System.currentTimeMillis();
+        List<FaultKind> possible = options.kinds().stream()
+                .filter(kind -> !leftOut.containsKey(kind.label()))
+                .toList();
+        List<Fault> plan =
+                Fault.plan(possible, options.count(), options.shape().processes(), options.longestSeconds(), random);
+        Injection injection = new Injection(cluster);
+        double meanPauseMillis = options.minutes() * 60_000 / Math.max(1, plan.size());
+        for (Fault fault : plan) {
+            long begin = System.currentTimeMillis();
+            long next = begin + (long) (meanPauseMillis * (0.5 + random.nextDouble()));
+            double second = watch.second();
             account.listen();
-            victim.kill();
-            victim.start();
-            long next = at + (long) (meanPauseMillis * (0.5 + random.nextDouble()));
-            awaitRunning(published, subscriber);
-            awaitResultsSince(System.currentTimeMillis(), published, subscriber);
+            injection.begin(fault);
+            try {
+                while (System.currentTimeMillis() < begin + fault.seconds() * 1000L) {
+                    check(published, subscriber);
+                }
+            } finally {
+                injection.end(fault);
+            }
+            long end = System.currentTimeMillis();
+            double lasted = watch.second() - second;
+            await("the job does not run after " + fault, published, subscriber, () -> cluster.flink()
+                    .running(job));
+            await(
+                    "no results of every camera after " + fault,
+                    published,
+                    subscriber,
+                    () -> account.hasResultsSince(end));
+            long recovered = System.currentTimeMillis();
+            await("not all processes run after " + fault, published, subscriber, () -> cluster.processes().stream()
+                    .allMatch(JvmProcess::alive));
+            await("not all copies are there after " + fault, published, subscriber, replicas::complete);
             while (System.currentTimeMillis() < next) {
                 check(published, subscriber);
             }
-            ChaosReport.Kill kill = new ChaosReport.Kill(seconds(at), victim.name(), account.silenceMillis());
-            kills.add(kill);
+            ChaosReport.Made done = new ChaosReport.Made(
+                    second,
+                    fault.kind().label(),
+                    fault.victim(),
+                    fault.other(),
+                    fault.seconds() == 0 ? 0 : lasted,
+                    account.silenceMillis(),
+                    recovered - end,
+                    watch.looks().stream()
+                            .filter(look -> look.second() > second)
+                            .flatMap(look -> look.revived().stream())
+                            .toList());
+            made.add(done);
             say.accept(String.format(
                     Locale.ROOT,
-                    "%4.0f s  kill %d of %d: %s; longest silence of a camera %.1f s; %d frames open",
-                    kill.second(),
-                    kills.size(),
-                    victims.size(),
-                    kill.victim(),
-                    kill.silenceMillis() / 1e3,
-                    account.open()));
-        }
-        return kills;
-    }
-
-    private double seconds(long millis) {
-        return (millis - startMillis) / 1e3;
-    }
-
-    /** Waits for the JobManager: without one tasks go on for a while. */
-    private void awaitRunning(CompletableFuture<Void> published, Subscriber subscriber)
-            throws IOException, InterruptedException {
-        long patience = System.nanoTime() + PATIENCE.toNanos();
-        while (!cluster.flink().running(job)) {
-            check(published, subscriber);
-            if (System.nanoTime() > patience) {
-                throw new IOException("the job does not run for " + PATIENCE.toMinutes() + " minutes");
-            }
+                    "%4.0f s  fault %d of %d: %s; recovery %.1f s, silence %.1f s; %d frames open%s",
+                    second,
+                    made.size(),
+                    plan.size(),
+                    fault,
+                    done.recoveryMillis() / 1e3,
+                    done.silenceMillis() / 1e3,
+                    account.open(),
+                    done.ended().isEmpty() ? "" : "; ended by itself: " + String.join(", ", done.ended())));
         }
     }
 
-    /** Waits until of every camera a result of a frame taken after the given time has been read. */
-    private void awaitResultsSince(long millis, CompletableFuture<Void> published, Subscriber subscriber)
+    private interface Condition {
+        boolean holds() throws InterruptedException;
+    }
+
+    /** The run does not go on. */
+    private static final class Stuck extends IOException {
+        private static final long serialVersionUID = 1L;
+
+        private Stuck(String message) {
+            super(message);
+        }
+    }
+
+    private void await(String otherwise, CompletableFuture<Void> published, Subscriber subscriber, Condition condition)
             throws IOException, InterruptedException {
         long patience = System.nanoTime() + PATIENCE.toNanos();
-        while (!account.hasResultsSince(millis)) {
+        while (!condition.holds()) {
             check(published, subscriber);
             if (System.nanoTime() > patience) {
-                throw new IOException("no new results of every camera for " + PATIENCE.toMinutes() + " minutes: "
-                        + account.balance());
+                throw new Stuck(otherwise + " for " + PATIENCE.toMinutes() + " minutes");
             }
         }
     }

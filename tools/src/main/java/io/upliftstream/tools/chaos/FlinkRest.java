@@ -8,22 +8,31 @@ import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.UnaryOperator;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
-/** What {@code flink run}, {@code stop} and {@code list} do, through a JobManager's REST interface. */
+/**
+ * What {@code flink run}, {@code stop} and {@code list} do, through the REST interface of a JobManager: of several, any that
+ * answers.
+ */
 public final class FlinkRest {
     private static final Duration TIMEOUT = Duration.ofSeconds(60);
+    /** For questions that are asked again and again, and that a JobManager which is paused does not answer. */
+    private static final Duration SOON = Duration.ofSeconds(3);
+
     private static final long POLL_MILLIS = 100;
     private static final JsonMapper JSON = new JsonMapper();
 
     private final HttpClient client =
-            HttpClient.newBuilder().connectTimeout(TIMEOUT).build();
-    private final URI address;
+            HttpClient.newBuilder().connectTimeout(SOON).build();
+    private final List<URI> addresses;
     private final String secret;
     private final String jar;
 
@@ -33,10 +42,15 @@ public final class FlinkRest {
      * @param secret of the guard before the interface
      * @param jar name of the job's jar in the JobManager's upload directory
      */
-    FlinkRest(URI address, String secret, String jar) {
-        this.address = address;
+    FlinkRest(List<URI> addresses, String secret, String jar) {
+        this.addresses = addresses;
         this.secret = secret;
         this.jar = jar;
+    }
+
+    /** Where the JobManagers are asked. */
+    String addresses() {
+        return addresses.stream().map(URI::getAuthority).collect(Collectors.joining(","));
     }
 
     /**
@@ -74,7 +88,7 @@ public final class FlinkRest {
 
     /** Ends a job without a savepoint. */
     public void cancel(String job) throws IOException, InterruptedException {
-        send(HttpRequest.newBuilder(address.resolve("/jobs/" + job)).method("PATCH", BodyPublishers.noBody()));
+        send("/jobs/" + job, TIMEOUT, request -> request.method("PATCH", BodyPublishers.noBody()));
         awaitState(job, "CANCELED");
     }
 
@@ -102,7 +116,7 @@ public final class FlinkRest {
     /** Whether all tasks of a job run; false while no JobManager answers. */
     boolean running(String job) throws InterruptedException {
         try {
-            List<String> states = get("/jobs/" + job).path("vertices").findValuesAsText("status");
+            List<String> states = soon("/jobs/" + job).path("vertices").findValuesAsText("status");
             return !states.isEmpty() && states.stream().allMatch("RUNNING"::equals);
         } catch (IOException e) {
             return false;
@@ -121,32 +135,62 @@ public final class FlinkRest {
     /** How many TaskManagers have registered; 0 while no JobManager answers. */
     int taskManagers() throws InterruptedException {
         try {
-            return get("/overview").path("taskmanagers").asInt();
+            return soon("/overview").path("taskmanagers").asInt();
         } catch (IOException e) {
             return 0;
         }
     }
 
+    /** What names the newest complete checkpoint of a job: another text after each; empty while no JobManager answers. */
+    String checkpoint(String job) throws InterruptedException {
+        try {
+            return soon("/jobs/" + job + "/checkpoints")
+                    .path("latest")
+                    .path("completed")
+                    .path("external_path")
+                    .asText();
+        } catch (IOException e) {
+            return "";
+        }
+    }
+
     private JsonNode get(String path) throws IOException, InterruptedException {
-        return send(HttpRequest.newBuilder(address.resolve(path)));
+        return send(path, TIMEOUT, request -> request);
+    }
+
+    private JsonNode soon(String path) throws IOException, InterruptedException {
+        return send(path, SOON, request -> request);
     }
 
     private JsonNode post(String path, Object body) throws IOException, InterruptedException {
-        return send(HttpRequest.newBuilder(address.resolve(path))
-                .header("Content-Type", "application/json")
-                .POST(BodyPublishers.ofString(JSON.writeValueAsString(body))));
+        String json = JSON.writeValueAsString(body);
+        return send(path, TIMEOUT, request -> request.header("Content-Type", "application/json")
+                .POST(BodyPublishers.ofString(json)));
     }
 
-    private JsonNode send(HttpRequest.Builder request) throws IOException, InterruptedException {
-        var response = client.send(
-                request.timeout(TIMEOUT).header(RestGuard.HEADER, secret).build(), BodyHandlers.ofString());
-        if (response.statusCode() >= 300) {
-            throw new IOException("%s: %d %s"
+    private JsonNode send(String path, Duration timeout, UnaryOperator<HttpRequest.Builder> method)
+            throws IOException, InterruptedException {
+        IOException failure = new IOException("no JobManager answered");
+        for (URI address : addresses) {
+            HttpRequest.Builder request = HttpRequest.newBuilder(address.resolve(path))
+                    .timeout(timeout)
+                    .header(RestGuard.HEADER, secret);
+            HttpResponse<String> response;
+            try {
+                response = client.send(method.apply(request).build(), BodyHandlers.ofString());
+            } catch (IOException e) { // it may be away
+                failure = e;
+                continue;
+            }
+            if (response.statusCode() < 300) {
+                return response.body().isEmpty() ? JSON.nullNode() : JSON.readTree(response.body());
+            }
+            failure = new IOException("%s: %d %s"
                     .formatted(
                             response.uri(),
                             response.statusCode(),
                             response.body().strip()));
         }
-        return response.body().isEmpty() ? JSON.nullNode() : JSON.readTree(response.body());
+        throw failure;
     }
 }

@@ -6,23 +6,29 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /** A Java program in a process of its own, which can be killed and started again. Its output goes to a file. */
 public final class JvmProcess implements AutoCloseable {
+    private static final long STOP_SECONDS = 30;
+
     private final String name;
     private final List<String> command;
     private final Map<String, String> environment;
     private final File log;
     private @Nullable Process process;
+    private boolean wanted;
     private boolean closed;
 
     /**
+     * @param enter what stands before the command line, such as {@code ip netns exec NAME}; it replaces itself with it
      * @param options of the JVM
      * @param program main class and its arguments
      */
     JvmProcess(
             String name,
+            List<String> enter,
             List<Path> classPath,
             List<String> options,
             List<String> program,
@@ -31,7 +37,7 @@ public final class JvmProcess implements AutoCloseable {
         this.name = name;
         this.environment = environment;
         this.log = log.toFile();
-        command = new ArrayList<>();
+        command = new ArrayList<>(enter);
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(options);
         command.add("-cp");
@@ -54,12 +60,41 @@ public final class JvmProcess implements AutoCloseable {
                 .redirectOutput(ProcessBuilder.Redirect.appendTo(log));
         builder.environment().putAll(environment);
         process = builder.start();
+        wanted = true;
+    }
+
+    /** Starts the program again if it ended by itself, as a service manager does; whether it did. */
+    synchronized boolean revive() throws IOException {
+        if (!wanted || closed || alive()) {
+            return false;
+        }
+        start();
+        return true;
     }
 
     /** Ends the process as {@code kill -9} does, and returns when it is gone. */
     public synchronized void kill() throws InterruptedException {
+        wanted = false;
         if (process != null) {
             process.destroyForcibly().waitFor();
+        }
+    }
+
+    /** Ends the process as {@code kill} does, in half a minute or by force. */
+    synchronized void stop() throws InterruptedException {
+        wanted = false;
+        if (process != null) {
+            process.destroy();
+            if (!process.waitFor(STOP_SECONDS, TimeUnit.SECONDS)) {
+                kill();
+            }
+        }
+    }
+
+    /** Sends a signal such as STOP or CONT, unless the process has ended. */
+    synchronized void signal(String signal) throws IOException {
+        if (alive()) {
+            Command.run("kill", "-" + signal, Long.toString(pid()));
         }
     }
 

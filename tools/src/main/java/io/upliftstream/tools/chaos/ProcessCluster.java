@@ -16,18 +16,21 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
+import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.apache.kafka.common.Uuid;
 
 /**
- * A Flink cluster with high availability and a Kafka broker, every part a process of its own on this machine: ZooKeeper, a
- * broker, a JobManager and TaskManagers of one slot each. No container.
+ * A Flink cluster with high availability and Kafka brokers, every part a process of its own on this machine: ZooKeeper,
+ * brokers, JobManagers and TaskManagers of one slot each. No container.
  *
  * <pre>{@code
- * try (ProcessCluster cluster = ProcessCluster.start(home, 2, logs)) {
+ * try (ProcessCluster cluster = ProcessCluster.start(home, new ClusterShape(1, 1, 2), Set.of(), logs)) {
  *     String job = cluster.flink().run(List.of("uplift.model.bundle=…", …), null);
  *     cluster.taskManagers().get(0).kill();
  * }
@@ -39,6 +42,7 @@ import java.util.stream.Stream;
 public final class ProcessCluster implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofMinutes(5);
     private static final long POLL_MILLIS = 100;
+    private static final String METASPACE = "-XX:MaxMetaspaceSize=" + ClusterSettings.METASPACE;
 
     /** Jars that come with the job's, and what belongs to the command line alone. */
     private static final List<String> NOT_IN_LIB = List.of(
@@ -55,121 +59,127 @@ public final class ProcessCluster implements AutoCloseable {
             "xchart",
             "uplot");
 
-    private static final String LOG4J =
-            """
-            status=ERROR
-            rootLogger.level=INFO
-            rootLogger.appenderRef.console.ref=console
-            appender.console.name=console
-            appender.console.type=CONSOLE
-            appender.console.layout.type=PatternLayout
-            appender.console.layout.pattern=%d{HH:mm:ss.SSS} %-5p %c{1} %m%n
-            logger.zookeeper.name=org.apache.flink.shaded.zookeeper3
-            logger.zookeeper.level=WARN
-            logger.curator.name=org.apache.flink.shaded.curator5
-            logger.curator.level=WARN
-            """;
-
     private final ScratchDirectory scratch;
-    private final int restPort;
-    private final int brokerPort;
-    private final String listeners;
-    private final JvmProcess zooKeeper;
-    private final JvmProcess broker;
-    private final JvmProcess jobManager;
-    private final List<JvmProcess> taskManagers = new ArrayList<>();
+    private final Means means;
+    private final Path conf;
+    private final Path tmp;
+    private final Path logs;
+    private final String clusterId = Uuid.randomUuid().toString();
+    private final List<Integer> ports;
+    private final List<JvmProcess> processes = new ArrayList<>();
     private final FlinkRest flink;
+    private final ClusterShape shape;
     private final Thread end = new Thread(this::kill, "cluster-end");
 
-    private ProcessCluster(ScratchDirectory scratch, Path jobJar, List<Path> classPath, int taskManagerCount, Path logs)
+    private ProcessCluster(
+            ScratchDirectory scratch, Means means, ClusterShape shape, Path jobJar, List<Path> classPath, Path logs)
             throws IOException {
         this.scratch = scratch;
+        this.means = means;
+        this.shape = shape;
+        this.logs = Files.createDirectories(logs);
         Path home = scratch.path();
-        int[] ports = freePorts(4);
-        int zooKeeperPort = ports[0];
-        listeners = "127.0.0.1, for ZooKeeper at %d, Kafka at %d and %d, Flink at %d, and at ports that Flink chooses"
-                .formatted(ports[0], ports[1], ports[2], ports[3]);
-        brokerPort = ports[1];
-        restPort = ports[3];
-        Path tmp = Files.createDirectory(home.resolve("tmp"));
-        Path conf = Files.createDirectory(home.resolve("conf"));
-        Files.writeString(conf.resolve("log4j2.properties"), LOG4J);
-        Files.writeString(conf.resolve("zoo.cfg"), ClusterSettings.zooKeeper(home, zooKeeperPort));
+        ports = freePorts(1 + 2 * shape.brokers() + shape.jobManagers());
+        tmp = Files.createDirectory(home.resolve("tmp"));
+        conf = Files.createDirectory(home.resolve("conf"));
+        Files.writeString(conf.resolve("log4j2.properties"), ClusterSettings.LOG4J);
+        Files.writeString(
+                conf.resolve("zoo.cfg"),
+                ClusterSettings.zooKeeper(home, means.network().address("zookeeper"), ports.get(0)));
         String secret = UUID.randomUUID().toString();
         Path guard = Files.createDirectory(home.resolve("guard"));
         Files.writeString(
                 conf.resolve("config.yaml"),
-                ClusterSettings.flink(home, zooKeeperPort, restPort) + RestGuard.install(guard, secret));
+                ClusterSettings.flink(home, means.directory("checkpoints"), listener("zookeeper", 0))
+                        + RestGuard.install(guard, secret));
         Path uploads = Files.createDirectories(home.resolve("upload").resolve("flink-web-upload"));
         String jar = "0_" + jobJar.getFileName();
         Files.copy(jobJar, uploads.resolve(jar));
-        flink = new FlinkRest(URI.create("http://127.0.0.1:" + restPort), secret, jar);
-
-        List<String> common = new ArrayList<>(openModules());
-        common.add("-Dlog4j.configurationFile=" + conf.resolve("log4j2.properties"));
-        common.add("-Djava.io.tmpdir=" + tmp);
-        // Short-lived processes on few cores.
-        common.addAll(List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dai.djl.offline=true"));
-        Files.createDirectories(logs);
         List<Path> lib = lib(classPath);
-        zooKeeper = process(
-                "zookeeper",
-                lib,
-                common,
-                List.of("-Xmx64m"),
-                logs,
-                "org.apache.flink.runtime.zookeeper.FlinkZooKeeperQuorumPeer",
-                "--zkConfigFile",
-                conf.resolve("zoo.cfg").toString(),
-                "--peerId",
-                "1");
-        broker = process(
-                "broker",
-                classPath,
-                common,
-                List.of("-Xmx384m"),
-                logs,
-                EmbeddedKafka.class.getName(),
-                home.resolve("kafka").toString(),
-                Integer.toString(brokerPort),
-                Integer.toString(ports[2]));
-        jobManager = process(
-                "jobmanager",
-                Stream.concat(Stream.of(guard), lib.stream()).toList(),
-                common,
-                List.of("-Xmx384m", "-XX:MaxMetaspaceSize=" + ClusterSettings.METASPACE),
-                logs,
-                "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
-                "--configDir",
-                conf.toString());
-        for (int i = 1; i <= taskManagerCount; i++) {
-            taskManagers.add(process(
-                    "taskmanager-" + i,
-                    lib,
-                    common,
-                    List.of(
-                            "-Xmx384m",
-                            "-XX:MaxDirectMemorySize=704m",
-                            "-XX:MaxMetaspaceSize=" + ClusterSettings.METASPACE),
-                    logs,
-                    "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
-                    "--configDir",
-                    conf.toString()));
+        List<Path> guarded = Stream.concat(Stream.of(guard), lib.stream()).toList();
+        List<URI> rest = new ArrayList<>();
+        for (String name : shape.processes()) {
+            int number = Integer.parseInt(name.replaceFirst("\\D+", "0"));
+            switch (name.replaceFirst("-.*", "")) {
+                case "zookeeper" ->
+                    add(
+                            name,
+                            lib,
+                            List.of("-Xmx64m"),
+                            "org.apache.flink.runtime.zookeeper.FlinkZooKeeperQuorumPeer",
+                            List.of("--zkConfigFile", conf.resolve("zoo.cfg").toString(), "--peerId", "1"));
+                case "broker" ->
+                    add(name, classPath, List.of("-Xmx384m"), EmbeddedKafka.class.getName(), broker(name, number));
+                case "jobmanager" -> {
+                    int port = ports.get(2 * shape.brokers() + number);
+                    rest.add(URI.create("http://" + means.network().address(name) + ":" + port));
+                    add(
+                            name,
+                            guarded,
+                            List.of("-Xmx384m", METASPACE),
+                            "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+                            flinkArguments(
+                                    ClusterSettings.jobManager(means.network().address(name), port)));
+                }
+                default ->
+                    add(
+                            name,
+                            lib,
+                            List.of("-Xmx384m", "-XX:MaxDirectMemorySize=704m", METASPACE),
+                            "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+                            flinkArguments(
+                                    ClusterSettings.taskManager(means.network().address(name))));
+            }
         }
+        flink = new FlinkRest(rest, secret, jar);
     }
 
-    private static JvmProcess process(
-            String name, List<Path> classPath, List<String> common, List<String> options, Path logs, String... program)
+    private List<String> flinkArguments(List<String> own) {
+        return Stream.concat(Stream.of("--configDir", conf.toString()), own.stream())
+                .toList();
+    }
+
+    private List<String> broker(String name, int number) {
+        List<String> arguments = new ArrayList<>(List.of(
+                means.directory(name).resolve("log").toString(),
+                ports.get(number).toString(),
+                ports.get(shape.brokers() + number).toString(),
+                clusterId));
+        arguments.addAll(ClusterSettings.broker(number, brokerListeners(0), brokerListeners(shape.brokers())));
+        return arguments;
+    }
+
+    private List<String> brokerListeners(int offset) {
+        return IntStream.rangeClosed(1, shape.brokers())
+                .mapToObj(i -> listener("broker-" + i, offset + i))
+                .toList();
+    }
+
+    private String listener(String process, int port) {
+        return means.network().address(process) + ":" + ports.get(port);
+    }
+
+    private void add(String name, List<Path> classPath, List<String> options, String main, List<String> arguments)
             throws IOException {
         Path log = logs.resolve(name + ".log");
         Files.deleteIfExists(log); // of an earlier cluster
-        return new JvmProcess(
+        List<String> all = new ArrayList<>(openModules());
+        all.add("-Dlog4j.configurationFile=" + conf.resolve("log4j2.properties"));
+        all.add("-Djava.io.tmpdir=" + tmp);
+        all.add("-XX:ErrorFile=" + logs.toAbsolutePath().resolve(name + "-%p.log"));
+        // Short-lived processes on few cores.
+        all.addAll(List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dai.djl.offline=true"));
+        all.addAll(options);
+        Map<String, String> environment = new HashMap<>(means.environment(name));
+        environment.put("OPT_OUT_TRACKING", "true");
+        processes.add(new JvmProcess(
                 name,
+                means.network().enter(name),
                 classPath,
-                Stream.concat(common.stream(), options.stream()).toList(),
-                List.of(program),
-                Map.of("OPT_OUT_TRACKING", "true"),
-                log);
+                all,
+                Stream.concat(Stream.of(main), arguments.stream()).toList(),
+                environment,
+                log));
     }
 
     /**
@@ -177,25 +187,39 @@ public final class ProcessCluster implements AutoCloseable {
      * killed with no time for its shutdown hooks.
      *
      * @param home the root of a built checkout, whose class path and job jar are used
+     * @param kinds of faults that are to be made; {@link Means#impossible} says which cannot be
      * @param logs directory for what the processes say
      */
-    public static ProcessCluster start(Path home, int taskManagers, Path logs)
+    public static ProcessCluster start(Path home, ClusterShape shape, Collection<FaultKind> kinds, Path logs)
             throws IOException, InterruptedException {
-        ProcessCluster cluster = new ProcessCluster(
-                ScratchDirectory.create("uplift-cluster"), jobJar(home), classPath(home), taskManagers, logs);
+        ProcessCluster cluster = of(ScratchDirectory.create("uplift-cluster"), home, shape, kinds, logs);
         try {
             Runtime.getRuntime().addShutdownHook(cluster.end);
-            cluster.zooKeeper.start();
-            cluster.broker.start();
-            cluster.jobManager.start();
-            for (JvmProcess taskManager : cluster.taskManagers) {
-                taskManager.start();
+            for (JvmProcess process : cluster.processes) {
+                process.start();
             }
-            cluster.awaitBroker();
+            cluster.awaitBrokers();
             cluster.awaitTaskManagers();
             return cluster;
         } catch (IOException | InterruptedException | RuntimeException e) {
             cluster.close();
+            throw e;
+        }
+    }
+
+    private static ProcessCluster of(
+            ScratchDirectory scratch, Path home, ClusterShape shape, Collection<FaultKind> kinds, Path logs)
+            throws IOException {
+        try {
+            Means means = new Means(kinds, shape.processes(), scratch.path());
+            try {
+                return new ProcessCluster(scratch, means, shape, jobJar(home), classPath(home), logs);
+            } catch (IOException | RuntimeException e) {
+                means.close();
+                throw e;
+            }
+        } catch (IOException | RuntimeException e) {
+            scratch.close();
             throw e;
         }
     }
@@ -234,13 +258,13 @@ public final class ProcessCluster implements AutoCloseable {
                 .toList();
     }
 
-    private static int[] freePorts(int count) throws IOException {
+    private static List<Integer> freePorts(int count) throws IOException {
         List<ServerSocket> sockets = new ArrayList<>();
         try {
             for (int i = 0; i < count; i++) {
                 sockets.add(new ServerSocket(0, 1, InetAddress.getLoopbackAddress()));
             }
-            return sockets.stream().mapToInt(ServerSocket::getLocalPort).toArray();
+            return sockets.stream().map(ServerSocket::getLocalPort).toList();
         } finally {
             for (ServerSocket socket : sockets) {
                 socket.close();
@@ -248,18 +272,27 @@ public final class ProcessCluster implements AutoCloseable {
         }
     }
 
-    /** Host and port of the broker, the same after a restart. */
+    /** Hosts and ports of the brokers, the same after a restart. */
     public String bootstrapServers() {
-        return "127.0.0.1:" + brokerPort;
+        return String.join(",", brokerListeners(0));
     }
 
     /** Where the processes listen. */
     public String listeners() {
-        return listeners;
+        return "ZooKeeper at %s, Kafka at %s and %s, Flink at %s, and at ports that Flink chooses there"
+                .formatted(
+                        listener("zookeeper", 0),
+                        bootstrapServers(),
+                        String.join(",", brokerListeners(shape.brokers())),
+                        flink.addresses());
     }
 
     public FlinkRest flink() {
         return flink;
+    }
+
+    Means means() {
+        return means;
     }
 
     /** A directory for savepoints and the like; deleted with the cluster. */
@@ -267,33 +300,48 @@ public final class ProcessCluster implements AutoCloseable {
         return scratch.path();
     }
 
-    public JvmProcess broker() {
-        return broker;
+    public List<JvmProcess> processes() {
+        return List.copyOf(processes);
+    }
+
+    /** The processes of one role, such as taskmanager. */
+    List<JvmProcess> processes(String role) {
+        return processes.stream()
+                .filter(process -> process.name().startsWith(role))
+                .toList();
+    }
+
+    JvmProcess process(String name) {
+        return processes(name).get(0);
     }
 
     public JvmProcess jobManager() {
-        return jobManager;
+        return process("jobmanager");
     }
 
     public List<JvmProcess> taskManagers() {
-        return List.copyOf(taskManagers);
+        return processes("taskmanager");
     }
 
-    /** Waits until the broker takes connections. */
-    private void awaitBroker() throws IOException, InterruptedException {
-        await(broker, () -> {
-            try (Socket socket = new Socket()) {
-                socket.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), brokerPort));
-                return true;
-            } catch (IOException e) {
-                return false;
-            }
-        });
+    /** Waits until every broker takes connections. */
+    private void awaitBrokers() throws IOException, InterruptedException {
+        for (int i = 1; i <= shape.brokers(); i++) {
+            String name = "broker-" + i;
+            int port = ports.get(i);
+            await(process(name), () -> {
+                try (Socket socket = new Socket()) {
+                    socket.connect(new InetSocketAddress(means.network().address(name), port));
+                    return true;
+                } catch (IOException e) {
+                    return false;
+                }
+            });
+        }
     }
 
     /** Waits until as many TaskManagers as there are processes have registered. */
     public void awaitTaskManagers() throws IOException, InterruptedException {
-        await(jobManager, () -> flink.taskManagers() >= taskManagers.size());
+        await(jobManager(), () -> flink.taskManagers() >= shape.taskManagers());
     }
 
     private interface Condition {
@@ -303,7 +351,7 @@ public final class ProcessCluster implements AutoCloseable {
     private void await(JvmProcess process, Condition condition) throws IOException, InterruptedException {
         long end = System.nanoTime() + PATIENCE.toNanos();
         while (!condition.holds()) {
-            for (JvmProcess each : processes()) {
+            for (JvmProcess each : processes) {
                 if (!each.alive()) {
                     throw new IOException("%s ended (expected: to run; see %s)".formatted(each.name(), each.log()));
                 }
@@ -314,11 +362,6 @@ public final class ProcessCluster implements AutoCloseable {
             }
             Thread.sleep(POLL_MILLIS);
         }
-    }
-
-    List<JvmProcess> processes() {
-        return Stream.concat(Stream.of(zooKeeper, broker, jobManager), taskManagers.stream())
-                .toList();
     }
 
     /** Ends all processes, at once and for good, and deletes what they left. */
@@ -332,12 +375,12 @@ public final class ProcessCluster implements AutoCloseable {
         }
     }
 
+    /** Those that others need last. */
     private void kill() {
-        for (JvmProcess process : processes().stream()
-                .sorted(Comparator.comparing(process -> process == zooKeeper || process == broker))
-                .toList()) {
-            process.close();
+        for (int i = processes.size() - 1; i >= 0; i--) {
+            processes.get(i).close();
         }
+        means.close();
         scratch.close();
     }
 }

@@ -6,11 +6,15 @@ import io.upliftstream.job.StartupException;
 import io.upliftstream.model.ModelBundle;
 import io.upliftstream.tools.chaos.Chaos;
 import io.upliftstream.tools.chaos.ChaosOptions;
+import io.upliftstream.tools.chaos.ClusterShape;
+import io.upliftstream.tools.chaos.FaultKind;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -21,53 +25,86 @@ import picocli.CommandLine.Option;
 @Command(
         name = "chaos",
         description =
-                "Kills processes at random while frames flow, and checks the account at the end. Starts ZooKeeper, a"
-                        + " Kafka broker, a JobManager (high availability on) and two TaskManagers as processes of their own on this"
-                        + " machine; kills them in random order as kill -9 does, and starts them again at once. The next kill waits"
-                        + " until results of every camera come again.",
+                "Does faults to a cluster while frames flow, and checks the account at the end. Starts ZooKeeper, Kafka"
+                        + " brokers that hold every record three times, JobManagers (high availability on) and TaskManagers as"
+                        + " processes of their own on this machine. The next fault waits until results of every camera come"
+                        + " again.",
         footer = {
             "",
-            "Examples:",
-            "  uplift chaos --minutes 5                four TaskManagers, a JobManager and a broker",
-            "  uplift chaos --minutes 15 --taskmanagers 20 --jobmanagers 5 --brokers 3",
-            "  uplift chaos --mode live                at least once: repeats are told by their source offset",
+            "Families of faults:",
+            "  kill      kill -9 of a TaskManager, JobManager, broker or ZooKeeper; started again at once",
+            "  broker    one is stopped, and comes back later; one comes back with an empty disk",
+            "  pause     SIGSTOP of a process for a while, then SIGCONT",
+            "  network   a process cut off from all others, from one, in one direction; loss, a slow link, delay (root)",
+            "  disk      full and read-only, for checkpoints, the quarantine and a broker (root)",
+            "  clock     of one process ten minutes ahead or behind (libfaketime)",
             "",
-            "The report says of every kill how long there was, at worst, no new result of a camera.",
+            "What this machine has not the means for is left out, and named.",
+            "",
+            "Examples:",
+            "  uplift chaos --minutes 5                six kills",
+            "  uplift chaos --faults all --count 60 --minutes 0",
+            "  uplift chaos --faults pause,clock --mode live",
+            "  uplift chaos --faults kill-broker --count 3 --taskmanagers 1",
+            "",
+            "The report says of every fault how long there was, at worst, no new result of a camera, and how long after its",
+            "end results of every camera came again.",
             "",
             "Exit code 0 if lossless: every frame ended exactly once under read_committed, in order per camera; live: at",
-            "least once. Leaves chaos.json and chaos.md, with the silence after every kill, and what the processes said, in",
-            "the output directory."
+            "least once. Leaves chaos.json, chaos.md, chaos-samples.csv and chaos.png, and what the processes said, in the",
+            "output directory."
         })
 final class ChaosCommand implements Callable<Integer> {
+    @Option(
+            names = "--faults",
+            paramLabel = "KIND",
+            split = ",",
+            defaultValue = "kill",
+            description = "Families or kinds of faults, such as kill,pause-broker; or all. Default: ${DEFAULT-VALUE}.")
+    private List<String> faults = List.of();
+
+    @Option(
+            names = "--count",
+            paramLabel = "N",
+            defaultValue = "6",
+            description = "Faults, of every kind as many as of every other; default: ${DEFAULT-VALUE}.")
+    private int count;
+
+    @Option(
+            names = "--longest",
+            paramLabel = "SECONDS",
+            defaultValue = "60",
+            description = "The longest time from a fault to its end; the shortest is 5 s. Default: ${DEFAULT-VALUE}.")
+    private int longest;
+
     @Option(
             names = "--minutes",
             paramLabel = "N",
             defaultValue = "5",
-            description =
-                    "Over which the kills are spread, longer if recovery takes it; 0: one after the other as soon as"
-                            + " results come again. Default: ${DEFAULT-VALUE}.")
+            description = "Over which the faults are spread, longer if they take it; 0: one after the other as soon as"
+                    + " results come again. Default: ${DEFAULT-VALUE}.")
     private double minutes;
-
-    @Option(
-            names = "--taskmanagers",
-            paramLabel = "N",
-            defaultValue = "4",
-            description = "Kills of a TaskManager; default: ${DEFAULT-VALUE}.")
-    private int taskManagers;
-
-    @Option(
-            names = "--jobmanagers",
-            paramLabel = "N",
-            defaultValue = "1",
-            description = "Kills of the JobManager; default: ${DEFAULT-VALUE}.")
-    private int jobManagers;
 
     @Option(
             names = "--brokers",
             paramLabel = "N",
-            defaultValue = "1",
-            description = "Kills of the broker; default: ${DEFAULT-VALUE}.")
+            defaultValue = "3",
+            description = "Brokers, 1 or 3; default: ${DEFAULT-VALUE}.")
     private int brokers;
+
+    @Option(
+            names = "--jobmanagers",
+            paramLabel = "N",
+            defaultValue = "2",
+            description = "JobManagers, 1 or 2; default: ${DEFAULT-VALUE}.")
+    private int jobManagers;
+
+    @Option(
+            names = "--taskmanagers",
+            paramLabel = "N",
+            defaultValue = "2",
+            description = "TaskManagers, 1 to 4; default: ${DEFAULT-VALUE}.")
+    private int taskManagers;
 
     @Option(
             names = "--mode",
@@ -94,7 +131,7 @@ final class ChaosCommand implements Callable<Integer> {
             names = "--seed",
             paramLabel = "S",
             defaultValue = "1",
-            description = "Of order and times of the kills; default: ${DEFAULT-VALUE}.")
+            description = "Of the faults, their victims, order and times; default: ${DEFAULT-VALUE}.")
     private long seed;
 
     @Option(
@@ -118,10 +155,24 @@ final class ChaosCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        Set<FaultKind> kinds = EnumSet.noneOf(FaultKind.class);
+        for (String name : faults) {
+            Set<FaultKind> named = FaultKind.named(name);
+            checks.require(
+                    !named.isEmpty(), "--faults", name, "all, " + FaultKind.families() + ", or such as pause-broker");
+            kinds.addAll(named);
+        }
+        checks.require(count >= 1, "--count", count, "1 or more");
+        checks.require(longest >= 5 && longest <= 600, "--longest", longest, "5 to 600");
         checks.require(minutes >= 0, "--minutes", minutes, "0 or more");
-        checks.require(taskManagers >= 0, "--taskmanagers", taskManagers, "0 or more");
-        checks.require(jobManagers >= 0, "--jobmanagers", jobManagers, "0 or more");
-        checks.require(brokers >= 0, "--brokers", brokers, "0 or more");
+        checks.require(brokers == 1 || brokers == 3, "--brokers", brokers, "1 or 3");
+        checks.require(jobManagers >= 1 && jobManagers <= 2, "--jobmanagers", jobManagers, "1 or 2");
+        checks.require(taskManagers >= 1 && taskManagers <= 4, "--taskmanagers", taskManagers, "1 to 4");
+        checks.require(
+                brokers == 3 || !kinds.contains(FaultKind.BROKER_EMPTY),
+                "--brokers",
+                brokers,
+                "3 for broker-empty: with one, all records would be gone");
         checks.require(cameras >= 2 && cameras <= 64, "--cameras", cameras, "2 to 64");
         checks.require(framesPerSecond > 0, "--fps", framesPerSecond, "above 0");
         Path home = Path.of(System.getProperty(ModelOption.HOME, "."));
@@ -143,10 +194,11 @@ final class ChaosCommand implements Callable<Integer> {
                 new ChaosOptions(
                         home,
                         mode,
+                        new ClusterShape(brokers, jobManagers, taskManagers),
+                        kinds,
+                        count,
+                        longest,
                         minutes,
-                        taskManagers,
-                        jobManagers,
-                        brokers,
                         cameras,
                         framesPerSecond,
                         seed,

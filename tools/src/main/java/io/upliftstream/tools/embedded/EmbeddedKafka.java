@@ -9,11 +9,13 @@ import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ExecutionException;
+import java.util.stream.Collectors;
 import kafka.server.KafkaConfig;
 import kafka.server.KafkaRaftServer;
 import org.apache.kafka.clients.CommonClientConfigs;
@@ -122,14 +124,21 @@ public final class EmbeddedKafka implements AutoCloseable {
     }
 
     /**
-     * A broker in a process of its own, until that is killed. It goes on with what it finds in its directory.
+     * A broker in a process of its own, until that is ended. It goes on with what it finds in its directory.
      *
-     * @param args the directory, the broker's port and the controller's port
+     * @param args the directory, the broker's port, the controller's port, the cluster's id, and settings as {@code
+     *     key=value}, which win over the ones set here
      */
     public static void main(String[] args) throws Exception {
         Path directory = Files.createDirectories(Path.of(args[0]));
-        startOnce(directory, Integer.parseInt(args[1]), Integer.parseInt(args[2]), Map.of())
-                .awaitShutdown();
+        Map<String, String> settings = Arrays.stream(args)
+                .skip(4)
+                .map(setting -> setting.split("=", 2))
+                .collect(Collectors.toMap(setting -> setting[0], setting -> setting[1]));
+        KafkaRaftServer server =
+                startOnce(directory, Integer.parseInt(args[1]), Integer.parseInt(args[2]), args[3], settings);
+        Runtime.getRuntime().addShutdownHook(new Thread(server::shutdown, "broker-end"));
+        server.awaitShutdown();
     }
 
     private static EmbeddedKafka startOnce(
@@ -137,7 +146,8 @@ public final class EmbeddedKafka implements AutoCloseable {
         int[] ports = freePorts(port);
         ScratchDirectory directory = ScratchDirectory.create("uplift-kafka");
         try {
-            KafkaRaftServer server = startOnce(directory.path(), ports[0], ports[1], brokerSettings);
+            KafkaRaftServer server = startOnce(
+                    directory.path(), ports[0], ports[1], Uuid.randomUuid().toString(), brokerSettings);
             return new EmbeddedKafka(server, directory, ports, brokerSettings, clientSettings);
         } catch (RuntimeException e) {
             directory.close();
@@ -146,14 +156,14 @@ public final class EmbeddedKafka implements AutoCloseable {
     }
 
     private static KafkaRaftServer startOnce(
-            Path directory, int brokerPort, int controllerPort, Map<String, String> brokerSettings) {
+            Path directory, int brokerPort, int controllerPort, String clusterId, Map<String, String> brokerSettings) {
         KafkaRaftServer server;
         try {
-            if (Files.notExists(directory.resolve("meta.properties"))) {
-                format(directory);
-            }
             Map<String, String> settings = new HashMap<>(settings(directory, brokerPort, controllerPort));
             settings.putAll(brokerSettings);
+            if (Files.notExists(directory.resolve("meta.properties"))) {
+                format(directory, Integer.parseInt(settings.getOrDefault("node.id", "")), clusterId);
+            }
             server = new KafkaRaftServer(KafkaConfig.apply(settings, false), Time.SYSTEM);
         } catch (Exception e) {
             throw new IllegalStateException(e);
@@ -169,12 +179,12 @@ public final class EmbeddedKafka implements AutoCloseable {
         return server;
     }
 
-    private static void format(Path directory) throws Exception {
+    private static void format(Path directory, int nodeId, String clusterId) throws Exception {
         Formatter formatter = new Formatter();
         formatter
                 .setPrintStream(new PrintStream(OutputStream.nullOutputStream(), false, StandardCharsets.UTF_8))
-                .setNodeId(1)
-                .setClusterId(Uuid.randomUuid().toString())
+                .setNodeId(nodeId)
+                .setClusterId(clusterId)
                 .setControllerListenerName("CONTROLLER")
                 .setMetadataLogDirectory(directory.toString())
                 .addDirectory(directory.toString());
@@ -265,7 +275,7 @@ public final class EmbeddedKafka implements AutoCloseable {
 
     /** Starts a stopped broker again, on the same ports and with all that it held. */
     public void restart() {
-        server = startOnce(directory.path(), ports[0], ports[1], brokerSettings);
+        server = startOnce(directory.path(), ports[0], ports[1], "", brokerSettings);
     }
 
     /** Stops the broker and deletes its log. */

@@ -81,7 +81,8 @@ class ProcessClusterITCase {
         try (SyntheticCamera street = new SyntheticCamera("street", 20_300, 160, 96, 10, 0.9)) {
             image = street.next().image();
         }
-        cluster = ProcessCluster.start(Path.of(".."), 2, Path.of("target", "cluster-log"));
+        cluster = ProcessCluster.start(
+                Path.of(".."), new ClusterShape(1, 1, 2), Set.of(), Path.of("target", "cluster-log"));
     }
 
     @Test
@@ -91,7 +92,7 @@ class ProcessClusterITCase {
             assertThat(listeners.elsewhere()).as(process.name()).isEmpty();
             assertThat(listeners.onLoopback()).as(process.name()).isNotEmpty();
         }
-        Matcher rest = Pattern.compile("Flink at (\\d+)").matcher(cluster.listeners());
+        Matcher rest = Pattern.compile("Flink at 127\\.0\\.0\\.1:(\\d+)").matcher(cluster.listeners());
         assertThat(rest.find()).isTrue();
         URI upload = URI.create("http://127.0.0.1:" + rest.group(1) + "/jars/upload");
         assertThat(HttpClient.newHttpClient()

@@ -1,0 +1,97 @@
+package io.upliftstream.job;
+
+import java.io.Serializable;
+import java.time.Clock;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.ZoneId;
+import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The machine's clock, but for leaps: it goes on as before for a minute, and follows one that lasts. A leap that is taken
+ * back costs no frame; without it, ten minutes ahead would make every frame too old for live mode, and ten minutes back
+ * would let every backlog pass.
+ *
+ * <p>Limit: time that a machine was suspended for is a leap, too, so a backlog that came of it passes for a minute.
+ */
+final class SteadyClock extends Clock implements Serializable {
+    private static final Logger LOG = LoggerFactory.getLogger(SteadyClock.class);
+    private static final long serialVersionUID = 1L;
+
+    /** More than a clock is slewed by between two looks at it. */
+    private static final long LEAP_MILLIS = 1000;
+
+    private static final long PATIENCE_MILLIS = Duration.ofMinutes(1).toMillis();
+
+    /** Counts nanoseconds from any moment on, whatever the clock does. */
+    interface Ticker extends LongSupplier, Serializable {}
+
+    private final Clock machine;
+    private final Ticker ticker;
+    private boolean begun;
+    /** What the clock says more than the ticker. */
+    private long offsetMillis;
+
+    private boolean leapt;
+    private long leapOffsetMillis;
+    private long leapSinceMillis;
+
+    SteadyClock(Clock machine, Ticker ticker) {
+        this.machine = machine;
+        this.ticker = ticker;
+    }
+
+    static SteadyClock ofMachine() {
+        return new SteadyClock(Clock.systemUTC(), System::nanoTime);
+    }
+
+    @Override
+    public synchronized long millis() {
+        long now;
+        long found;
+        do { // again if this process was paused between the two
+            now = elapsedMillis();
+            found = machine.millis() - now;
+        } while (elapsedMillis() - now > LEAP_MILLIS / 2);
+        if (!begun || Math.abs(found - offsetMillis) <= LEAP_MILLIS) {
+            begun = true;
+            offsetMillis = found;
+            leapt = false;
+        } else if (!leapt || Math.abs(found - leapOffsetMillis) > LEAP_MILLIS) {
+            LOG.warn(
+                    "this machine's clock leapt by {} ms; ages are counted as if it had not, unless it stays so for {} s",
+                    found - offsetMillis,
+                    TimeUnit.MILLISECONDS.toSeconds(PATIENCE_MILLIS));
+            leapt = true;
+            leapOffsetMillis = found;
+            leapSinceMillis = now;
+        } else if (now - leapSinceMillis >= PATIENCE_MILLIS) {
+            LOG.warn("this machine's clock stays where it leapt to; ages change by {} ms", found - offsetMillis);
+            offsetMillis = found;
+            leapt = false;
+        }
+        return now + offsetMillis;
+    }
+
+    private long elapsedMillis() {
+        return TimeUnit.NANOSECONDS.toMillis(ticker.getAsLong());
+    }
+
+    @Override
+    public Instant instant() {
+        return Instant.ofEpochMilli(millis());
+    }
+
+    @Override
+    public ZoneId getZone() {
+        return machine.getZone();
+    }
+
+    @Override
+    public Clock withZone(ZoneId zone) {
+        return new SteadyClock(machine.withZone(zone), ticker);
+    }
+}

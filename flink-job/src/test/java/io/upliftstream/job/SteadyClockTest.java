@@ -1,0 +1,75 @@
+package io.upliftstream.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import java.time.Clock;
+import java.time.Instant;
+import java.time.ZoneId;
+import java.time.ZoneOffset;
+import org.apache.flink.util.InstantiationUtil;
+import org.junit.jupiter.api.Test;
+
+class SteadyClockTest {
+    private static final long TEN_MINUTES = 600_000;
+
+    private long elapsed = 5_000;
+    private long wrong;
+    private final SteadyClock clock = new SteadyClock(
+            new Clock() {
+                @Override
+                public ZoneId getZone() {
+                    return ZoneOffset.UTC;
+                }
+
+                @Override
+                public Clock withZone(ZoneId zone) {
+                    return this;
+                }
+
+                @Override
+                public Instant instant() {
+                    return Instant.ofEpochMilli(elapsed + wrong);
+                }
+            },
+            () -> elapsed * 1_000_000);
+
+    @Test
+    void aLeapThatIsTakenBackIsNotSeen() {
+        assertThat(clock.millis()).isEqualTo(5_000);
+        for (long leap : new long[] {TEN_MINUTES, -TEN_MINUTES}) {
+            wrong = leap;
+            elapsed += 50_000;
+            assertThat(clock.millis()).isEqualTo(elapsed);
+            elapsed += 59_000;
+            assertThat(clock.millis()).isEqualTo(elapsed);
+            wrong = 0;
+            elapsed += 59_000;
+            assertThat(clock.millis()).isEqualTo(elapsed);
+        }
+    }
+
+    @Test
+    void aLeapThatLastsIsFollowed() {
+        assertThat(clock.millis()).isEqualTo(5_000);
+        wrong = TEN_MINUTES;
+        assertThat(clock.millis()).isEqualTo(elapsed);
+        elapsed += 60_000;
+        assertThat(clock.millis()).isEqualTo(elapsed + TEN_MINUTES);
+    }
+
+    @Test
+    void smallStepsAreFollowedAtOnce() {
+        assertThat(clock.millis()).isEqualTo(5_000);
+        for (int step = 0; step < 10; step++) {
+            wrong += 900;
+            assertThat(clock.millis()).isEqualTo(elapsed + wrong);
+        }
+    }
+
+    @Test
+    void goesToTheMachineThatRunsTheJob() throws Exception {
+        SteadyClock copy = InstantiationUtil.clone(SteadyClock.ofMachine());
+        assertThat(copy.millis()).isCloseTo(System.currentTimeMillis(), within(60_000L));
+    }
+}

@@ -1,0 +1,155 @@
+package io.upliftstream.tools.chaos;
+
+import io.upliftstream.job.StartupException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What this machine lets faults be made with: namespaces for the network, file systems in memory for disks, libfaketime for
+ * clocks. What is missing leaves the kinds out that need it, and says why.
+ */
+final class Means implements AutoCloseable {
+    private static final String LIBRARY = "libfaketimeMT.so.1";
+
+    private final Network network;
+    private final Map<String, Disk> disks = new TreeMap<>();
+    private final @Nullable Path clockLibrary;
+    private final Path directory;
+    private final Map<FaultKind, String> impossible = new TreeMap<>();
+
+    /**
+     * Gets ready what the kinds need.
+     *
+     * @param processes all that will run
+     * @param directory of the cluster, where disks and clocks are
+     * @throws StartupException if there are kinds, and none can be made
+     */
+    Means(Collection<FaultKind> kinds, List<String> processes, Path directory) {
+        this.directory = directory;
+        network = asked(kinds, "network") ? network(processes) : Network.loopback();
+        impossible.putAll(network.impossible());
+        if (asked(kinds, "disk")) {
+            List<String> names = new ArrayList<>(List.of("checkpoints", "quarantine"));
+            processes.stream().filter(name -> name.startsWith("broker")).forEach(names::add);
+            mount(names);
+        }
+        clockLibrary = asked(kinds, "clock") ? clockLibrary() : null;
+        if (!kinds.isEmpty() && impossible.keySet().containsAll(kinds)) {
+            close();
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "chaos: none of these faults can be made here: %s (expected: kill, broker or pause, which need nothing)"
+                            .formatted(String.join("; ", new TreeSet<>(impossible.values()))));
+        }
+    }
+
+    private static boolean asked(Collection<FaultKind> kinds, String family) {
+        return kinds.stream().anyMatch(kind -> kind.family().equals(family));
+    }
+
+    private Network network(List<String> processes) {
+        try {
+            return Network.of(processes);
+        } catch (IOException e) {
+            leaveOut("network", "network namespaces need root and iproute2: " + e.getMessage());
+            return Network.loopback();
+        }
+    }
+
+    private void mount(List<String> names) {
+        try {
+            for (String name : names) {
+                disks.put(name, Disk.mount(directory(name)));
+            }
+        } catch (IOException e) {
+            leaveOut("disk", "file systems in memory need root: " + e.getMessage());
+        }
+    }
+
+    private @Nullable Path clockLibrary() {
+        for (String parent : List.of("/usr/lib", "/usr/local/lib", "/usr/lib64")) {
+            try (Stream<Path> found =
+                    Files.find(Path.of(parent), 3, (file, attributes) -> file.endsWith(Path.of("faketime", LIBRARY)))) {
+                var library = found.findFirst();
+                if (library.isPresent()) {
+                    return library.get();
+                }
+            } catch (IOException | java.io.UncheckedIOException e) {
+                // There is no such directory, or none to read.
+            }
+        }
+        leaveOut("clock", "no " + LIBRARY + " (Debian's libfaketime)");
+        return null;
+    }
+
+    private void leaveOut(String family, String reason) {
+        for (FaultKind kind : FaultKind.values()) {
+            if (kind.family().equals(family)) {
+                impossible.put(kind, reason);
+            }
+        }
+    }
+
+    /** Kinds that cannot be made here, and why. */
+    Map<FaultKind, String> impossible() {
+        return impossible;
+    }
+
+    Network network() {
+        return network;
+    }
+
+    /** Where a disk is mounted, or would be. */
+    Path directory(String disk) {
+        return directory.resolve(disk);
+    }
+
+    /** One of the disks: checkpoints, quarantine, or a broker's. */
+    Disk disk(String name) {
+        Disk disk = disks.get(name);
+        if (disk == null) {
+            throw new IllegalArgumentException("disk: %s (expected: one of %s)".formatted(name, disks.keySet()));
+        }
+        return disk;
+    }
+
+    /** What a process needs in its environment for its clock to be set. */
+    Map<String, String> environment(String process) throws IOException {
+        if (clockLibrary == null) {
+            return Map.of();
+        }
+        setClock(process, 0);
+        return Map.of(
+                "LD_PRELOAD", clockLibrary.toString(),
+                "FAKETIME_TIMESTAMP_FILE", clock(process).toString(),
+                "FAKETIME_CACHE_DURATION", "1", // seconds until the file is read again
+                "FAKETIME_DONT_FAKE_MONOTONIC", "1",
+                // Else waits with a limit end too early.
+                "FAKETIME_FORCE_MONOTONIC_FIX", "0");
+    }
+
+    /** Sets a process's clock to so many seconds ahead of the machine's. */
+    void setClock(String process, int seconds) throws IOException {
+        Files.writeString(clock(process), "%+d%n".formatted(seconds));
+    }
+
+    private Path clock(String process) throws IOException {
+        return Files.createDirectories(directory.resolve("clock")).resolve(process);
+    }
+
+    /** Unmounts and removes everything; the processes have ended. */
+    @Override
+    public void close() {
+        disks.values().forEach(Disk::close);
+        network.close();
+    }
+}

@@ -1,0 +1,218 @@
+package io.upliftstream.tools.chaos;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/**
+ * Where processes reach each other: on the loopback address, or each in a Linux network namespace of its own, on a bridge
+ * that leads nowhere else. This process stays outside, at the bridge.
+ *
+ * <p>A direction is cut by a neighbour entry with an address that no card has: packets are sent, and nobody takes them.
+ */
+final class Network implements AutoCloseable {
+    private static final String NOBODY = "02:00:00:00:00:00";
+    private static final String CARD = "eth0";
+    private static final int FIRST_HOST = 11;
+
+    private final String tag;
+    private final String subnet;
+    private final List<String> processes;
+    private final Map<FaultKind, String> impossible = new TreeMap<>();
+    private final List<String[]> undo = new ArrayList<>();
+
+    private Network(String subnet, List<String> processes) {
+        this.subnet = subnet;
+        this.processes = processes;
+        tag = "u" + Long.toString(ProcessHandle.current().pid(), Character.MAX_RADIX);
+    }
+
+    /** All processes on 127.0.0.1. */
+    static Network loopback() {
+        return new Network("", List.of());
+    }
+
+    /**
+     * A namespace for each of the processes.
+     *
+     * @throws IOException if there cannot be any, as for users other than root
+     */
+    static Network of(List<String> processes) throws IOException {
+        long pid = ProcessHandle.current().pid();
+        Network network = new Network("10.%d.%d.".formatted(200 + pid % 50, pid / 50 % 250), processes);
+        try {
+            network.open();
+            return network;
+        } catch (IOException e) {
+            network.close();
+            throw e;
+        }
+    }
+
+    private void open() throws IOException {
+        make(new String[] {"ip", "link", "del", tag}, "ip", "link", "add", tag, "type", "bridge");
+        Command.run("ip", "address", "add", subnet + "1/24", "dev", tag);
+        Command.run("ip", "link", "set", tag, "up");
+        for (String process : processes) {
+            String name = namespace(process);
+            make(new String[] {"ip", "netns", "del", name}, "ip", "netns", "add", name);
+            Command.run("ip", "link", "add", card(process), "type", "veth", "peer", "name", CARD, "netns", name);
+            Command.run("ip", "link", "set", card(process), "master", tag, "up");
+            Command.run("ip", "-n", name, "address", "add", address(process) + "/24", "dev", CARD);
+            Command.run("ip", "-n", name, "link", "set", CARD, "up");
+            Command.run("ip", "-n", name, "link", "set", "lo", "up");
+        }
+        String first = processes.get(0);
+        require(FaultKind.NETWORK_LOSS, () -> {
+            lose(first);
+            heal(first);
+        });
+        require(FaultKind.NETWORK_SLOW, () -> {
+            slow(first);
+            heal(first);
+        });
+        require(FaultKind.NETWORK_DELAY, () -> {
+            delay(first);
+            heal(first);
+        });
+    }
+
+    private void make(String[] undoing, String... command) throws IOException {
+        Command.run(command);
+        undo.add(0, undoing);
+    }
+
+    private interface Trial {
+        void run() throws IOException;
+    }
+
+    private void require(FaultKind kind, Trial trial) {
+        try {
+            trial.run();
+        } catch (IOException e) {
+            impossible.put(kind, String.valueOf(e.getMessage()));
+        }
+    }
+
+    /** Faults that this machine has not the means for, and why. */
+    Map<FaultKind, String> impossible() {
+        return impossible;
+    }
+
+    private boolean isLoopback() {
+        return processes.isEmpty();
+    }
+
+    private String namespace(String process) {
+        return tag + "-" + process;
+    }
+
+    private String card(String process) {
+        return tag + "h" + processes.indexOf(process);
+    }
+
+    /** Where a process listens and is reached. */
+    String address(String process) {
+        return isLoopback() ? "127.0.0.1" : subnet + (FIRST_HOST + processes.indexOf(process));
+    }
+
+    /** What stands before a command line that is to run where a process belongs. */
+    List<String> enter(String process) {
+        return isLoopback() ? List.of() : List.of("ip", "netns", "exec", namespace(process));
+    }
+
+    /** What one process sends does not reach the other any more. */
+    void cut(String from, String to) throws IOException {
+        Command.run(
+                "ip",
+                "-n",
+                namespace(from),
+                "neigh",
+                "replace",
+                address(to),
+                "lladdr",
+                NOBODY,
+                "nud",
+                "permanent",
+                "dev",
+                CARD);
+    }
+
+    /** Three of ten packets are lost, in both directions where netem is, else of those that come in. */
+    void lose(String process) throws IOException {
+        try {
+            queue(process, "netem", "loss", "30%");
+        } catch (IOException e) {
+            Command.run(
+                    "ip",
+                    "netns",
+                    "exec",
+                    namespace(process),
+                    "iptables",
+                    "-w",
+                    "-A",
+                    "INPUT",
+                    "-i",
+                    CARD,
+                    "-m",
+                    "statistic",
+                    "--mode",
+                    "random",
+                    "--probability",
+                    "0.3",
+                    "-j",
+                    "DROP");
+        }
+    }
+
+    /** 512 kbit/s in both directions. */
+    void slow(String process) throws IOException {
+        queue(process, "tbf", "rate", "512kbit", "burst", "32kbit", "latency", "400ms");
+    }
+
+    /** Half a second in both directions. */
+    void delay(String process) throws IOException {
+        queue(process, "netem", "delay", "500ms");
+    }
+
+    private void queue(String process, String... discipline) throws IOException {
+        Command.run(join(List.of("tc", "-n", namespace(process), "qdisc", "add", "dev", CARD, "root"), discipline));
+        Command.run(join(List.of("tc", "qdisc", "add", "dev", card(process), "root"), discipline));
+    }
+
+    private static String[] join(List<String> first, String... rest) {
+        List<String> all = new ArrayList<>(first);
+        all.addAll(List.of(rest));
+        return all.toArray(String[]::new);
+    }
+
+    /** Undoes whatever was done to the way from and to a process. */
+    void heal(String process) throws IOException {
+        Command.run("ip", "-n", namespace(process), "neigh", "flush", "nud", "permanent", "dev", CARD);
+        for (String other : processes) {
+            if (!other.equals(process)) {
+                attempt("ip", "-n", namespace(other), "neigh", "del", address(process), "dev", CARD);
+            }
+        }
+        attempt("tc", "-n", namespace(process), "qdisc", "del", "dev", CARD, "root");
+        attempt("tc", "qdisc", "del", "dev", card(process), "root");
+        attempt("ip", "netns", "exec", namespace(process), "iptables", "-w", "-F", "INPUT");
+    }
+
+    /** For what may not be there. */
+    private static void attempt(String... command) {
+        try {
+            Command.run(command);
+        } catch (IOException e) {
+            // There was nothing to undo.
+        }
+    }
+
+    /** Removes namespaces and bridge; the processes in them have ended. */
+    @Override
+    public void close() {
+        undo.forEach(Network::attempt);
+    }
+}

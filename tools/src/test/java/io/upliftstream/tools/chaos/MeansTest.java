@@ -1,0 +1,102 @@
+package io.upliftstream.tools.chaos;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What needs root or a program that is missing is not tried; that it is left out and named is. */
+class MeansTest {
+    private static final List<String> PROCESSES = List.of("one", "other");
+
+    @TempDir
+    @SuppressWarnings("NullAway.Init")
+    private Path directory;
+
+    @Test
+    void whatCannotBeMadeIsNamedWithItsReason() throws Exception {
+        try (Means means = new Means(EnumSet.allOf(FaultKind.class), PROCESSES, directory)) {
+            assertThat(means.impossible().keySet())
+                    .noneMatch(kind -> Set.of("kill", "broker", "pause").contains(kind.family()));
+            assertThat(means.impossible().values()).noneMatch(String::isBlank);
+        }
+        try (Stream<Path> left = Files.walk(directory)) {
+            assertThat(left.filter(file -> file.endsWith("checkpoints")))
+                    .allSatisfy(disk -> assertThat(Files.getFileStore(disk)).isEqualTo(Files.getFileStore(directory)));
+        }
+    }
+
+    @Test
+    void whatIsNotAskedForIsNotMade() throws Exception {
+        try (Means means = new Means(Set.of(FaultKind.PAUSE_BROKER), PROCESSES, directory)) {
+            assertThat(means.impossible()).isEmpty();
+            assertThat(means.network().address("other")).isEqualTo("127.0.0.1");
+            assertThat(means.network().enter("other")).isEmpty();
+            assertThat(means.environment("other")).isEmpty();
+        }
+    }
+
+    @Test
+    void aCutSilencesOneDirectionUntilItIsHealed() throws Exception {
+        try (Means means =
+                new Means(EnumSet.of(FaultKind.PAUSE_BROKER, FaultKind.NETWORK_ONE_WAY), PROCESSES, directory)) {
+            assumeTrue(means.impossible().get(FaultKind.NETWORK_ONE_WAY) == null, "no network namespaces here");
+            assertThat(answers(means, "one", "other")).isTrue();
+            means.network().cut("one", "other");
+            assertThat(answers(means, "one", "other")).isFalse();
+            means.network().heal("one");
+            assertThat(answers(means, "one", "other")).isTrue();
+        }
+    }
+
+    /** Nothing listens: a machine that is reached says so at once, of one that is not nothing is heard. */
+    private static boolean answers(Means means, String from, String to) throws Exception {
+        List<String> command = Stream.concat(
+                        means.network().enter(from).stream(),
+                        Stream.of(
+                                "timeout",
+                                "3",
+                                "bash",
+                                "-c",
+                                "</dev/tcp/" + means.network().address(to) + "/9"))
+                .toList();
+        return new ProcessBuilder(command)
+                        .redirectErrorStream(true)
+                        .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                        .start()
+                        .waitFor()
+                != 124;
+    }
+
+    @Test
+    void aDiskIsFullOrReadOnlyUntilItIsHealed() throws Exception {
+        try (Means means =
+                new Means(EnumSet.of(FaultKind.PAUSE_BROKER, FaultKind.DISK_FULL_CHECKPOINTS), PROCESSES, directory)) {
+            assumeTrue(means.impossible().isEmpty(), "no file systems in memory here");
+            Disk disk = means.disk("checkpoints");
+            Path file = means.directory("checkpoints").resolve("file");
+            Files.write(file, new byte[10_000]);
+
+            disk.fill();
+            assertThatThrownBy(() -> Files.write(file.resolveSibling("more"), new byte[10_000]))
+                    .isInstanceOf(IOException.class)
+                    .hasMessageContaining("space");
+            disk.heal();
+            Files.write(file.resolveSibling("more"), new byte[10_000]);
+
+            disk.makeReadOnly();
+            assertThatThrownBy(() -> Files.write(file, new byte[1])).isInstanceOf(IOException.class);
+            disk.heal();
+            Files.write(file, new byte[1]);
+        }
+    }
+}
