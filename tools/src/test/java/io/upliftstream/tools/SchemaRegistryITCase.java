@@ -240,7 +240,7 @@ class SchemaRegistryITCase {
                                 topics.name("camera-frames"),
                                 topics.name("segmentation"),
                                 connector,
-                                TINY.toAbsolutePath().normalize()));
+                                TinyBundle.PATH));
         Commands sql = Commands.run(List.of("sql", script.toString(), "--json", "--rows", "5000"));
         assertThat(sql.exitCode()).as(sql.output()).isZero();
         for (String what : List.of("frame", "record", "predicted")) {

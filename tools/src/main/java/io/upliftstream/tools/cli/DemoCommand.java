@@ -37,6 +37,11 @@ final class DemoCommand implements Callable<Integer> {
     @Option(names = "--input", paramLabel = "VIDEO|DIR", description = "Video or images instead of synthetic cameras.")
     private @Nullable Path input;
 
+    @Option(
+            names = "--packets",
+            description = "Send the H.264, H.265 or AV1 of the video that --input names, not its pictures as JPEGs.")
+    private boolean packets;
+
     @Option(names = "--cameras", paramLabel = "N", description = "Cameras; default 2, with an input 1.")
     private @Nullable Integer cameras;
 
@@ -105,12 +110,14 @@ final class DemoCommand implements Callable<Integer> {
     public Integer call() throws Exception {
         checks.require(cameras == null || (cameras >= 1 && cameras <= 64), "--cameras", cameras, "1 to 64");
         checks.require(frames == null || frames >= 1, "--frames", frames, ">= 1");
+        checks.require(!packets || input != null, "--packets", "without --input", "a video");
         checks.require(
                 framesPerSecond > 0 && framesPerSecond <= 1000, "--fps", framesPerSecond, "above 0, at most 1000");
         checks.writable("--output", output);
         model.options(); // which may not be
         DemoOptions options = new DemoOptions(
                 input,
+                packets,
                 cameras != null ? cameras : input == null ? 2 : 1,
                 frames,
                 output,

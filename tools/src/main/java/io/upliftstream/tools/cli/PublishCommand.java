@@ -29,8 +29,9 @@ import picocli.CommandLine.Option;
 /** {@code uplift publish}. */
 @Command(
         name = "publish",
-        description = "Sends cameras to the job's input topic, as CameraFrame records with a JPEG each: video files,"
-                + " network streams, webcams, directories of images, synthetic streets. Ends with the last frame, or with"
+        description = "Sends cameras to the job's input topic, as CameraFrame records with a JPEG each, or as"
+                + " packets of H.264, H.265 or AV1: video files, network streams, webcams, directories of images,"
+                + " synthetic streets. Ends with the last frame, or with"
                 + " Ctrl-C, after the broker has all that was sent.",
         footer = {
             "",
@@ -47,6 +48,7 @@ import picocli.CommandLine.Option;
             "  uplift publish --config job.yaml --input gate=rtsp://10.0.0.7/main --input yard=rtsp://10.0.0.8/main --loop",
             "  uplift publish --input street.mp4 --rate max --partitions 4     all of it at once; make the topic if need be",
             "  uplift publish --input /dev/video0 --size 640 --rate 5",
+            "  uplift publish --input gate=rtsp://10.0.0.7/main --packets       the camera's own H.264 or H.265",
             "",
             "What cannot be opened, read or sent is named and the rest goes on; the exit code is 1 then.",
             "",

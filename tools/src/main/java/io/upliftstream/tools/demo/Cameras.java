@@ -5,6 +5,7 @@ import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.camera.CameraSource;
 import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.SyntheticCamera;
+import io.upliftstream.tools.camera.Video;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -43,7 +44,8 @@ record Cameras(List<Camera> list) implements AutoCloseable {
                     DemoOptions.QUALITY);
         }
         String id = CameraSource.name(input) + (options.cameras() == 1 ? "" : "-" + number);
-        return new CameraSource(id, input.toString()).open(JpegFormat.of(DemoOptions.QUALITY));
+        return new CameraSource(id, input.toString())
+                .open(JpegFormat.of(DemoOptions.QUALITY), options.packets() ? Video.PACKETS : Video.NONE);
     }
 
     @Override

@@ -191,7 +191,9 @@ public final class Demo {
                     if (!live) {
                         inFlight.awaitRoom();
                     }
-                    account.published(camera, sequence);
+                    // Results come in the order in which pictures are shown, packets in that of decoding.
+                    account.published(
+                            camera, sequence, shot.isPacket() ? shot.position().toNanos() : sequence);
                     inFlight.published(camera, sequence, shot.image().length, shot.labels());
                 });
     }

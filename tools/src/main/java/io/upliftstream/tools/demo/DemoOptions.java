@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
  * What a demo shows.
  *
  * @param input a video, a directory of images or an image; null for synthetic streets
+ * @param packets whether the packets of a video are sent rather than its pictures
  * @param cameras how many; with an input, each sends all of it
  * @param framesPerCamera at most so many; null for the whole input, or {@value #SYNTHETIC_FRAMES} synthetic frames
  * @param output directory for pictures and summary
@@ -23,6 +24,7 @@ import org.jspecify.annotations.Nullable;
  */
 public record DemoOptions(
         @Nullable Path input,
+        boolean packets,
         int cameras,
         @Nullable Integer framesPerCamera,
         Path output,
@@ -47,6 +49,7 @@ public record DemoOptions(
     public static DemoOptions defaults(Path bundle, Path output) {
         return new DemoOptions(
                 null,
+                false,
                 2,
                 null,
                 output,
@@ -67,6 +70,7 @@ public record DemoOptions(
     public DemoOptions withFrames(int frames) {
         return new DemoOptions(
                 input,
+                packets,
                 cameras,
                 frames,
                 output,

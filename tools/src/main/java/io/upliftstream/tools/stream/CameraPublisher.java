@@ -195,6 +195,9 @@ public final class CameraPublisher implements AutoCloseable {
         Instant firstCapture = camera.live() ? null : schedule.firstCapture();
         long sequence = 0;
         while (sequence < schedule.frames() && !run.end.isDone()) {
+            if (Thread.interrupted()) { // a camera that is behind does not sleep
+                throw new InterruptedException();
+            }
             Shot shot = ahead.isEmpty() ? next(run) : ahead.remove();
             if (shot == null) {
                 break;

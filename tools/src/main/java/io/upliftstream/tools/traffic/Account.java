@@ -133,7 +133,7 @@ public final class Account {
 
         CameraAccount(int heads) {
             last = new long[heads];
-            Arrays.fill(last, UNKNOWN);
+            Arrays.fill(last, Long.MIN_VALUE);
         }
 
         @Nullable
@@ -164,7 +164,7 @@ public final class Account {
         published(camera, sequence, sequence);
     }
 
-    /** A packet of video is about to be sent; results come in the order in which pictures are shown. */
+    /** A packet of video is about to be sent; {@code shown} grows in the order in which pictures are shown. */
     public synchronized void published(String camera, long sequence, long shown) {
         CameraAccount frames = cameras.computeIfAbsent(camera, id -> new CameraAccount(heads.size()));
         if (sequence != frames.frames.size()) {

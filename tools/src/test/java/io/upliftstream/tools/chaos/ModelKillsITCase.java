@@ -72,6 +72,8 @@ class ModelKillsITCase {
     /** Of one model for one frame, with when the broker had it. */
     private record Result(String camera, long sequence, String version, long millis) {}
 
+    private static final ClusterShape SHAPE = new ClusterShape(1, 1, 2);
+
     @TempDir
     @SuppressWarnings("NullAway.Init")
     private Path directory;
@@ -83,7 +85,7 @@ class ModelKillsITCase {
     void everyFrameIsServedOnceByOneModelInOrder() throws Exception {
         try (EmbeddedKafka kafka = EmbeddedKafka.start();
                 Stream stream = new Stream(kafka);
-                ProcessCluster cluster = ProcessCluster.start(Path.of(".."), 2, LOGS)) {
+                ProcessCluster cluster = ProcessCluster.start(Path.of(".."), SHAPE, Set.of(), LOGS)) {
             String savepoint = null;
             JobCommands commands = new JobCommands(stream.settings);
             int[] parallelisms = {1, 2, 1};
@@ -120,14 +122,14 @@ class ModelKillsITCase {
         try (EmbeddedKafka kafka = EmbeddedKafka.start();
                 Stream stream = new Stream(kafka)) {
             String savepoint;
-            try (ProcessCluster cluster = ProcessCluster.start(before, 2, LOGS.resolve("before"))) {
+            try (ProcessCluster cluster = ProcessCluster.start(before, SHAPE, Set.of(), LOGS.resolve("before"))) {
                 List<String> known = stream.arguments(1);
                 known.removeIf(argument -> argument.startsWith("uplift.control."));
                 String job = cluster.flink().run(known, null);
                 stream.awaitResults();
                 savepoint = cluster.flink().stopWithSavepoint(job, savepoints());
             }
-            try (ProcessCluster cluster = ProcessCluster.start(Path.of(".."), 2, LOGS.resolve("after"))) {
+            try (ProcessCluster cluster = ProcessCluster.start(Path.of(".."), SHAPE, Set.of(), LOGS.resolve("after"))) {
                 String job = stream.run(cluster, 2, savepoint);
                 change(cluster, new JobCommands(stream.settings), 2);
                 stream.awaitResults();

@@ -11,6 +11,7 @@ import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.PacketDecoder;
 import io.upliftstream.tools.camera.Shot;
+import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.camera.VideoCamera;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.stream.CameraFrames;
@@ -73,6 +74,54 @@ class PacketsITCase {
                 }
             }
         }
+    }
+
+    @Test
+    void picturesAreEncodedWhereThereAreNoPackets() throws Exception {
+        try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+            Topics topics = Topics.create(kafka, "encoded", 1, 1 << 20);
+            uplift(
+                    topics,
+                    "publish",
+                    "--packets",
+                    "--encode=h264",
+                    "--rate=max",
+                    "--limit=60",
+                    "--size=160x96",
+                    "--input=synthetic:20500",
+                    "--input=" + VIDEOS.resolve("h265.mkv"));
+            uplift(topics, "consume", "frames", "--format=mp4", "--output=" + directory);
+            List<VideoPacket> packets = topics.read("camera-frames", "read_committed", VideoPacket.class).stream()
+                    .filter(packet -> packet.getCameraId().equals("street-20500"))
+                    .toList();
+            assertThat(packets).extracting(VideoPacket::getCodec).containsOnly(VideoCodec.H264);
+            assertThat(packets.stream().filter(VideoPacket::getKeyFrame).map(VideoPacket::getSequence))
+                    .startsWith(0L)
+                    .hasSizeBetween(2, 4);
+        }
+        assertSame(directory.resolve("h265.mp4"), VIDEOS.resolve("h265.mkv"));
+        List<Shot> shots = shots(directory.resolve("street-20500.mp4"));
+        assertThat(shots).hasSize(60);
+        try (SyntheticCamera street = new SyntheticCamera("street", 20_500, 160, 96, 10, 0.92)) {
+            for (Shot shot : shots) {
+                assertThat(difference(
+                                Images.decode(shot.image()),
+                                Images.decode(street.next().image())))
+                        .as(shot.name())
+                        .isLessThan(6);
+            }
+        }
+    }
+
+    /** Mean over all pixels of green, of 255. */
+    private static double difference(BufferedImage one, BufferedImage other) {
+        long sum = 0;
+        for (int y = 0; y < one.getHeight(); y++) {
+            for (int x = 0; x < one.getWidth(); x++) {
+                sum += Math.abs((one.getRGB(x, y) >> 8 & 0xff) - (other.getRGB(x, y) >> 8 & 0xff));
+            }
+        }
+        return (double) sum / (one.getWidth() * one.getHeight());
     }
 
     private static void assertPackets(Topics topics, List<String> files) throws IOException {

@@ -129,7 +129,22 @@ class DemoITCase {
             set.add("uplift.max-age=20 ms"); // at a hundred frames a second no model here keeps up with that
         }
         return new DemoOptions(
-                input, cameras, frames, output, mode, BUNDLE, "cpu", "fp32", 320, 180, 100, 20_000, set, false, null);
+                input,
+                false,
+                cameras,
+                frames,
+                output,
+                mode,
+                BUNDLE,
+                "cpu",
+                "fp32",
+                320,
+                180,
+                100,
+                20_000,
+                set,
+                false,
+                null);
     }
 
     private static Shot shot(int width, int height) {
