@@ -146,6 +146,7 @@ public final class PipelineBench {
         List<Round> loops = new ArrayList<>();
         List<Double> added = new ArrayList<>();
         List<Double> ratios = new ArrayList<>();
+        List<Double> cpuRatios = new ArrayList<>();
         for (int i = 0; i < options.rounds(); i++) {
             boolean first = i % 2 == 0; // so that neither always comes after the loop
             @Nullable Round other = first || options.against().isEmpty() ? null : stream(full, all, options.against());
@@ -156,6 +157,7 @@ public final class PipelineBench {
             Round loop = loop(masks);
             if (other != null) {
                 ratios.add(other.framesPerSecond() / stream.framesPerSecond());
+                cpuRatios.add(other.cpuMillis() / stream.cpuMillis());
                 say.accept(String.format(
                         Locale.ROOT,
                         "with %s: %.0f frames/s, %.2f ms of processor time each",
@@ -196,7 +198,8 @@ public final class PipelineBench {
                 LoadReport.round(rate / 2),
                 percentile(outside, 50),
                 percentile(outside, 95),
-                ratios.isEmpty() ? null : LoadReport.round(median(ratios)));
+                ratios.isEmpty() ? null : LoadReport.round(median(ratios)),
+                ratios.isEmpty() ? null : LoadReport.round(median(cpuRatios)));
     }
 
     private OpenLoop cameras(FrameTopics topics) {

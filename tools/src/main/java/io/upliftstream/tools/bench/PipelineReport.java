@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param outsideP95 the same
  * @param againstRatio frames per second of the job with further options over those without, the median of the rounds'
  *     ratios; null if there were no further options
+ * @param againstCpuRatio the same of cpuMillis, which depends less on what else the machine does
  */
 public record PipelineReport(
         int processors,
@@ -34,7 +35,8 @@ public record PipelineReport(
         double halfLoad,
         double outsideP50,
         double outsideP95,
-        @Nullable Double againstRatio) {
+        @Nullable Double againstRatio,
+        @Nullable Double againstCpuRatio) {
 
     @Override
     public String toString() {
@@ -55,8 +57,12 @@ public record PipelineReport(
                 halfLoad,
                 outsideP50,
                 outsideP95,
-                againstRatio == null
+                againstRatio == null || againstCpuRatio == null
                         ? ""
-                        : String.format(Locale.ROOT, "%nwith the further options: %.3f of the frames/s", againstRatio));
+                        : String.format(
+                                Locale.ROOT,
+                                "%nwith the further options: %.3f of the frames/s, %.3f of the processor time",
+                                againstRatio,
+                                againstCpuRatio));
     }
 }
