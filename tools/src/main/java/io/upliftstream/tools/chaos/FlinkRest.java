@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.upliftstream.tools.embedded.RestGuard;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -168,28 +169,35 @@ public final class FlinkRest {
                 .POST(BodyPublishers.ofString(json)));
     }
 
+    /** Of several JobManagers one that is away is passed over; what changes something is not asked twice. */
     private JsonNode send(String path, Duration timeout, UnaryOperator<HttpRequest.Builder> method)
             throws IOException, InterruptedException {
         IOException failure = new IOException("no JobManager answered");
         for (URI address : addresses) {
-            HttpRequest.Builder request = HttpRequest.newBuilder(address.resolve(path))
-                    .timeout(timeout)
-                    .header(RestGuard.HEADER, secret);
-            HttpResponse<String> response;
+            HttpRequest request = method.apply(HttpRequest.newBuilder(address.resolve(path))
+                            .timeout(timeout)
+                            .header(RestGuard.HEADER, secret))
+                    .build();
+            boolean asks = request.method().equals("GET");
             try {
-                response = client.send(method.apply(request).build(), BodyHandlers.ofString());
-            } catch (IOException e) { // it may be away
+                HttpResponse<String> response = client.send(request, BodyHandlers.ofString());
+                if (response.statusCode() < 300) {
+                    return response.body().isEmpty() ? JSON.nullNode() : JSON.readTree(response.body());
+                }
+                failure = new IOException("%s: %d %s"
+                        .formatted(
+                                response.uri(),
+                                response.statusCode(),
+                                response.body().strip()));
+            } catch (ConnectException e) {
                 failure = e;
                 continue;
+            } catch (IOException e) {
+                failure = e;
             }
-            if (response.statusCode() < 300) {
-                return response.body().isEmpty() ? JSON.nullNode() : JSON.readTree(response.body());
+            if (!asks) {
+                break;
             }
-            failure = new IOException("%s: %d %s"
-                    .formatted(
-                            response.uri(),
-                            response.statusCode(),
-                            response.body().strip()));
         }
         throw failure;
     }
