@@ -129,21 +129,7 @@ class DemoITCase {
             set.add("uplift.max-age=20 ms"); // at a hundred frames a second no model here keeps up with that
         }
         return new DemoOptions(
-                input,
-                false,
-                cameras,
-                frames,
-                output,
-                mode,
-                BUNDLE,
-                "cpu",
-                "fp32",
-                320,
-                180,
-                100,
-                20_000,
-                set,
-                false,
+                input, false, cameras, frames, output, mode, BUNDLE, "cpu", "fp32", 320, 180, 100, 20_000, set, false,
                 null);
     }
 
