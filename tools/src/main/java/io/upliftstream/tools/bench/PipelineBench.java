@@ -29,9 +29,11 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Consumer;
@@ -43,6 +45,7 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What the stream around a model costs: from topic to topic with an engine that only decodes, beside a plain loop that
@@ -63,6 +66,7 @@ public final class PipelineBench {
      * @param seconds of half load, after as many that warm it up
      * @param bundle that the settings name; it is not run
      * @param set options of the job, {@code key=value}
+     * @param beside options of a second job, beside those, in turn with the first; empty for no second job
      */
     public record Options(
             int rounds,
@@ -72,7 +76,8 @@ public final class PipelineBench {
             double kilobytes,
             double seconds,
             Path bundle,
-            List<String> set) {}
+            List<String> set,
+            List<String> beside) {}
 
     /** How a round went. */
     private record Round(double framesPerSecond, double cpuMillis) {}
@@ -82,6 +87,7 @@ public final class PipelineBench {
     private final Admin admin;
     private final EmbeddedFlink flink;
     private final List<byte[]> images;
+    private final Set<String> controls = new HashSet<>();
     private int jobs;
 
     private PipelineBench(Options options, EmbeddedKafka kafka, Admin admin, EmbeddedFlink flink) {
@@ -136,14 +142,27 @@ public final class PipelineBench {
             cameras.publish(Double.POSITIVE_INFINITY, all);
         }
         MaskEncoding masks = MaskEncoding.valueOf(
-                settings(full, full).get(OutputOptions.MASK_FORMAT).name());
+                settings(full, full, List.of()).get(OutputOptions.MASK_FORMAT).name());
         loop(masks);
         List<Round> streams = new ArrayList<>();
         List<Round> loops = new ArrayList<>();
         List<Double> added = new ArrayList<>();
+        List<Double> ratios = new ArrayList<>();
         for (int i = 0; i < options.rounds(); i++) {
-            Round stream = stream(full, all);
+            Round before = i % 2 == 1 ? beside(full, all) : null;
+            Round stream = stream(full, all, List.of());
+            Round other = i % 2 == 1 ? before : beside(full, all);
             Round loop = loop(masks);
+            if (other != null) {
+                ratios.add(other.framesPerSecond() / stream.framesPerSecond());
+                say.accept(String.format(
+                        Locale.ROOT,
+                        "round %d: with %s %.0f frames/s, %.2f ms of processor time each",
+                        i + 1,
+                        options.beside(),
+                        other.framesPerSecond(),
+                        other.cpuMillis()));
+            }
             streams.add(stream);
             loops.add(loop);
             added.add(stream.cpuMillis() - loop.cpuMillis());
@@ -176,7 +195,8 @@ public final class PipelineBench {
                 LoadReport.round(median(added)),
                 LoadReport.round(rate / 2),
                 percentile(outside, 50),
-                percentile(outside, 95));
+                percentile(outside, 95),
+                ratios.isEmpty() ? null : Math.round(1000 * median(ratios)) / 1000.0);
     }
 
     private OpenLoop cameras(FrameTopics topics) {
@@ -184,7 +204,7 @@ public final class PipelineBench {
     }
 
     /** The settings of a job that reads one run's input topic and writes to topics of its own. */
-    private JobSettings settings(FrameTopics input, FrameTopics output) {
+    private JobSettings settings(FrameTopics input, FrameTopics output, List<String> more) {
         List<String> assignments = new ArrayList<>();
         assignments.add(
                 ServingOptions.MODEL_BUNDLE.key() + "=" + options.bundle().toAbsolutePath());
@@ -193,10 +213,15 @@ public final class PipelineBench {
         assignments.addAll(output.assignments());
         assignments.add(InputOptions.INPUT_TOPIC.key() + "=" + input.input());
         assignments.addAll(options.set());
+        assignments.addAll(more);
         return JobSettings.load(null, Map.of(), assignments);
     }
 
     private EmbeddedFlink.Job submit(JobSettings settings) throws IOException {
+        Optional<String> control = settings.controlTopic();
+        if (control.isPresent() && controls.add(control.get())) {
+            kafka.createTopic(control.get(), 1, Map.of());
+        }
         StreamExecutionEnvironment env = flink.environment();
         DenseVisionJob.definePipeline(env, settings, (unused, subtask) -> new IdleEngine());
         return flink.submit(env);
@@ -208,10 +233,15 @@ public final class PipelineBench {
         return topics;
     }
 
+    /** The second job; null if there is none. */
+    private @Nullable Round beside(FrameTopics full, int all) throws IOException, InterruptedException {
+        return options.beside().isEmpty() ? null : stream(full, all, options.beside());
+    }
+
     /** The job over the full topic: the first third of the frames warms it up. */
-    private Round stream(FrameTopics full, int all) throws IOException, InterruptedException {
+    private Round stream(FrameTopics full, int all, List<String> more) throws IOException, InterruptedException {
         FrameTopics output = outputs();
-        EmbeddedFlink.Job job = submit(settings(full, output));
+        EmbeddedFlink.Job job = submit(settings(full, output, more));
         try {
             long first = await(job, output, all - options.frames());
             long start = System.nanoTime();
@@ -296,7 +326,7 @@ public final class PipelineBench {
     /** Milliseconds of every frame from due to the broker's append, less model and queue. */
     private double[] halfLoad(double framesPerSecond) throws IOException, InterruptedException {
         FrameTopics topics = outputs();
-        EmbeddedFlink.Job job = submit(settings(topics, topics));
+        EmbeddedFlink.Job job = submit(settings(topics, topics, List.of()));
         try {
             job.awaitRunning();
             // A new job: what it calls is compiled for most of the first minute.

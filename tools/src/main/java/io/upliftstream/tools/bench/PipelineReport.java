@@ -1,6 +1,7 @@
 package io.upliftstream.tools.bench;
 
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What {@code uplift bench pipeline} found.
@@ -17,6 +18,7 @@ import java.util.Locale;
  * @param halfLoad frames per second that were sent, open loop, half of framesPerSecond
  * @param outsideP50 milliseconds from when a frame was due to when the broker had its result, less model and queue
  * @param outsideP95 the same
+ * @param besideRatio frames per second of a second job, of the first one's in the same round, the median; null without one
  */
 public record PipelineReport(
         int processors,
@@ -30,7 +32,8 @@ public record PipelineReport(
         double addedCpuMillis,
         double halfLoad,
         double outsideP50,
-        double outsideP95) {
+        double outsideP95,
+        @Nullable Double besideRatio) {
 
     @Override
     public String toString() {
@@ -39,7 +42,7 @@ public record PipelineReport(
                 """
                 %s JPEG of %.0f KB, %d a round, no model: %.0f frames/s from topic to topic, a plain loop %.0f on one core
                 processor time per frame: %.2f ms, the loop %.2f ms; the stream adds %.2f ms
-                half load, %.0f frames/s: outside model and queue p50 %.1f ms, p95 %.1f ms""",
+                half load, %.0f frames/s: outside model and queue p50 %.1f ms, p95 %.1f ms%s""",
                 size,
                 kilobytes,
                 frames,
@@ -50,6 +53,9 @@ public record PipelineReport(
                 addedCpuMillis,
                 halfLoad,
                 outsideP50,
-                outsideP95);
+                outsideP95,
+                besideRatio == null
+                        ? ""
+                        : String.format(Locale.ROOT, "%nthe second job: %.3f of its frames/s", besideRatio));
     }
 }

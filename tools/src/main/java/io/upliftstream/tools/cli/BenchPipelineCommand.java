@@ -63,6 +63,13 @@ final class BenchPipelineCommand implements Callable<Integer> {
             description = "An option of the job, such as uplift.mode=live; repeatable.")
     private @Nullable List<String> set;
 
+    @Option(
+            names = "--beside",
+            paramLabel = "KEY=VALUE",
+            description = "An option of a second job, which takes turns with the first and is compared with it;"
+                    + " repeatable.")
+    private @Nullable List<String> beside;
+
     @Mixin
     private JsonOption json = new JsonOption();
 
@@ -85,7 +92,8 @@ final class BenchPipelineCommand implements Callable<Integer> {
                         kilobytes,
                         seconds,
                         model.bundle(),
-                        set == null ? List.of() : set),
+                        set == null ? List.of() : set,
+                        beside == null ? List.of() : beside),
                 System.out::println);
         System.out.println(report);
         json.write(report);

@@ -3,19 +3,16 @@ package io.upliftstream.tools.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.model.ModelOptions;
-import java.nio.file.Path;
+import io.upliftstream.tools.TinyBundle;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** Short runs of {@code uplift bench model} and {@code uplift bench pipeline}: nothing is asserted about speed. */
 class ModelBenchITCase {
-    private static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny")
-            .toAbsolutePath()
-            .normalize();
 
     @Test
     void bundlesAreTimedInTurnsStageByStage() throws Exception {
-        ModelBench.Contender tiny = new ModelBench.Contender(TINY, ModelOptions.AUTO);
+        ModelBench.Contender tiny = new ModelBench.Contender(TinyBundle.PATH, ModelOptions.AUTO);
         ModelReport report = ModelBench.run(new ModelBench.Options(List.of(tiny, tiny), 2, 5, 0.001), said -> {});
 
         assertThat(report.batch()).isEqualTo(2);
@@ -34,12 +31,22 @@ class ModelBenchITCase {
     @Test
     void theStreamIsMeasuredBesideALoop() throws Exception {
         PipelineReport report = PipelineBench.run(
-                new PipelineBench.Options(1, 40, 320, 180, 8, 1, TINY, List.of("uplift.checkpoint.interval=500 ms")),
+                new PipelineBench.Options(
+                        1,
+                        40,
+                        320,
+                        180,
+                        8,
+                        1,
+                        TinyBundle.PATH,
+                        List.of("uplift.checkpoint.interval=500 ms"),
+                        List.of("uplift.control.topic=control")),
                 said -> {});
 
         assertThat(report.kilobytes()).isBetween(4.0, 12.0);
         assertThat(report.framesPerSecond()).isPositive();
         assertThat(report.loopCpuMillis()).isPositive();
+        assertThat(report.besideRatio()).isPositive();
         assertThat(report.outsideP95()).isGreaterThanOrEqualTo(report.outsideP50());
     }
 }
