@@ -3,19 +3,16 @@ package io.upliftstream.tools.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.model.ModelOptions;
-import java.nio.file.Path;
+import io.upliftstream.tools.TinyBundle;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** Short runs of {@code uplift bench model} and {@code uplift bench pipeline}: nothing is asserted about speed. */
 class ModelBenchITCase {
-    private static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny")
-            .toAbsolutePath()
-            .normalize();
 
     @Test
     void bundlesAreTimedInTurnsStageByStage() throws Exception {
-        ModelBench.Contender tiny = new ModelBench.Contender(TINY, ModelOptions.AUTO);
+        ModelBench.Contender tiny = new ModelBench.Contender(TinyBundle.PATH, ModelOptions.AUTO);
         ModelReport report = ModelBench.run(new ModelBench.Options(List.of(tiny, tiny), 2, 5, 0.001), said -> {});
 
         assertThat(report.batch()).isEqualTo(2);
@@ -41,7 +38,7 @@ class ModelBenchITCase {
                         180,
                         8,
                         1,
-                        TINY,
+                        TinyBundle.PATH,
                         List.of("uplift.checkpoint.interval=500 ms"),
                         List.of("uplift.output.segmentation.encoding=png")),
                 said -> {});
