@@ -37,16 +37,7 @@ import org.jspecify.annotations.Nullable;
  * offsets say everything. Which model serves is, where the job takes commands, in broadcast state.
  */
 final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
-        implements OneInputStreamOperator<RawFrame, OutputMessage>,
-                BoundedOneInput,
-                ModelSwitch.Events,
-                VideoStreams.Operator {
-    /** Packets of videos that wait for their decoders in lossless mode; the next one waits on Kafka. */
-    private static final int MAX_PACKETS = 16;
-
-    /** Decoded pictures of a camera that wait for their turn in live mode; the others wait as packets. */
-    private static final int MAX_PICTURES = 2;
-
+        implements OneInputStreamOperator<RawFrame, OutputMessage>, BoundedOneInput, ModelSwitch.Events {
     /** Serialised with the job graph; makes one operator per subtask. */
     static final class Factory extends AbstractStreamOperatorFactory<OutputMessage>
             implements OneInputStreamOperatorFactory<RawFrame, OutputMessage> {
@@ -124,13 +115,13 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private transient @Nullable BroadcastState<String, byte[]> broadcast;
     private transient ControlState restored;
     private transient VideoState videoState;
-    private transient Map<String, VideoState.Camera> restoredVideos;
 
     // set by open()
     private transient @Nullable ModelSwitch openModels;
     private transient ModelSwitch models;
     private transient JobMetrics jobMetrics;
     private transient Departures departures;
+    private transient VideoWay way;
     private transient VideoStreams videos;
     private transient boolean watchesSilence;
     private transient int capacity;
@@ -166,7 +157,6 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     public void initializeState(StateInitializationContext context) throws Exception {
         super.initializeState(context);
         videoState = new VideoState(context.getOperatorStateStore());
-        restoredVideos = videoState.restore();
         if (factory.control == null) {
             restored = ControlState.startingAt("", 0);
         } else {
@@ -225,8 +215,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 message -> output.collect(new StreamRecord<>(message)),
                 () -> live && lanes.storing() >= capacity,
                 this::moved);
-        videos = new VideoStreams(factory.settings, parser, mailbox, factory.packets, factory.clock, this);
-        videos.restore(restoredVideos);
+        way = new VideoWay(live, latestOnly, waiting, lanes, departures, quarantine, gate, jobMetrics, this::moved);
+        videos = new VideoStreams(factory.settings, parser, mailbox, factory.packets, factory.clock, way);
+        videos.restore(videoState.restore());
         jobMetrics.decodes(getMetricGroup(), videos::decoders, videos::decoderBytes);
         if (claimCheck != null) {
             jobMetrics.writes(getMetricGroup(), claimCheck);
@@ -279,6 +270,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         RawFrame source = element.getValue();
         if (source.isAssignment()) {
             videos.assigned(source);
+            watchSilence();
             return;
         }
         jobMetrics.frameIn();
@@ -305,79 +297,17 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
         lanes.arrived(frame.cameraId(), factory.clock.millis());
         if (frame.packet() == null) {
-            shown(frame);
+            way.shown(frame);
         } else if (!videos.take(frame)) {
             departures.letGo(Reason.QUEUE_FULL, frame);
-        } else {
-            watchSilence();
         }
+        watchSilence();
         moved();
         awaitRoom();
     }
 
-    /** A frame, whole or decoded of its packet, waits for its turn. */
-    @Override
-    public void shown(Frame frame) {
-        if (latestOnly) {
-            waiting.clear(frame.cameraId(), older -> departures.letGo(Reason.SUPERSEDED, older));
-        }
-        if (!waiting.add(frame)) {
-            departures.letGo(Reason.QUEUE_FULL, frame);
-        }
-    }
-
-    @Override
-    public void failed(Frame packet, FrameProblem problem) {
-        departures.failed(packet.cameraId(), packet.source(), packet, problem);
-    }
-
-    @Override
-    public void failed(String cameraId, RawFrame source, FrameProblem problem) {
-        departures.failed(cameraId, source, null, problem);
-    }
-
-    @Override
-    public void letGo(Reason reason, Frame packet) {
-        departures.letGo(reason, packet);
-    }
-
-    @Override
-    public void passedOver() {
-        jobMetrics.passedOver();
-    }
-
-    @Override
-    public boolean late(Frame packet) {
-        return live && gate.ageMillis(packet) > gate.maxAgeMillis();
-    }
-
-    @Override
-    public boolean mayDecode(VideoStream stream) {
-        if (quarantine.careful() && (lanes.working() > 0 || videos.working() > 0)) {
-            return false;
-        }
-        return live ? waiting.frames(stream.cameraId()) < MAX_PICTURES || stream.late() : waiting.isEmpty();
-    }
-
-    @Override
-    public boolean begins(RawFrame packet) throws IOException {
-        if (quarantine.holds(packet)) {
-            jobMetrics.frameQuarantined();
-            return false;
-        }
-        quarantine.begin(packet);
-        return true;
-    }
-
-    @Override
-    public void ended(RawFrame packet, long nanos) throws IOException {
-        quarantine.end(packet);
-        jobMetrics.packetDecoded(nanos);
-    }
-
     /** Gives frames their turns at the model, and packets theirs at their decoders, while there is room. */
-    @Override
-    public void moved() throws IOException {
+    private void moved() throws IOException {
         dispatch();
         if (!videos.isEmpty()) {
             videos.step();
@@ -386,7 +316,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     private void watchSilence() {
-        if (!watchesSilence) {
+        if (!watchesSilence && !videos.isEmpty()) {
             watchesSilence = true;
             long every = Math.max(1, factory.settings.get(VideoOptions.IDLE).toMillis() / 2);
             ScheduledFuture<?> unused =
@@ -448,15 +378,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     private long bytes() {
-        return waiting.bytes() + lanes.bytes() + (videos.isEmpty() ? 0 : videos.bytes());
+        return waiting.bytes() + lanes.bytes() + videos.bytes();
     }
 
     private boolean mustWait() {
         return lanes.bytes() > maxBytes
-                || (!live
-                        && (!waiting.isEmpty()
-                                || lanes.storing() >= capacity
-                                || (!videos.isEmpty() && videos.packets() > MAX_PACKETS)));
+                || (!live && (!waiting.isEmpty() || videos.full() || lanes.storing() >= capacity));
     }
 
     private void drain() throws InterruptedException, IOException {
@@ -505,6 +432,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             quarantine.end(frame);
         }
         if (videos != null) {
+            for (RawFrame packet : videos.atWork()) {
+                quarantine.end(packet);
+            }
             videos.close();
         }
         if (openModels != null) {

@@ -31,16 +31,16 @@ final class KafkaPackets implements PacketReader {
     }
 
     @Override
-    public void read(String topic, int partition, long from, long to, Predicate<RawFrame> packets) {
+    public void read(Range range, Predicate<RawFrame> packets) {
         if (consumer == null) {
             consumer = new KafkaConsumer<>(properties, new ByteArrayDeserializer(), new ByteArrayDeserializer());
         }
-        TopicPartition source = new TopicPartition(topic, partition);
+        TopicPartition source = new TopicPartition(range.topic(), range.partition());
         consumer.assign(List.of(source));
-        consumer.seek(source, from);
-        while (consumer.position(source) <= to) {
+        consumer.seek(source, range.from());
+        while (consumer.position(source) <= range.to()) {
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
-                if (record.offset() > to || !packets.test(RawFrame.of(record))) {
+                if (record.offset() > range.to() || !packets.test(RawFrame.of(record))) {
                     return;
                 }
             }

@@ -8,6 +8,7 @@ import io.upliftstream.model.video.VideoDecoder;
 import io.upliftstream.model.video.VideoDecoder.Decoded;
 import io.upliftstream.model.video.VideoDecoder.Shown;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -70,10 +71,11 @@ final class PacketDecoding {
 
     private final Choice choice;
     private final Function<Codec, VideoDecoder> decoders;
-    private final VideoStream.Way way;
+    private final VideoWay way;
     private final Set<Long> owed;
 
     private volatile @Nullable VideoDecoder decoder;
+    private volatile boolean running;
     private @Nullable Codec codec;
 
     /** By the numbers that the decoder knows. */
@@ -90,7 +92,7 @@ final class PacketDecoding {
      * @param decoders opens one; called by a decoder's thread
      * @param owed offsets of packets without an outcome, which are taken out as they have one
      */
-    PacketDecoding(Choice choice, Function<Codec, VideoDecoder> decoders, VideoStream.Way way, Set<Long> owed) {
+    PacketDecoding(Choice choice, Function<Codec, VideoDecoder> decoders, VideoWay way, Set<Long> owed) {
         this.choice = choice;
         this.decoders = decoders;
         this.way = way;
@@ -116,6 +118,15 @@ final class PacketDecoding {
 
         /** On a decoder's thread. */
         Decoded run() {
+            running = true;
+            try {
+                return decode();
+            } finally {
+                running = false;
+            }
+        }
+
+        private Decoded decode() {
             VideoDecoder mine = decoder;
             if (packet == null) {
                 return new Decoded(mine == null ? List.of() : mine.flush(this::wanted), null);
@@ -160,7 +171,14 @@ final class PacketDecoding {
         codec = keyFrame.codec();
     }
 
-    Work work(Packet packet, byte[] data) {
+    /** @param before parameter sets that the decoder gets before the packet's data */
+    Work work(Packet packet, byte[] before) {
+        byte[] image = packet.frame.image();
+        byte[] data = image;
+        if (before.length > 0) {
+            data = Arrays.copyOf(before, before.length + image.length);
+            System.arraycopy(image, 0, data, before.length, image.length);
+        }
         number++;
         if (packet.described().clean()) {
             cleanNumbers.add(number);
@@ -256,6 +274,13 @@ final class PacketDecoding {
         close();
     }
 
+    /** Frees the decoder with what is inside, which stays owed. */
+    void forget() {
+        inside.clear();
+        cleanNumbers.clear();
+        close();
+    }
+
     /** The decoder is lost, with all that is in it. */
     void gone(@Nullable Throwable failure) {
         boolean hangs =
@@ -314,9 +339,10 @@ final class PacketDecoding {
         return open == null ? 0 : open.bytes();
     }
 
+    /** Frees the decoder, unless a thread that was given up is still in it. */
     void close() {
         VideoDecoder open = decoder;
-        if (open != null) {
+        if (open != null && !running) {
             open.close();
         }
         decoder = null;

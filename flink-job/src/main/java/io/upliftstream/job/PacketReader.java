@@ -5,12 +5,15 @@ import java.util.function.Predicate;
 
 /** Reads packets again that the job has read before: a decoder that begins anew needs those since the key frame. */
 interface PacketReader extends AutoCloseable {
+    /** Records of a partition from one offset to another, both included. */
+    record Range(String topic, int partition, long from, long to) {}
+
     /**
-     * Reads the records of a partition from one offset to another, both included, as far as they are still there.
+     * Reads the records as far as they are still there.
      *
      * @param packets takes each, and says whether to go on
      */
-    void read(String topic, int partition, long from, long to, Predicate<RawFrame> packets);
+    void read(Range range, Predicate<RawFrame> packets);
 
     @Override
     void close();

@@ -51,9 +51,9 @@ public final class VideoOptions {
                     .durationType()
                     .defaultValue(Duration.ofSeconds(10))
                     .withDescription(
-                            "A camera without a packet for this long: the pictures in its decoder are taken out, and it is"
-                                    + " closed. Packets that come later in the same group of pictures are decoded after the"
-                                    + " group was read again from Kafka."),
+                            "A camera without a packet for this long has its decoder closed. Its next packets are decoded after"
+                                    + " those since the key frame were read again from Kafka; pictures that the decoder"
+                                    + " held back come then, or when the input ends."),
             MILLISECOND);
 
     public static final ConfigOption<Integer> THREADS = OPTIONS.add(

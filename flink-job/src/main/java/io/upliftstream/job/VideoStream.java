@@ -9,7 +9,6 @@ import io.upliftstream.model.video.VideoDecoder;
 import io.upliftstream.model.video.VideoDecoder.Decoded;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
-import java.util.Arrays;
 import java.util.Deque;
 import java.util.Iterator;
 import java.util.List;
@@ -20,7 +19,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The video of one camera: its packets, in the order of decoding, through a decoder that begins at a key frame; every packet
- * ends as exactly one thing, told to {@link Way}. For the subtask's thread.
+ * ends as exactly one thing, told to {@link VideoWay}. For the subtask's thread.
  *
  * <p>A decoder that begins anew in the midst of a group of pictures, after a restart or a long silence, is first fed the packets
  * since the key frame once more. What came out of these before is not owed any more and ends as nothing.
@@ -29,32 +28,12 @@ final class VideoStream {
     /** Packets that are read again and wait for the decoder. */
     private static final int MAX_FED_AGAIN = 32;
 
-    private static final long NONE = -1;
-
-    /** Where packets go from here. */
-    interface Way {
-        /** The next picture in the order in which they are shown. */
-        void shown(Frame picture);
-
-        void failed(Frame packet, FrameProblem problem);
-
-        /** A packet that is no more known than by its position. */
-        void failed(String cameraId, RawFrame source, FrameProblem problem);
-
-        void letGo(Reason reason, Frame packet);
-
-        /** By choice, or because its picture is another's second field. */
-        void passedOver();
-
-        /** Whether a packet's picture is too old for the model; of any thread. */
-        boolean late(Frame packet);
-    }
-
-    private record KeyFrame(long offset, boolean clean) {}
+    private static final long NONE = KeyFrames.NONE;
+    private static final byte[] NOTHING = {};
 
     private final String cameraId;
     private final Choice choice;
-    private final Way way;
+    private final VideoWay way;
     private final PacketDecoding decoding;
 
     private final Deque<Packet> waiting = new ArrayDeque<>();
@@ -63,14 +42,13 @@ final class VideoStream {
     /** Offsets of packets without an outcome. */
     private final TreeSet<Long> owed = new TreeSet<>();
 
-    /** Key frames from which a decoder may have to begin, oldest first. */
-    private final Deque<KeyFrame> keyFrames = new ArrayDeque<>();
+    private final KeyFrames keyFrames = new KeyFrames();
 
     private String topic = "";
     private int partition;
     private long last = NONE;
     private @Nullable Long sequence;
-    private byte[] parameterSets = {};
+    private byte[] parameterSets = NOTHING;
 
     private boolean working;
     private boolean needsKeyFrame = true;
@@ -87,7 +65,7 @@ final class VideoStream {
     private final TreeSet<Long> missing = new TreeSet<>();
 
     /** @param decoders opens one; called by a decoder's thread */
-    VideoStream(String cameraId, Choice choice, Function<Codec, VideoDecoder> decoders, Way way) {
+    VideoStream(String cameraId, Choice choice, Function<Codec, VideoDecoder> decoders, VideoWay way) {
         this.cameraId = cameraId;
         this.choice = choice;
         this.way = way;
@@ -103,7 +81,7 @@ final class VideoStream {
         parameterSets = state.parameterSets();
         choice.restore(state.shown(), state.nextMicros());
         if (state.start() != NONE) {
-            keyFrames.add(new KeyFrame(state.start(), true));
+            keyFrames.add(state.start(), true);
             needsKeyFrame = false;
             asleep = true;
         }
@@ -123,28 +101,8 @@ final class VideoStream {
                 parameterSets);
     }
 
-    /**
-     * The key frame to begin with so that everything owed, or else the next packet, can be decoded: a clean one, or the one
-     * before an open one, whose leading pictures need what was before.
-     */
     private long start() {
-        long before = owed.isEmpty() ? Long.MAX_VALUE : owed.first();
-        if (needsKeyFrame) {
-            return NONE;
-        }
-        boolean open = false;
-        long start = NONE;
-        for (Iterator<KeyFrame> newestFirst = keyFrames.descendingIterator(); newestFirst.hasNext(); ) {
-            KeyFrame key = newestFirst.next();
-            if (key.offset() <= before) {
-                start = key.offset();
-                if (key.clean() || open) {
-                    break;
-                }
-                open = true;
-            }
-        }
-        return start;
+        return needsKeyFrame ? NONE : keyFrames.before(owed.isEmpty() ? Long.MAX_VALUE : owed.first());
     }
 
     /** Takes a packet; it waits for its turn. */
@@ -165,7 +123,8 @@ final class VideoStream {
 
     /** Whether packets have to be fed again before the next one; if so, {@link #feedAgain} comes next. */
     boolean wantsMore() {
-        if (!asleep || again || working || (owed.isEmpty() && waiting.isEmpty())) {
+        boolean ends = flushAtEnd && !owed.isEmpty();
+        if (!asleep || again || working || (waiting.isEmpty() && !ends)) {
             return false;
         }
         Packet next = waiting.peek();
@@ -177,15 +136,12 @@ final class VideoStream {
         return true;
     }
 
-    /** A range of offsets, both included. */
-    record Range(String topic, int partition, long from, long to) {}
-
     /** Begins to take packets that came before. */
-    Range feedAgain() {
+    PacketReader.Range feedAgain() {
         Packet next = waiting.peek();
         long to = next == null ? last : Math.min(last, next.offset() - 1);
         missing.addAll(owed.headSet(to, true));
-        Range range = new Range(topic, partition, start(), to);
+        PacketReader.Range range = new PacketReader.Range(topic, partition, start(), to);
         again = true;
         againIsOver = false;
         asleep = false;
@@ -280,12 +236,11 @@ final class VideoStream {
             decoding.beginsAt(described);
         }
         if (described.key() && !choice.keyFramesAlone()) {
-            keyFrames.add(new KeyFrame(packet.offset(), described.clean()));
-            long start = start();
-            keyFrames.removeIf(key -> key.offset() < start);
+            keyFrames.add(packet.offset(), described.clean());
+            keyFrames.forget(start());
         }
         boolean complete = described.complete() || !described.key();
-        return decoding.work(packet, complete ? frame.image() : concat(parameterSets, frame.image()));
+        return decoding.work(packet, complete ? NOTHING : parameterSets);
     }
 
     private @Nullable Work undecodable(Packet packet) {
@@ -300,12 +255,6 @@ final class VideoStream {
             waiting.addFirst(packet);
             waitingBytes += FairQueue.bytes(packet.frame());
         }
-    }
-
-    private static byte[] concat(byte[] first, byte[] second) {
-        byte[] both = Arrays.copyOf(first, first.length + second.length);
-        System.arraycopy(second, 0, both, first.length, second.length);
-        return both;
     }
 
     /** Takes what the work has brought. */
@@ -401,9 +350,15 @@ final class VideoStream {
         flushAtEnd = true;
     }
 
-    /** The same now; later packets are welcome. */
+    /**
+     * Frees the decoder until the next packet. Pictures inside stay there, so to say: let out now, a reference would overtake
+     * the B-frames that come before it.
+     */
     void sleep() {
-        flush |= decoding.isOpen() && waiting.isEmpty() && !again && !working;
+        if (decoding.isOpen() && waiting.isEmpty() && !again && !working && !flush) {
+            decoding.forget();
+            asleep = !needsKeyFrame;
+        }
     }
 
     String cameraId() {
@@ -439,19 +394,7 @@ final class VideoStream {
         return waitingBytes;
     }
 
-    /** Whether it has a decoder. */
-    boolean decoding() {
-        return decoding.isOpen();
-    }
-
-    long decoderBytes() {
-        return decoding.bytes();
-    }
-
-    /** Frees the decoder, unless one that hangs is in it. */
-    void close() {
-        if (!working) {
-            decoding.close();
-        }
+    PacketDecoding decoding() {
+        return decoding;
     }
 }

@@ -10,10 +10,12 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -32,32 +34,21 @@ final class VideoStreams {
     /** Cameras with a stream; a publisher may invent one for every packet. */
     static final int MAX_CAMERAS = 1000;
 
-    /** What the streams need of the operator. */
-    interface Operator extends VideoStream.Way {
-        /** Whether a camera's next packet may be decoded: there is room for its picture. */
-        boolean mayDecode(VideoStream stream);
-
-        /** Work on a packet begins; false if it is held back. */
-        boolean begins(RawFrame packet) throws IOException;
-
-        /** Work on a packet has ended. */
-        void ended(RawFrame packet, long nanos) throws IOException;
-
-        /** Something came out, or room is there. */
-        void moved() throws IOException;
-    }
+    /** Packets that wait for their decoders in lossless mode; the next one waits on Kafka. */
+    private static final int MAX_PACKETS = 16;
 
     private final JobSettings settings;
     private final FrameParser parser;
     private final MailboxExecutor mailbox;
     private final PacketReader.Factory readers;
     private final Clock clock;
-    private final Operator operator;
+    private final VideoWay way;
     private final long idleMillis;
 
     private final Map<String, VideoStream> streams = new LinkedHashMap<>();
     private final Map<String, Long> heardMillis = new HashMap<>();
     private final Map<String, Camera> unclaimed = new HashMap<>();
+    private final Set<RawFrame> atWork = new HashSet<>();
     private int working;
     private boolean closed;
     private volatile int decoders;
@@ -73,13 +64,13 @@ final class VideoStreams {
             MailboxExecutor mailbox,
             PacketReader.Factory readers,
             Clock clock,
-            Operator operator) {
+            VideoWay way) {
         this.settings = settings;
         this.parser = parser;
         this.mailbox = mailbox;
         this.readers = readers;
         this.clock = clock;
-        this.operator = operator;
+        this.way = way;
         idleMillis = settings.get(VideoOptions.IDLE).toMillis();
     }
 
@@ -105,6 +96,7 @@ final class VideoStreams {
     private VideoStream claim(Camera camera) {
         VideoStream stream = open(camera.cameraId());
         stream.restore(camera);
+        heardMillis.put(camera.cameraId(), clock.millis());
         unclaimed.remove(camera.cameraId());
         return stream;
     }
@@ -114,7 +106,7 @@ final class VideoStreams {
                 cameraId,
                 new Choice(settings),
                 codec -> new VideoDecoder(codec, settings.get(InputOptions.FRAME_MAX_PIXELS)),
-                operator);
+                way);
         streams.put(cameraId, stream);
         return stream;
     }
@@ -167,26 +159,32 @@ final class VideoStreams {
             if (stream.wantsMore()) {
                 readAgain(stream, stream.feedAgain());
             }
-            while (!stream.working() && !stream.idle() && operator.mayDecode(stream)) {
+            while (!stream.working() && !stream.idle() && way.mayDecode(stream)) {
                 PacketDecoding.Work work = stream.next();
                 if (work == null) {
                     break;
                 }
                 RawFrame source = work.source();
-                if (source != null && !operator.begins(source)) {
+                if (source != null && !way.begins(source)) {
                     stream.refuse(work, FrameProblem.quarantined());
                     continue;
                 }
                 begin(stream, work, source);
             }
         }
-        decoders = (int) streams.values().stream().filter(VideoStream::decoding).count();
-        decoderBytes =
-                streams.values().stream().mapToLong(VideoStream::decoderBytes).sum();
+        decoders = (int) streams.values().stream()
+                .filter(stream -> stream.decoding().isOpen())
+                .count();
+        decoderBytes = streams.values().stream()
+                .mapToLong(stream -> stream.decoding().bytes())
+                .sum();
     }
 
     private void begin(VideoStream stream, PacketDecoding.Work work, @Nullable RawFrame source) {
         working++;
+        if (source != null) {
+            atWork.add(source);
+        }
         long start = System.nanoTime();
         CompletableFuture<?> unused = pool().decode(stream.cameraId(), work::run)
                 .whenComplete((decoded, failure) -> mailbox.execute(
@@ -204,10 +202,11 @@ final class VideoStreams {
             throws IOException {
         working--;
         if (source != null) {
-            operator.ended(source, nanos);
+            atWork.remove(source);
+            way.ended(source, nanos);
         }
         stream.done(work, decoded, failure == null ? null : ExceptionUtils.stripCompletionException(failure));
-        operator.moved();
+        way.moved();
     }
 
     private DecodePool pool() {
@@ -221,7 +220,7 @@ final class VideoStreams {
     }
 
     /** Feeds a stream what it has had before, beside the subtask's thread. */
-    private void readAgain(VideoStream stream, VideoStream.Range range) {
+    private void readAgain(VideoStream stream, PacketReader.Range range) {
         if (reading == null) {
             reading = Executors.newSingleThreadExecutor(task -> {
                 Thread thread = new Thread(() -> runAndClose(task), "uplift-packets");
@@ -234,7 +233,7 @@ final class VideoStreams {
                 readAgain(range, stream);
                 mail(() -> {
                     stream.fedAgainWhole();
-                    operator.moved();
+                    way.moved();
                 });
             } catch (InterruptException | RejectedExecutionException e) {
                 Thread.currentThread().interrupt(); // the subtask ends
@@ -263,11 +262,11 @@ final class VideoStreams {
         }
     }
 
-    private void readAgain(VideoStream.Range range, VideoStream stream) {
+    private void readAgain(PacketReader.Range range, VideoStream stream) {
         if (reader == null) {
             reader = readers.open(settings);
         }
-        reader.read(range.topic(), range.partition(), range.from(), range.to(), source -> {
+        reader.read(range, source -> {
             Frame packet = packet(source);
             if (packet != null && packet.cameraId().equals(stream.cameraId())) {
                 try {
@@ -277,7 +276,7 @@ final class VideoStreams {
                 }
                 mail(() -> {
                     stream.fedAgain(packet);
-                    operator.moved();
+                    way.moved();
                 });
             }
             return !Thread.currentThread().isInterrupted();
@@ -297,7 +296,7 @@ final class VideoStreams {
         mailbox.execute(work, "packets that are read again");
     }
 
-    /** Empties the decoders of cameras that fell silent. */
+    /** Frees the decoders of cameras that fell silent. */
     void checkSilence() throws IOException {
         long since = clock.millis() - idleMillis;
         for (VideoStream stream : streams.values()) {
@@ -328,9 +327,14 @@ final class VideoStreams {
         return working;
     }
 
-    /** Packets that wait for their decoders. */
-    int packets() {
-        return streams.values().stream().mapToInt(VideoStream::packets).sum();
+    /** The packets that decoders work on. */
+    Set<RawFrame> atWork() {
+        return atWork;
+    }
+
+    /** Whether as many packets wait for their decoders as are to wait where none is let go. */
+    boolean full() {
+        return streams.values().stream().mapToInt(VideoStream::packets).sum() > MAX_PACKETS;
     }
 
     long bytes() {
@@ -367,6 +371,6 @@ final class VideoStreams {
         if (pool != null) {
             pool.close();
         }
-        streams.values().forEach(VideoStream::close);
+        streams.values().forEach(stream -> stream.decoding().close());
     }
 }

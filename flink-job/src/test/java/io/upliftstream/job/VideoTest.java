@@ -6,6 +6,7 @@ import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.RecordHeader;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Predicate;
@@ -23,9 +24,9 @@ class VideoTest extends OperatorTest {
     /** The topic of a test. */
     private record Rereader() implements PacketReader {
         @Override
-        public void read(String topic, int partition, long from, long to, Predicate<RawFrame> packets) {
+        public void read(Range range, Predicate<RawFrame> packets) {
             for (RawFrame record : List.copyOf(TOPIC)) {
-                if (record.offset() >= from && record.offset() <= to && !packets.test(record)) {
+                if (record.offset() >= range.from() && record.offset() <= range.to() && !packets.test(record)) {
                     return;
                 }
             }
@@ -158,7 +159,7 @@ class VideoTest extends OperatorTest {
         List<RawFrame> records = new ArrayList<>();
         for (byte[] data : Clip.packets("wide.h264")) {
             if (records.size() == 5) {
-                java.util.Arrays.fill(data, 12, data.length, (byte) 0xAA);
+                Arrays.fill(data, 12, data.length, (byte) 0xAA);
             }
             records.add(Clip.record("yard", records.size(), "wide.h264", data));
         }
@@ -182,6 +183,26 @@ class VideoTest extends OperatorTest {
         processAll(harness, Clip.records("yard", "closed.h265"));
         assertThat(results(harness)).hasSize(choice.equals("key-frames") ? 2 : 5);
         assertThat(headers(harness).stream().map(RecordHeader::getCameraId)).containsOnly("yard");
+        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
+    }
+
+    @Test
+    void inLiveModeWhatIsLateIsLetGo() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = open("uplift.mode", "live");
+        List<RawFrame> records = Clip.records("yard", "closed.h265");
+        for (RawFrame record : records.subList(0, 20)) {
+            process(harness, record);
+        }
+        while (engine.submitted.size() < 4) { // the places at the model
+            runMails(harness);
+        }
+        clock.millis = TestFrames.RECORDED + 5000;
+        engine.answerAll();
+        processAll(harness, records.subList(20, records.size()));
+        assertThat(results(harness)).hasSize(4);
+        List<FrameDropped> drops = decode(harness, "dropped", FrameDropped.class);
+        assertThat(drops).allMatch(drop -> drop.getReason().equals("MAX_AGE"));
+        assertThat(drops.stream().mapToLong(FrameDropped::getCount).sum()).isEqualTo(20);
         assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
     }
 
