@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.LongStream;
@@ -57,7 +58,8 @@ class VideoKillsITCase {
         cameras.put("lane", VideoClip.of("open.h265"));
         cameras.put("yard", VideoClip.of("intra.h264"));
         FrameTopics topics = new FrameTopics("videos-", 2);
-        try (ProcessCluster cluster = ProcessCluster.start(Path.of(".."), 2, Path.of("target", "video-cluster-log"))) {
+        try (ProcessCluster cluster = ProcessCluster.start(
+                Path.of(".."), new ClusterShape(1, 1, 2), Set.of(), Path.of("target", "video-cluster-log"))) {
             try (Admin admin = Admin.create(Map.of("bootstrap.servers", cluster.bootstrapServers()))) {
                 topics.create(admin, EmbeddedKafka.MAX_RECORD_BYTES);
             }
@@ -70,7 +72,7 @@ class VideoKillsITCase {
                             switch (kill % 3) {
                                 case 0 -> cluster.taskManagers().get(kill / 3 % 2);
                                 case 1 -> cluster.jobManager();
-                                default -> cluster.broker();
+                                default -> cluster.process("broker");
                             };
                     publish(producer, topics, 40);
                     victim.kill();
@@ -110,8 +112,9 @@ class VideoKillsITCase {
             List<RecordHeader> its = results.getOrDefault(camera, List.of());
             assertThat(its.stream().map(RecordHeader::getSequence))
                     .as(camera)
-                    .containsExactlyInAnyOrderElementsOf(
-                            LongStream.range(0, sent.getOrDefault(camera, 0L)).boxed().toList());
+                    .containsExactlyInAnyOrderElementsOf(LongStream.range(0, sent.getOrDefault(camera, 0L))
+                            .boxed()
+                            .toList());
             assertThat(its.stream().map(RecordHeader::getCaptureTimeMicros).toList())
                     .as(camera)
                     .isSorted();
