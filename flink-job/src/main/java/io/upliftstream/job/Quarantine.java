@@ -46,6 +46,8 @@ final class Quarantine {
     private final Map<Integer, Note> notes = new HashMap<>();
     private boolean careful;
     private boolean unwritable;
+    /** Until the file system refuses to put one file in another's place, as those of object stores do. */
+    private boolean replaces = true;
 
     /** What is known of a partition since it was first read from {@code offset} on. */
     private static final class Note {
@@ -208,13 +210,34 @@ final class Quarantine {
         try {
             FileSystem files = path.getFileSystem();
             files.mkdirs(directory);
-            try (Writer writer =
-                    new OutputStreamWriter(files.create(path, WriteMode.OVERWRITE), StandardCharsets.UTF_8)) {
-                properties.store(writer, null);
+            if (!replaces || !replace(files, path, properties)) {
+                store(files, path, properties);
+                replaces = false;
             }
             unwritable = false;
         } catch (IOException e) {
             warn(e);
+        }
+    }
+
+    /** The note before stays where the next one cannot be written; false if the file system does not do that. */
+    private static boolean replace(FileSystem files, Path path, Properties properties) throws IOException {
+        Path next = path.suffix(".next");
+        store(files, next, properties);
+        try {
+            if (files.rename(next, path)) {
+                return true;
+            }
+        } catch (IOException e) {
+            LOG.debug("{} cannot take the place of {}", next, path, e);
+        }
+        files.delete(next, false);
+        return false;
+    }
+
+    private static void store(FileSystem files, Path path, Properties properties) throws IOException {
+        try (Writer writer = new OutputStreamWriter(files.create(path, WriteMode.OVERWRITE), StandardCharsets.UTF_8)) {
+            properties.store(writer, null);
         }
     }
 }

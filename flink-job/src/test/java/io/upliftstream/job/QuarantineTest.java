@@ -1,6 +1,7 @@
 package io.upliftstream.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -57,6 +58,26 @@ class QuarantineTest {
         quarantine().arrived(FRAME);
         assertThat(directory.resolve("job").resolve(FRAME.topic() + "-" + FRAME.partition()))
                 .exists();
+    }
+
+    @Test
+    void aHeldFrameStaysHeldWhenALaterNoteCannotBeWritten() throws Exception {
+        Path full = Path.of("/dev/full");
+        assumeTrue(Files.exists(full), "no file here that behaves as on a full disk");
+        for (int process = 0; process < 4; process++) {
+            Quarantine dying = quarantine();
+            dying.arrived(FRAME);
+            dying.begin(FRAME);
+        }
+        Path next = Files.createSymbolicLink(
+                directory.resolve("job").resolve(FRAME.topic() + "-" + FRAME.partition() + ".next"), full);
+
+        for (int process = 0; process < 2; process++) {
+            Quarantine survivor = quarantine();
+            survivor.arrived(FRAME);
+            assertThat(survivor.holds(FRAME)).isTrue();
+        }
+        assertThat(next).isSymbolicLink();
     }
 
     /** Careful from the second start on. */
