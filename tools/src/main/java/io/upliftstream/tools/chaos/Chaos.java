@@ -15,6 +15,7 @@ import io.upliftstream.tools.traffic.FrameTopics;
 import io.upliftstream.tools.traffic.OpenLoop;
 import io.upliftstream.tools.traffic.Subscriber;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -72,14 +73,15 @@ public final class Chaos {
     /**
      * Runs, writes the report, and says on the way how it goes.
      *
+     * @param ends is told, before anything is there, what ends the cluster and removes it at once, on whatever thread
      * @return whether the account holds
      */
-    public static boolean run(ChaosOptions options, Consumer<String> say)
+    public static boolean run(ChaosOptions options, Consumer<String> say, Consumer<Runnable> ends)
             throws IOException, BundleException, InterruptedException {
         FrameTopics topics = new FrameTopics("chaos-", options.cameras());
         say.accept("Starting " + String.join(", ", options.shape().processes()) + " …");
         try (ProcessCluster cluster = ProcessCluster.start(
-                options.home(), options.shape(), options.kinds(), FreshFile.directory(options.output(), "log"))) {
+                options.home(), options.shape(), options.kinds(), FreshFile.directory(options.output(), "log"), ends)) {
             say.accept("Listening: " + cluster.listeners());
             Map<String, String> leftOut = leftOut(cluster, options.kinds());
             leftOut.forEach((kind, reason) -> say.accept("Left out: " + kind + ": " + reason));
@@ -204,13 +206,13 @@ public final class Chaos {
             long next = begin + (long) (meanPauseMillis * (0.5 + random.nextDouble()));
             double second = watch.second();
             account.listen();
-            injection.begin(fault);
+            inject(fault + " could not be done", () -> injection.begin(fault));
             try {
                 while (System.currentTimeMillis() < begin + fault.seconds() * 1000L) {
                     check(published, subscriber);
                 }
             } finally {
-                injection.end(fault);
+                inject(fault + " could not be undone", () -> injection.end(fault));
             }
             long end = System.currentTimeMillis();
             double lasted = watch.second() - second;
@@ -252,6 +254,20 @@ public final class Chaos {
                     done.silenceMillis() / 1e3,
                     account.open(),
                     done.ended().isEmpty() ? "" : "; ended by itself: " + String.join(", ", done.ended())));
+        }
+    }
+
+    private interface Step {
+        void run() throws IOException, InterruptedException;
+    }
+
+    private static void inject(String otherwise, Step step) throws IOException, InterruptedException {
+        try {
+            step.run();
+        } catch (InterruptedIOException e) {
+            throw e;
+        } catch (IOException e) {
+            throw new Stuck(otherwise + ": " + e.getMessage());
         }
     }
 

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.chaos;
 
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,42 +16,48 @@ final class Disk implements AutoCloseable {
 
     private final Path directory;
 
-    private Disk(Path directory) {
+    /** Nothing yet. */
+    Disk(Path directory) {
         this.directory = directory;
     }
 
     /**
-     * Mounts one on an empty directory.
+     * Mounts it on its directory, which is empty.
      *
      * @throws IOException if this user may not
      */
-    static Disk mount(Path directory) throws IOException {
+    void mount() throws IOException {
         Files.createDirectories(directory);
         Command.run("mount", "-t", "tmpfs", "-o", "mode=700,size=" + BYTES, "tmpfs", directory.toString());
-        return new Disk(directory);
     }
 
     /** Not a byte more than what is there. */
     void fill() throws IOException {
         FileStore store = Files.getFileStore(directory);
-        remount("size=" + Math.max(1, store.getTotalSpace() - store.getUnallocatedSpace()));
+        remount(() -> "size=" + Math.max(1, store.getTotalSpace() - store.getUnallocatedSpace()));
     }
 
     void makeReadOnly() throws IOException {
-        remount("ro");
+        remount(() -> "ro");
     }
 
     /** As at the beginning, with what it holds. */
     void heal() throws IOException {
-        remount("rw,size=" + BYTES);
+        remount(() -> "rw,size=" + BYTES);
+    }
+
+    private interface Options {
+        String now() throws IOException;
     }
 
     /** A file that is being written to stands against it for the moment, or makes it grow in between. */
-    private void remount(String options) throws IOException {
+    private void remount(Options options) throws IOException {
         for (int attempt = 1; ; attempt++) {
             try {
-                Command.run("mount", "-o", "remount," + options, directory.toString());
+                Command.run("mount", "-o", "remount," + options.now(), directory.toString());
                 return;
+            } catch (InterruptedIOException e) {
+                throw e;
             } catch (IOException e) {
                 if (attempt == ATTEMPTS) {
                     throw e;

@@ -2,6 +2,7 @@ package io.upliftstream.tools.chaos;
 
 import io.upliftstream.job.StartupException;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -20,23 +21,33 @@ import org.jspecify.annotations.Nullable;
 final class Means implements AutoCloseable {
     private static final String LIBRARY = "libfaketimeMT.so.1";
 
-    private final Network network;
-    private final Map<String, Disk> disks = new TreeMap<>();
-    private final @Nullable Path clockLibrary;
     private final Path directory;
+    private final Map<String, Disk> disks = new TreeMap<>();
     private final Map<FaultKind, String> impossible = new TreeMap<>();
+    private volatile Network network = Network.loopback();
+    private @Nullable Path clockLibrary;
+    private boolean closed;
 
     /**
-     * Gets ready what the kinds need.
+     * Nothing yet.
+     *
+     * @param directory of the cluster, where disks and clocks are
+     */
+    Means(Path directory) {
+        this.directory = directory;
+    }
+
+    /**
+     * Gets ready what the kinds need; {@link #close} removes it, whatever comes of this.
      *
      * @param processes all that will run
-     * @param directory of the cluster, where disks and clocks are
      * @throws StartupException if there are kinds, and none can be made
+     * @throws InterruptedIOException if interrupted
      */
-    Means(Collection<FaultKind> kinds, List<String> processes, Path directory) {
-        this.directory = directory;
-        network = asked(kinds, "network") ? network(processes) : Network.loopback();
-        impossible.putAll(network.impossible());
+    void prepare(Collection<FaultKind> kinds, List<String> processes) throws InterruptedIOException {
+        if (asked(kinds, "network")) {
+            open(new Network(processes));
+        }
         if (asked(kinds, "disk")) {
             List<String> names = new ArrayList<>(List.of("checkpoints", "quarantine"));
             processes.stream().filter(name -> name.startsWith("broker")).forEach(names::add);
@@ -44,7 +55,6 @@ final class Means implements AutoCloseable {
         }
         clockLibrary = asked(kinds, "clock") ? clockLibrary() : null;
         if (!kinds.isEmpty() && impossible.keySet().containsAll(kinds)) {
-            close();
             throw new StartupException(
                     StartupException.ENVIRONMENT,
                     "chaos: none of these faults can be made here: %s (expected: kill, broker or pause, which need nothing)"
@@ -56,23 +66,39 @@ final class Means implements AutoCloseable {
         return kinds.stream().anyMatch(kind -> kind.family().equals(family));
     }
 
-    private Network network(List<String> processes) {
+    private void open(Network own) throws InterruptedIOException {
+        network = own;
         try {
-            return Network.of(processes);
+            own.open();
+            impossible.putAll(own.impossible());
+        } catch (InterruptedIOException e) {
+            throw e;
         } catch (IOException e) {
-            leaveOut("network", "network namespaces need root and iproute2: " + e.getMessage());
-            return Network.loopback();
+            leaveOut("network", String.valueOf(e.getMessage()));
+            own.close();
+            network = Network.loopback();
         }
     }
 
-    private void mount(List<String> names) {
+    private void mount(List<String> names) throws InterruptedIOException {
         try {
             for (String name : names) {
-                disks.put(name, Disk.mount(directory(name)));
+                mount(name);
             }
+        } catch (InterruptedIOException e) {
+            throw e;
         } catch (IOException e) {
             leaveOut("disk", "file systems in memory need root: " + e.getMessage());
         }
+    }
+
+    private synchronized void mount(String name) throws IOException {
+        if (closed) {
+            throw new InterruptedIOException("interrupted before a disk was mounted");
+        }
+        Disk disk = new Disk(directory(name));
+        disks.put(name, disk);
+        disk.mount();
     }
 
     private @Nullable Path clockLibrary() {
@@ -146,9 +172,10 @@ final class Means implements AutoCloseable {
         return Files.createDirectories(directory.resolve("clock")).resolve(process);
     }
 
-    /** Unmounts and removes everything; the processes have ended. */
+    /** Unmounts and removes everything, for good; the processes have ended. */
     @Override
-    public void close() {
+    public synchronized void close() {
+        closed = true;
         disks.values().forEach(Disk::close);
         network.close();
     }

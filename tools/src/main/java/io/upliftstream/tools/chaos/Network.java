@@ -1,10 +1,12 @@
 package io.upliftstream.tools.chaos;
 
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.regex.Pattern;
 
 /**
  * Where processes reach each other: on the loopback address, or each in a Linux network namespace of its own, on a bridge
@@ -17,41 +19,70 @@ final class Network implements AutoCloseable {
     private static final String CARD = "eth0";
     private static final int FIRST_HOST = 11;
 
+    /** Where a network may be, of which one is taken that no route of this machine leads to. */
+    private static final List<String> SUBNETS = List.of("10.%d.%d.", "172.31.%2$d.", "198.18.%2$d.");
+    /** Some VPNs write the default route in two halves. */
+    private static final Pattern TO_EVERYWHERE =
+            Pattern.compile("(\\w+ )?(default|0\\.0\\.0\\.0/1|128\\.0\\.0\\.0/1)( |$)");
+
     private final String tag;
-    private final String subnet;
     private final List<String> processes;
     private final Map<FaultKind, String> impossible = new TreeMap<>();
     private final List<String[]> undo = new ArrayList<>();
+    private String subnet = "";
+    private boolean closed;
 
-    private Network(String subnet, List<String> processes) {
-        this.subnet = subnet;
+    /** A namespace for each of the processes, once it is {@link #open}. */
+    Network(List<String> processes) {
         this.processes = processes;
         tag = "u" + Long.toString(ProcessHandle.current().pid(), Character.MAX_RADIX);
     }
 
     /** All processes on 127.0.0.1. */
     static Network loopback() {
-        return new Network("", List.of());
+        return new Network(List.of());
     }
 
     /**
-     * A namespace for each of the processes.
+     * Makes bridge and namespaces; {@link #close} removes them, whatever comes of this.
      *
-     * @throws IOException if there cannot be any, as for users other than root
+     * @throws IOException with the reason, if there cannot be any, as for users other than root, or if no packet passes
+     *     between them
      */
-    static Network of(List<String> processes) throws IOException {
-        long pid = ProcessHandle.current().pid();
-        Network network = new Network("10.%d.%d.".formatted(200 + pid % 50, pid / 50 % 250), processes);
+    void open() throws IOException {
         try {
-            network.open();
-            return network;
-        } catch (IOException e) {
-            network.close();
+            subnet = freeSubnet();
+            connect();
+        } catch (InterruptedIOException e) {
             throw e;
+        } catch (IOException e) {
+            throw new IOException("network namespaces need root and iproute2: " + e.getMessage(), e);
         }
+        String first = processes.get(0);
+        String last = processes.get(processes.size() - 1);
+        requireReached(last, enter(first), "another namespace");
+        requireReached(first, List.of(), "this machine");
+        tryQueues(first);
     }
 
-    private void open() throws IOException {
+    private static String freeSubnet() throws IOException {
+        long pid = ProcessHandle.current().pid();
+        for (String form : SUBNETS) {
+            String candidate = form.formatted(200 + pid % 50, pid / 50 % 250);
+            // Routes to all of it, and to parts of it.
+            String routes = Command.run("ip", "-4", "route", "show", "table", "all", "match", candidate + "0/24") + "\n"
+                    + Command.run("ip", "-4", "route", "show", "table", "all", "root", candidate + "0/24");
+            if (routes.lines()
+                    .allMatch(route ->
+                            route.isBlank() || TO_EVERYWHERE.matcher(route).lookingAt())) {
+                return candidate;
+            }
+        }
+        throw new IOException(
+                "this machine has routes to all of the networks that could be taken (10.2xx, 172.31, 198.18)");
+    }
+
+    private void connect() throws IOException {
         make(new String[] {"ip", "link", "del", tag}, "ip", "link", "add", tag, "type", "bridge");
         Command.run("ip", "address", "add", subnet + "1/24", "dev", tag);
         Command.run("ip", "link", "set", tag, "up");
@@ -64,7 +95,27 @@ final class Network implements AutoCloseable {
             Command.run("ip", "-n", name, "link", "set", CARD, "up");
             Command.run("ip", "-n", name, "link", "set", "lo", "up");
         }
-        String first = processes.get(0);
+    }
+
+    /** Nothing listens yet: a process that is reached refuses, of one that is not nothing is heard. */
+    private void requireReached(String process, List<String> enter, String from) throws IOException {
+        String knock = "</dev/tcp/" + address(process) + "/9";
+        try {
+            Command.run(join(enter, "env", "LC_ALL=C", "timeout", "5", "bash", "-c", knock));
+        } catch (InterruptedIOException e) {
+            throw e;
+        } catch (IOException e) {
+            if (!String.valueOf(e.getMessage()).contains("refused")) {
+                throw new IOException(
+                        "no packet passes from %s to %s in its namespace (expected: a firewall that lets bridged packets"
+                                        .formatted(from, address(process))
+                                + " pass; with the module br_netfilter the chain FORWARD decides that)",
+                        e);
+            }
+        }
+    }
+
+    private void tryQueues(String first) throws InterruptedIOException {
         require(FaultKind.NETWORK_LOSS, () -> {
             lose(first);
             heal(first);
@@ -79,18 +130,24 @@ final class Network implements AutoCloseable {
         });
     }
 
-    private void make(String[] undoing, String... command) throws IOException {
-        Command.run(command);
+    /** What undoes it is noted before, since a command that fails may have done half of it. */
+    private synchronized void make(String[] undoing, String... command) throws IOException {
+        if (closed) {
+            throw new InterruptedIOException("interrupted before " + String.join(" ", command));
+        }
         undo.add(0, undoing);
+        Command.run(command);
     }
 
     private interface Trial {
         void run() throws IOException;
     }
 
-    private void require(FaultKind kind, Trial trial) {
+    private void require(FaultKind kind, Trial trial) throws InterruptedIOException {
         try {
             trial.run();
+        } catch (InterruptedIOException e) {
+            throw e;
         } catch (IOException e) {
             impossible.put(kind, String.valueOf(e.getMessage()));
         }
@@ -210,9 +267,10 @@ final class Network implements AutoCloseable {
         }
     }
 
-    /** Removes namespaces and bridge; the processes in them have ended. */
+    /** Removes namespaces and bridge, for good; the processes in them have ended. */
     @Override
-    public void close() {
+    public synchronized void close() {
+        closed = true;
         undo.forEach(Network::attempt);
     }
 }

@@ -6,9 +6,7 @@ import io.upliftstream.tools.embedded.ScratchDirectory;
 import java.io.File;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
-import java.net.InetAddress;
 import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.URI;
 import java.nio.file.Files;
@@ -21,6 +19,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.kafka.common.Uuid;
@@ -69,20 +69,29 @@ public final class ProcessCluster implements AutoCloseable {
     private final Path logs;
     private final String clusterId = Uuid.randomUuid().toString();
     private final List<Integer> ports;
-    private final List<JvmProcess> processes = new ArrayList<>();
+    private final List<JvmProcess> processes;
     private final FlinkRest flink;
     private final ClusterShape shape;
-    private final Thread end = new Thread(this::kill, "cluster-end");
+    private final Thread end;
 
     private ProcessCluster(
-            ScratchDirectory scratch, Means means, ClusterShape shape, Path jobJar, List<Path> classPath, Path logs)
+            ScratchDirectory scratch,
+            Means means,
+            List<JvmProcess> processes,
+            Thread end,
+            ClusterShape shape,
+            Path jobJar,
+            List<Path> classPath,
+            Path logs)
             throws IOException {
         this.scratch = scratch;
         this.means = means;
+        this.processes = processes;
+        this.end = end;
         this.shape = shape;
         this.logs = Files.createDirectories(logs);
         Path home = scratch.path();
-        ports = freePorts(1 + 2 * shape.brokers() + shape.jobManagers());
+        ports = shape.freePorts();
         tmp = Files.createDirectory(home.resolve("tmp"));
         conf = Files.createDirectory(home.resolve("conf"));
         Files.writeString(conf.resolve("log4j2.properties"), ClusterSettings.LOG4J);
@@ -195,34 +204,31 @@ public final class ProcessCluster implements AutoCloseable {
      */
     public static ProcessCluster start(Path home, ClusterShape shape, Collection<FaultKind> kinds, Path logs)
             throws IOException, InterruptedException {
-        ProcessCluster cluster = of(ScratchDirectory.create("uplift-cluster"), home, shape, kinds, logs);
+        return start(home, shape, kinds, logs, end -> {});
+    }
+
+    /** @param ends is told, before anything is there, what ends and removes it at once, on whatever thread */
+    static ProcessCluster start(
+            Path home, ClusterShape shape, Collection<FaultKind> kinds, Path logs, Consumer<Runnable> ends)
+            throws IOException, InterruptedException {
+        ScratchDirectory scratch = ScratchDirectory.create("uplift-cluster");
+        Means means = new Means(scratch.path());
+        List<JvmProcess> processes = new CopyOnWriteArrayList<>();
+        Thread end = new Thread(() -> remove(processes, means, scratch), "cluster-end");
+        Runtime.getRuntime().addShutdownHook(end);
+        ends.accept(() -> remove(processes, means, scratch));
         try {
-            Runtime.getRuntime().addShutdownHook(cluster.end);
-            for (JvmProcess process : cluster.processes) {
+            means.prepare(kinds, shape.processes());
+            ProcessCluster cluster =
+                    new ProcessCluster(scratch, means, processes, end, shape, jobJar(home), classPath(home), logs);
+            for (JvmProcess process : processes) {
                 process.start();
             }
             cluster.awaitBrokers();
             cluster.awaitTaskManagers();
             return cluster;
         } catch (IOException | InterruptedException | RuntimeException e) {
-            cluster.close();
-            throw e;
-        }
-    }
-
-    private static ProcessCluster of(
-            ScratchDirectory scratch, Path home, ClusterShape shape, Collection<FaultKind> kinds, Path logs)
-            throws IOException {
-        try {
-            Means means = new Means(kinds, shape.processes(), scratch.path());
-            try {
-                return new ProcessCluster(scratch, means, shape, jobJar(home), classPath(home), logs);
-            } catch (IOException | RuntimeException e) {
-                means.close();
-                throw e;
-            }
-        } catch (IOException | RuntimeException e) {
-            scratch.close();
+            close(processes, means, scratch, end);
             throw e;
         }
     }
@@ -259,20 +265,6 @@ public final class ProcessCluster implements AutoCloseable {
                 .filter(Files::isRegularFile)
                 .filter(jar -> NOT_IN_LIB.stream().noneMatch(jar.getFileName().toString()::startsWith))
                 .toList();
-    }
-
-    private static List<Integer> freePorts(int count) throws IOException {
-        List<ServerSocket> sockets = new ArrayList<>();
-        try {
-            for (int i = 0; i < count; i++) {
-                sockets.add(new ServerSocket(0, 1, InetAddress.getLoopbackAddress()));
-            }
-            return sockets.stream().map(ServerSocket::getLocalPort).toList();
-        } finally {
-            for (ServerSocket socket : sockets) {
-                socket.close();
-            }
-        }
     }
 
     /** Hosts and ports of the brokers, the same after a restart. */
@@ -372,7 +364,11 @@ public final class ProcessCluster implements AutoCloseable {
     /** Ends all processes, at once and for good, and deletes what they left. */
     @Override
     public void close() {
-        kill();
+        close(processes, means, scratch, end);
+    }
+
+    private static void close(List<JvmProcess> processes, Means means, ScratchDirectory scratch, Thread end) {
+        remove(processes, means, scratch);
         try {
             Runtime.getRuntime().removeShutdownHook(end);
         } catch (IllegalStateException e) {
@@ -380,8 +376,8 @@ public final class ProcessCluster implements AutoCloseable {
         }
     }
 
-    /** Those that others need last. */
-    private void kill() {
+    /** First the processes, of which others need the first ones last. */
+    private static void remove(List<JvmProcess> processes, Means means, ScratchDirectory scratch) {
         for (int i = processes.size() - 1; i >= 0; i--) {
             processes.get(i).close();
         }

@@ -204,7 +204,11 @@ final class ChaosCommand implements Callable<Integer> {
                         seed,
                         output,
                         assignments),
-                System.out::println);
+                System.out::println,
+                end -> StopSignals.lastWords(() -> {
+                    end.run();
+                    return "Ended at once and removed what was started; there is no report.";
+                }));
         System.out.println(
                 holds
                         ? mode == ServingOptions.Mode.LOSSLESS

@@ -3,6 +3,7 @@ package io.upliftstream.tools.cli;
 import io.upliftstream.model.DenseService;
 import java.lang.reflect.Proxy;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -15,7 +16,7 @@ import org.slf4j.LoggerFactory;
 final class StopSignals {
     private static final Logger LOG = LoggerFactory.getLogger(StopSignals.class);
     private static final int GRACE_SECONDS = 60;
-    private static volatile Supplier<String> lastWords = () -> "Ended at once.";
+    private static final AtomicReference<Supplier<String>> LAST_WORDS = new AtomicReference<>(StopSignals::noWords);
 
     private final Thread command;
     private int exitCode;
@@ -33,9 +34,13 @@ final class StopSignals {
         return signals;
     }
 
-    /** What a second signal leaves undone, to be said before the process ends. */
+    private static String noWords() {
+        return "Ended at once.";
+    }
+
+    /** What a second signal leaves undone, to be said before the process ends; a third does not wait for it. */
     static void lastWords(Supplier<String> words) {
-        lastWords = words;
+        LAST_WORDS.set(words);
     }
 
     /** The command's exit code, but that of the signal if there was one. */
@@ -85,7 +90,7 @@ final class StopSignals {
 
     private void halt() {
         try {
-            System.out.println(lastWords.get());
+            System.out.println(LAST_WORDS.getAndSet(StopSignals::noWords).get());
             System.out.flush();
         } finally {
             DenseService.exitAtOnce(exitCode(1));

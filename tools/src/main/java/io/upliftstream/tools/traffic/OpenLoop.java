@@ -7,6 +7,7 @@ import io.upliftstream.schemas.VideoCodec;
 import io.upliftstream.schemas.VideoPacket;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.HashMap;
@@ -31,6 +32,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
 public final class OpenLoop implements AutoCloseable {
     /** How long a frame is sent again while the broker is away. */
     private static final int PATIENCE_MILLIS = 600_000;
+    /** {@link #publish} has waited for what matters; after Ctrl-C nobody does. */
+    private static final Duration CLOSING = Duration.ofSeconds(5);
 
     private final KafkaProducer<String, byte[]> producer;
     private final FrameTopics topics;
@@ -179,6 +182,6 @@ public final class OpenLoop implements AutoCloseable {
 
     @Override
     public void close() {
-        producer.close();
+        producer.close(CLOSING);
     }
 }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.EnumSet;
@@ -24,7 +25,8 @@ class MeansTest {
 
     @Test
     void whatCannotBeMadeIsNamedWithItsReason() throws Exception {
-        try (Means means = new Means(EnumSet.allOf(FaultKind.class), PROCESSES, directory)) {
+        try (Means means = new Means(directory)) {
+            means.prepare(EnumSet.allOf(FaultKind.class), PROCESSES);
             assertThat(means.impossible().keySet())
                     .noneMatch(kind -> Set.of("kill", "broker", "pause").contains(kind.family()));
             assertThat(means.impossible().values()).noneMatch(String::isBlank);
@@ -37,7 +39,8 @@ class MeansTest {
 
     @Test
     void whatIsNotAskedForIsNotMade() throws Exception {
-        try (Means means = new Means(Set.of(FaultKind.PAUSE_BROKER), PROCESSES, directory)) {
+        try (Means means = new Means(directory)) {
+            means.prepare(Set.of(FaultKind.PAUSE_BROKER), PROCESSES);
             assertThat(means.impossible()).isEmpty();
             assertThat(means.network().address("other")).isEqualTo("127.0.0.1");
             assertThat(means.network().enter("other")).isEmpty();
@@ -46,9 +49,18 @@ class MeansTest {
     }
 
     @Test
+    void whatIsClosedMakesNothingMore() {
+        Means means = new Means(directory);
+        means.close();
+        assertThatThrownBy(() -> means.prepare(Set.of(FaultKind.DISK_FULL_BROKER), PROCESSES))
+                .isInstanceOf(InterruptedIOException.class);
+        assertThat(means.directory("checkpoints")).doesNotExist();
+    }
+
+    @Test
     void aCutSilencesOneDirectionUntilItIsHealed() throws Exception {
-        try (Means means =
-                new Means(EnumSet.of(FaultKind.PAUSE_BROKER, FaultKind.NETWORK_ONE_WAY), PROCESSES, directory)) {
+        try (Means means = new Means(directory)) {
+            means.prepare(EnumSet.of(FaultKind.PAUSE_BROKER, FaultKind.NETWORK_ONE_WAY), PROCESSES);
             assumeTrue(means.impossible().get(FaultKind.NETWORK_ONE_WAY) == null, "no network namespaces here");
             assertThat(answers(means, "one", "other")).isTrue();
             means.network().cut("one", "other");
@@ -79,8 +91,8 @@ class MeansTest {
 
     @Test
     void aDiskIsFullOrReadOnlyUntilItIsHealed() throws Exception {
-        try (Means means =
-                new Means(EnumSet.of(FaultKind.PAUSE_BROKER, FaultKind.DISK_FULL_CHECKPOINTS), PROCESSES, directory)) {
+        try (Means means = new Means(directory)) {
+            means.prepare(EnumSet.of(FaultKind.PAUSE_BROKER, FaultKind.DISK_FULL_CHECKPOINTS), PROCESSES);
             assumeTrue(means.impossible().isEmpty(), "no file systems in memory here");
             Disk disk = means.disk("checkpoints");
             Path file = means.directory("checkpoints").resolve("file");

@@ -1,0 +1,30 @@
+package io.upliftstream.tools.chaos;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.io.InterruptedIOException;
+import org.junit.jupiter.api.Test;
+
+class CommandTest {
+    @Test
+    void aFailureHasTheFirstLineOfWhatWasSaid() throws Exception {
+        assertThat(Command.run("echo", "all is well")).isEqualTo("all is well");
+        assertThatThrownBy(() -> Command.run("sh", "-c", "echo no; echo more; exit 3"))
+                .isInstanceOf(IOException.class)
+                .isNotInstanceOf(InterruptedIOException.class)
+                .hasMessage("no");
+    }
+
+    @Test
+    void anInterruptionWaitsForTheEndAndIsNoFailureOfTheCommands() throws Exception {
+        Thread.currentThread().interrupt();
+        assertThat(Command.run("sh", "-c", "sleep 0.1; echo done")).isEqualTo("done");
+        assertThatThrownBy(() -> Command.run("false")).isInstanceOf(InterruptedIOException.class);
+        assertThat(Thread.interrupted()).isTrue();
+
+        // As Ctrl-C in a terminal, which reaches a command before this process has heard of it.
+        assertThatThrownBy(() -> Command.run("sh", "-c", "kill -INT $$")).isInstanceOf(InterruptedIOException.class);
+    }
+}
