@@ -52,11 +52,16 @@ final class Network implements AutoCloseable {
     void open() throws IOException {
         try {
             subnet = freeSubnet();
-            connect();
+            if (!subnet.isEmpty()) {
+                connect();
+            }
         } catch (InterruptedIOException e) {
             throw e;
         } catch (IOException e) {
             throw new IOException("network namespaces need root and iproute2: " + e.getMessage(), e);
+        }
+        if (subnet.isEmpty()) {
+            throw new IOException("this machine has routes to 10.2xx, 172.31 and 198.18 (expected: none to one of these)");
         }
         String first = processes.get(0);
         String last = processes.get(processes.size() - 1);
@@ -65,6 +70,7 @@ final class Network implements AutoCloseable {
         tryQueues(first);
     }
 
+    /** Empty if there is none. */
     private static String freeSubnet() throws IOException {
         long pid = ProcessHandle.current().pid();
         for (String form : SUBNETS) {
@@ -78,8 +84,7 @@ final class Network implements AutoCloseable {
                 return candidate;
             }
         }
-        throw new IOException(
-                "this machine has routes to all of the networks that could be taken (10.2xx, 172.31, 198.18)");
+        return "";
     }
 
     private void connect() throws IOException {
