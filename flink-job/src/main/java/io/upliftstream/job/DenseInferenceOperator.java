@@ -364,7 +364,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             while (bytes() > maxBytes && !waiting.isEmpty()) {
                 departures.letGo(Reason.QUEUE_FULL, waiting.oldestOfLargest().orElseThrow());
             }
-            while (bytes() > maxBytes && videos.makeRoom()) {
+            while (waiting.bytes() + videos.bytes() > maxBytes && videos.makeRoom()) {
                 videos.step();
             }
         }

@@ -65,10 +65,11 @@ final class Departures {
         this.room = room;
     }
 
-    /** A frame is at a model. */
+    /** A frame is at a model, which keeps a video's picture no longer than until it is in the model's size. */
     void atModel(Frame frame, CompletableFuture<FrameOutcome> outcome, ServingModel model) {
         drops.end(frame.cameraId()).ifPresent(this::dropped);
-        enter(frame.cameraId(), new InFlight(outcome, frame.source(), model, FairQueue.bytes(frame), false));
+        long bytes = FairQueue.bytes(frame.picture() == null ? frame : frame.withoutImage());
+        enter(frame.cameraId(), new InFlight(outcome, frame.source(), model, bytes, false));
     }
 
     /** @param frame null if the source could not be read so far */

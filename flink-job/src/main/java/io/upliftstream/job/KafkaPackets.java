@@ -38,9 +38,12 @@ final class KafkaPackets implements PacketReader {
         TopicPartition source = new TopicPartition(range.topic(), range.partition());
         consumer.assign(List.of(source));
         consumer.seek(source, range.from());
-        while (consumer.position(source) <= range.to()) {
+        long end = consumer.endOffsets(List.of(source)).getOrDefault(source, 0L); // less, of a topic that was made anew
+        while (consumer.position(source) < Math.min(range.to() + 1, end)) {
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
-                if (record.offset() > range.to() || !packets.test(RawFrame.of(record))) {
+                if (record.offset() < range.from()
+                        || record.offset() > range.to()
+                        || !packets.test(RawFrame.of(record))) {
                     return;
                 }
             }

@@ -13,6 +13,7 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableSet;
 import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
@@ -74,8 +75,7 @@ final class PacketDecoding {
     private final VideoWay way;
     private final Set<Long> owed;
 
-    private volatile @Nullable VideoDecoder decoder;
-    private volatile boolean running;
+    private Holder holder = new Holder();
     private @Nullable Codec codec;
 
     /** By the numbers that the decoder knows. */
@@ -99,8 +99,41 @@ final class PacketDecoding {
         this.owed = owed;
     }
 
+    /** A decoder, which is freed at once, or by the thread that is in it when that comes back. */
+    private static final class Holder {
+        private volatile @Nullable VideoDecoder decoder;
+        private boolean running;
+        private volatile boolean givenUp;
+
+        private synchronized void enter() {
+            if (givenUp) {
+                throw new IllegalStateException("the decoder was given up");
+            }
+            running = true;
+        }
+
+        private synchronized void leave() {
+            running = false;
+            closeIfFree();
+        }
+
+        synchronized void giveUp() {
+            givenUp = true;
+            closeIfFree();
+        }
+
+        private void closeIfFree() {
+            VideoDecoder open = decoder;
+            if (givenUp && !running && open != null) {
+                decoder = null;
+                open.close();
+            }
+        }
+    }
+
     /** What a decoder's thread has to do. */
     final class Work {
+        private final Holder itsHolder = holder;
         private final @Nullable Packet packet;
         private final long its = number;
         private final byte[] data;
@@ -118,22 +151,22 @@ final class PacketDecoding {
 
         /** On a decoder's thread. */
         Decoded run() {
-            running = true;
+            itsHolder.enter();
             try {
                 return decode();
             } finally {
-                running = false;
+                itsHolder.leave();
             }
         }
 
         private Decoded decode() {
-            VideoDecoder mine = decoder;
+            VideoDecoder mine = itsHolder.decoder;
             if (packet == null) {
                 return new Decoded(mine == null ? List.of() : mine.flush(this::wanted), null);
             }
             if (mine == null) {
                 mine = decoders.apply(Objects.requireNonNull(codec));
-                decoder = mine;
+                itsHolder.decoder = mine;
             }
             Decoded decoded = mine.decode(its, data, packet.referenceOnly, this::wanted);
             if (choice.keyFramesAlone()) { // which would be held back until the next one
@@ -145,7 +178,7 @@ final class PacketDecoding {
         }
 
         private boolean wanted(long shown) {
-            Packet of = inside.get(shown);
+            Packet of = itsHolder.givenUp ? null : inside.get(shown);
             if (of == null || !of.owed) {
                 return false;
             }
@@ -156,7 +189,7 @@ final class PacketDecoding {
     }
 
     boolean isOpen() {
-        return decoder != null;
+        return holder.decoder != null;
     }
 
     /** Whether it decodes such packets. */
@@ -211,6 +244,7 @@ final class PacketDecoding {
                 settle(packet, () -> way.failed(whole, damaged("the packet cannot be decoded: " + problem)));
             }
         }
+        passed(number - MAX_REORDER); // some packets bring neither picture nor problem
         return brokenAt != UNBROKEN;
     }
 
@@ -222,8 +256,7 @@ final class PacketDecoding {
         fields = shown.interlaced();
         boolean leading = openStart && shown.packet() > firstNumber && inside.containsKey(firstNumber);
         Long clean = cleanNumbers.floor(shown.packet());
-        long none = Math.max(clean == null ? 0 : clean, shown.packet() - MAX_REORDER);
-        without(before -> before < none);
+        passed(Math.max(clean == null ? 0 : clean, shown.packet() - MAX_REORDER));
         if (shown.packet() > brokenAt || (shown.damaged() && leading)) {
             settle(packet, () -> way.letGo(Reason.NO_KEY_FRAME, packet.frame));
         } else if (shown.damaged()) {
@@ -236,6 +269,14 @@ final class PacketDecoding {
         } else {
             settle(packet, way::passedOver);
         }
+    }
+
+    /** Of the packets before a number no picture comes any more. */
+    private void passed(long none) {
+        without(before -> before < none);
+        NavigableSet<Long> behind = cleanNumbers.headSet(none, true);
+        openStart &= behind.isEmpty() || behind.last() <= firstNumber;
+        cleanNumbers.headSet(none).clear();
     }
 
     /** Of the packets with these numbers no picture comes any more. */
@@ -283,8 +324,6 @@ final class PacketDecoding {
 
     /** The decoder is lost, with all that is in it. */
     void gone(@Nullable Throwable failure) {
-        boolean hangs =
-                failure instanceof FrameException late && late.reason() == FrameException.Reason.DECODER_TIMEOUT;
         FrameProblem problem = FrameProblem.of(
                 failure instanceof FrameException || failure instanceof Error
                         ? failure
@@ -295,8 +334,8 @@ final class PacketDecoding {
         List<Packet> all = List.copyOf(inside.values());
         inside.clear();
         all.forEach(packet -> settle(packet, () -> way.failed(packet.frame, problem)));
-        if (hangs) {
-            decoder = null; // whose thread may still be in it
+        if (failure instanceof FrameException late && late.reason() == FrameException.Reason.DECODER_TIMEOUT) {
+            close();
         }
     }
 
@@ -335,16 +374,13 @@ final class PacketDecoding {
 
     /** Bytes that the decoder takes, estimated; 0 without one. */
     long bytes() {
-        VideoDecoder open = decoder;
+        VideoDecoder open = holder.decoder;
         return open == null ? 0 : open.bytes();
     }
 
-    /** Frees the decoder, unless a thread that was given up is still in it. */
+    /** Frees the decoder, once no thread is in it. */
     void close() {
-        VideoDecoder open = decoder;
-        if (open != null && !running) {
-            open.close();
-        }
-        decoder = null;
+        holder.giveUp();
+        holder = new Holder();
     }
 }

@@ -10,6 +10,9 @@ import org.jspecify.annotations.Nullable;
 
 /** Packets of videos, as frames that are still to be decoded; docs/packets.md has the layout of a bare one. */
 final class PacketParser {
+    /** A checkpoint holds those of every camera. */
+    private static final int MAX_PARAMETER_SETS = 64 << 10;
+
     private PacketParser() {}
 
     static Frame packet(VideoPacket packet, RawFrame source) throws FrameProblem {
@@ -70,16 +73,24 @@ final class PacketParser {
     }
 
     private static Frame.Packet described(
-            AccessUnit.Codec codec, byte[] data, boolean keyFrame, boolean counted, byte @Nullable [] sets) {
+            AccessUnit.Codec codec, byte[] data, boolean keyFrame, boolean counted, byte @Nullable [] sets)
+            throws FrameProblem {
         AccessUnit unit = AccessUnit.of(codec, data);
+        boolean complete = unit.parameterSets().length > 0;
+        byte[] stated = complete ? unit.parameterSets() : sets;
+        if (stated != null && stated.length > MAX_PARAMETER_SETS) {
+            throw FrameParser.problem(
+                    Reason.VALUE_TOO_LARGE,
+                    "parameter sets: %d bytes (expected: <= %d)".formatted(stated.length, MAX_PARAMETER_SETS));
+        }
         return new Frame.Packet(
                 codec,
                 unit.clean() || (codec == AccessUnit.Codec.AV1 && keyFrame),
                 unit.open() || keyFrame,
                 unit.picture(),
                 counted,
-                unit.parameterSets().length > 0 ? unit.parameterSets() : sets,
-                unit.parameterSets().length > 0);
+                stated,
+                complete);
     }
 
     private static AccessUnit.Codec codec(String name) throws FrameProblem {

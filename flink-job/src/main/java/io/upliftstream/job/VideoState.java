@@ -31,6 +31,14 @@ final class VideoState {
         this.store = store;
     }
 
+    /** What makes a video one: its camera, and the partition that has its packets in their order. */
+    record VideoId(String cameraId, String topic, int partition) {
+        static VideoId of(Frame packet) {
+            RawFrame source = packet.source();
+            return new VideoId(packet.cameraId(), source.topic(), source.partition());
+        }
+    }
+
     /**
      * A camera's video at a checkpoint.
      *
@@ -43,22 +51,14 @@ final class VideoState {
      */
     @SuppressWarnings("ArrayRecordComponent") // never compared
     record Camera(
-            String cameraId,
-            String topic,
-            int partition,
-            long start,
-            long last,
-            List<Long> owed,
-            long shown,
-            long nextMicros,
-            byte[] parameterSets) {
+            VideoId id, long start, long last, List<Long> owed, long shown, long nextMicros, byte[] parameterSets) {
         byte[] bytes() throws IOException {
             ByteArrayOutputStream bytes = new ByteArrayOutputStream();
             DataOutputStream out = new DataOutputStream(bytes);
             out.writeByte(VERSION);
-            out.writeUTF(cameraId);
-            out.writeUTF(topic);
-            out.writeInt(partition);
+            out.writeUTF(id.cameraId());
+            out.writeUTF(id.topic());
+            out.writeInt(id.partition());
             out.writeLong(start);
             out.writeLong(last);
             out.writeInt(owed.size());
@@ -78,40 +78,29 @@ final class VideoState {
             if (version != VERSION) {
                 throw new IOException("state of a video: version %d (expected: %d)".formatted(version, VERSION));
             }
-            String cameraId = in.readUTF();
-            String topic = in.readUTF();
-            int partition = in.readInt();
+            VideoId id = new VideoId(in.readUTF(), in.readUTF(), in.readInt());
             long start = in.readLong();
             long last = in.readLong();
             List<Long> owed = new ArrayList<>();
             for (int i = in.readInt(); i > 0; i--) {
                 owed.add(in.readLong());
             }
-            return new Camera(
-                    cameraId,
-                    topic,
-                    partition,
-                    start,
-                    last,
-                    owed,
-                    in.readLong(),
-                    in.readLong(),
-                    in.readNBytes(in.readInt()));
+            return new Camera(id, start, last, owed, in.readLong(), in.readLong(), in.readNBytes(in.readInt()));
         }
 
-        /** Whether this says more than another of the same camera: what nobody had claimed may be there twice. */
+        /** Whether this says more than another of the same video: what nobody had claimed may be there twice. */
         private boolean newerThan(Camera other) {
             return last != other.last ? last > other.last : owed.size() < other.owed.size();
         }
     }
 
-    /** The cameras of all subtasks at the checkpoint that the job starts from, by their ids. */
-    Map<String, Camera> restore() throws Exception {
-        Map<String, Camera> cameras = new HashMap<>();
+    /** The cameras of all subtasks at the checkpoint that the job starts from, by their videos. */
+    Map<VideoId, Camera> restore() throws Exception {
+        Map<VideoId, Camera> cameras = new HashMap<>();
         if (store.getRegisteredStateNames().contains(NAME)) {
             for (byte[] bytes : list().get()) {
                 Camera camera = Camera.read(bytes);
-                cameras.merge(camera.cameraId(), camera, (one, other) -> other.newerThan(one) ? other : one);
+                cameras.merge(camera.id(), camera, (one, other) -> other.newerThan(one) ? other : one);
             }
         }
         return cameras;

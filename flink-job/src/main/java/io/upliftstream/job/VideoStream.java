@@ -4,13 +4,12 @@ import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.PacketDecoding.Packet;
 import io.upliftstream.job.PacketDecoding.Work;
 import io.upliftstream.job.VideoState.Camera;
+import io.upliftstream.job.VideoState.VideoId;
 import io.upliftstream.model.video.AccessUnit.Codec;
 import io.upliftstream.model.video.VideoDecoder;
 import io.upliftstream.model.video.VideoDecoder.Decoded;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.Iterator;
 import java.util.List;
 import java.util.TreeSet;
 import java.util.concurrent.Semaphore;
@@ -18,7 +17,7 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The video of one camera: its packets, in the order of decoding, through a decoder that begins at a key frame; every packet
+ * The video of one camera on one partition: its packets, in the order of decoding, through a decoder that begins at a key frame; every packet
  * ends as exactly one thing, told to {@link VideoWay}. For the subtask's thread.
  *
  * <p>A decoder that begins anew in the midst of a group of pictures, after a restart or a long silence, is first fed the packets
@@ -28,24 +27,25 @@ final class VideoStream {
     /** Packets that are read again and wait for the decoder. */
     private static final int MAX_FED_AGAIN = 32;
 
+    /** Records that may have to be read again; a video that others' records hold apart by more waits for a key frame. */
+    static final int MAX_READ_AGAIN = 32_768;
+
     private static final long NONE = KeyFrames.NONE;
     private static final byte[] NOTHING = {};
 
-    private final String cameraId;
+    private final VideoId id;
     private final Choice choice;
     private final VideoWay way;
     private final PacketDecoding decoding;
 
-    private final Deque<Packet> waiting = new ArrayDeque<>();
-    private long waitingBytes;
+    private final WaitingPackets waiting;
 
     /** Offsets of packets without an outcome. */
     private final TreeSet<Long> owed = new TreeSet<>();
 
     private final KeyFrames keyFrames = new KeyFrames();
 
-    private String topic = "";
-    private int partition;
+    private long heardMillis;
     private long last = NONE;
     private @Nullable Long sequence;
     private byte[] parameterSets = NOTHING;
@@ -65,17 +65,22 @@ final class VideoStream {
     private final TreeSet<Long> missing = new TreeSet<>();
 
     /** @param decoders opens one; called by a decoder's thread */
-    VideoStream(String cameraId, Choice choice, Function<Codec, VideoDecoder> decoders, VideoWay way) {
-        this.cameraId = cameraId;
+    VideoStream(
+            VideoId id,
+            Choice choice,
+            Function<Codec, VideoDecoder> decoders,
+            VideoWay way,
+            WaitingPackets.Total total) {
+        this.id = id;
+        waiting = new WaitingPackets(total);
         this.choice = choice;
         this.way = way;
         decoding = new PacketDecoding(choice, decoders, way, owed);
     }
 
     /** Goes on where a checkpoint left off. */
-    void restore(Camera state) {
-        topic = state.topic();
-        partition = state.partition();
+    void restore(Camera state, long nowMillis) {
+        heardMillis = nowMillis;
         last = state.last();
         owed.addAll(state.owed());
         parameterSets = state.parameterSets();
@@ -83,22 +88,13 @@ final class VideoStream {
         if (state.start() != NONE) {
             keyFrames.add(state.start(), true);
             needsKeyFrame = false;
-            asleep = true;
         }
+        asleep = !needsKeyFrame || !owed.isEmpty();
     }
 
     /** What a checkpoint has to hold, when no packet waits or is at work. */
     Camera state() {
-        return new Camera(
-                cameraId,
-                topic,
-                partition,
-                start(),
-                last,
-                List.copyOf(owed),
-                choice.shown(),
-                choice.nextMicros(),
-                parameterSets);
+        return new Camera(id, start(), last, List.copyOf(owed), choice.shown(), choice.nextMicros(), parameterSets);
     }
 
     private long start() {
@@ -106,19 +102,11 @@ final class VideoStream {
     }
 
     /** Takes a packet; it waits for its turn. */
-    void take(Frame packet) {
-        RawFrame source = packet.source();
-        if (last != NONE && (source.partition() != partition || !source.topic().equals(topic))) {
-            breakOff();
-            keyFrames.clear();
-            sequence = null;
-        }
-        topic = source.topic();
-        partition = source.partition();
-        last = source.offset();
+    void take(Frame packet, long nowMillis) {
+        heardMillis = nowMillis;
+        last = packet.source().offset();
         owed.add(last);
         waiting.add(new Packet(packet, true));
-        waitingBytes += FairQueue.bytes(packet);
     }
 
     /** Whether packets have to be fed again before the next one; if so, {@link #feedAgain} comes next. */
@@ -136,19 +124,42 @@ final class VideoStream {
         return true;
     }
 
-    /** Begins to take packets that came before. */
-    PacketReader.Range feedAgain() {
+    /** Begins to take packets that came before; null if they cannot be had: then it begins at the next key frame. */
+    PacketReader.@Nullable Range feedAgain() {
         Packet next = waiting.peek();
         long to = next == null ? last : Math.min(last, next.offset() - 1);
+        long from = start();
+        if (from == NONE || to - from >= MAX_READ_AGAIN) {
+            giveUp(
+                    to,
+                    "the packets since the key frame cannot be read again, so that the picture is not decoded (expected: a"
+                            + " key frame within the last %d records of the partition)".formatted(MAX_READ_AGAIN));
+            return null;
+        }
         missing.addAll(owed.headSet(to, true));
-        PacketReader.Range range = new PacketReader.Range(topic, partition, start(), to);
         again = true;
         againIsOver = false;
+        beginAnew();
+        return new PacketReader.Range(id.topic(), id.partition(), from, to);
+    }
+
+    /** Gives up what was in the decoder when the stream fell asleep. */
+    void forget() {
+        giveUp(
+                last,
+                "the camera fell silent with pictures in its decoder, and a thousand others came (expected: fewer)");
+    }
+
+    private void giveUp(long to, String why) {
+        List.copyOf(owed.headSet(to, true)).forEach(offset -> lost(offset, why));
+        beginAnew();
+    }
+
+    private void beginAnew() {
         asleep = false;
         needsKeyFrame = true;
         sequence = null;
         keyFrames.clear();
-        return range;
     }
 
     /** As many packets that are read again may come; of any thread. */
@@ -181,7 +192,10 @@ final class VideoStream {
             if (packet == null) {
                 if (again && againIsOver) {
                     again = false;
-                    missing.forEach(this::lost);
+                    missing.forEach(offset -> lost(
+                            offset,
+                            "the packet is no longer on the topic, so that its picture cannot be decoded again"
+                                    + " (expected: a retention that is longer than an outage)"));
                     missing.clear();
                 } else if (flushAtEnd && !again && decoding.isOpen()) {
                     flush = true;
@@ -190,12 +204,10 @@ final class VideoStream {
                 }
                 continue;
             }
-            if (again) {
-                againRoom.release();
-            } else {
-                waitingBytes -= FairQueue.bytes(packet.frame());
-            }
             Work work = work(packet);
+            if (again && fedAgain.peek() != packet) {
+                againRoom.release();
+            }
             if (work != null) {
                 working = true;
                 return work;
@@ -252,8 +264,7 @@ final class VideoStream {
         if (again) {
             fedAgain.addFirst(packet);
         } else {
-            waiting.addFirst(packet);
-            waitingBytes += FairQueue.bytes(packet.frame());
+            waiting.putBack(packet);
         }
     }
 
@@ -278,15 +289,10 @@ final class VideoStream {
         asleep = !needsKeyFrame && !choice.keyFramesAlone();
     }
 
-    /** A packet that was read before and is not on the topic any more. */
-    private void lost(long offset) {
+    /** A packet that was read before and whose picture does not come. */
+    private void lost(long offset, String why) {
         owed.remove(offset);
-        way.failed(
-                cameraId,
-                RawFrame.position(topic, partition, offset, cameraId.getBytes(StandardCharsets.UTF_8)),
-                PacketDecoding.noPicture(
-                        "the packet is no longer on the topic, so that its picture cannot be decoded again"
-                                + " (expected: a retention that is longer than an outage)"));
+        way.failed(id, offset, PacketDecoding.noPicture(why));
     }
 
     /** Nothing more is decoded until the next key frame; what is inside comes out. */
@@ -312,11 +318,7 @@ final class VideoStream {
         if (first == null || working || again || !late()) {
             return;
         }
-        Packet newest = null;
-        for (Iterator<Packet> newestFirst = waiting.descendingIterator(); newest == null && newestFirst.hasNext(); ) {
-            Packet each = newestFirst.next();
-            newest = each.described().key() ? each : null;
-        }
+        Packet newest = waiting.newestKey();
         if (newest == null && !choice.keyFramesAlone()) {
             first.onlyAsReference();
         } else if (newest != null && newest != first) {
@@ -327,20 +329,11 @@ final class VideoStream {
 
     /** Lets packets go that wait, up to the next key frame, or all. */
     void makeRoom() {
-        Packet next = waiting.stream()
-                .skip(1)
-                .filter(packet -> packet.described().key())
-                .findFirst()
-                .orElse(null);
-        letGoUntil(next, Reason.QUEUE_FULL);
+        letGoUntil(waiting.nextKey(), Reason.QUEUE_FULL);
     }
 
     private void letGoUntil(@Nullable Packet end, Reason reason) {
-        while (!waiting.isEmpty() && waiting.peek() != end) {
-            Packet packet = waiting.remove();
-            waitingBytes -= FairQueue.bytes(packet.frame());
-            decoding.settle(packet, () -> way.letGo(reason, packet.frame()));
-        }
+        waiting.takeUntil(end, packet -> decoding.settle(packet, () -> way.letGo(reason, packet.frame())));
         breakOff();
         sequence = null;
     }
@@ -361,8 +354,18 @@ final class VideoStream {
         }
     }
 
-    String cameraId() {
-        return cameraId;
+    VideoId id() {
+        return id;
+    }
+
+    /** When the newest packet came. */
+    long heardMillis() {
+        return heardMillis;
+    }
+
+    /** Whether pictures are owed that come only once the stream is fed again, and nothing waits. */
+    boolean asleep() {
+        return asleep && idle();
     }
 
     /** Whether a decoder's thread is at work. */
@@ -380,18 +383,14 @@ final class VideoStream {
         return idle() && owed.isEmpty() && !decoding.isOpen();
     }
 
-    int packets() {
-        return waiting.size();
+    WaitingPackets waiting() {
+        return waiting;
     }
 
     /** Whether the oldest packet that waits is late. */
     boolean late() {
         Packet first = waiting.peek();
         return first != null && way.late(first.frame());
-    }
-
-    long waitingBytes() {
-        return waitingBytes;
     }
 
     PacketDecoding decoding() {

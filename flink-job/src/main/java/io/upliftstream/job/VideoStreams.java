@@ -1,6 +1,7 @@
 package io.upliftstream.job;
 
 import io.upliftstream.job.VideoState.Camera;
+import io.upliftstream.job.VideoState.VideoId;
 import io.upliftstream.model.DecodePool;
 import io.upliftstream.model.video.VideoDecoder;
 import io.upliftstream.model.video.VideoDecoder.Decoded;
@@ -13,17 +14,15 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Predicate;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.util.ExceptionUtils;
-import org.apache.flink.util.function.ThrowingRunnable;
-import org.apache.kafka.common.errors.InterruptException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,25 +37,30 @@ final class VideoStreams {
     private static final int MAX_PACKETS = 16;
 
     private final JobSettings settings;
-    private final FrameParser parser;
     private final MailboxExecutor mailbox;
-    private final PacketReader.Factory readers;
+    private final PacketRereading rereading;
     private final Clock clock;
     private final VideoWay way;
     private final long idleMillis;
+    private final int threads;
 
-    private final Map<String, VideoStream> streams = new LinkedHashMap<>();
-    private final Map<String, Long> heardMillis = new HashMap<>();
-    private final Map<String, Camera> unclaimed = new HashMap<>();
+    /** Those not heard for longest come first. */
+    private final Map<VideoId, VideoStream> streams = new LinkedHashMap<>(16, 0.75F, true);
+
+    private final WaitingPackets.Total total = new WaitingPackets.Total();
+    private final Map<VideoId, Camera> unclaimed = new HashMap<>();
+
+    /** Those that may have something to do, and no thread is at it; the one whose turn is longest past comes first. */
+    private final Set<VideoStream> ready = new LinkedHashSet<>();
+
+    /** Those with a decoder; metrics read it. */
+    private final Set<VideoStream> open = ConcurrentHashMap.newKeySet();
+
     private final Set<RawFrame> atWork = new HashSet<>();
     private int working;
     private boolean closed;
-    private volatile int decoders;
-    private volatile long decoderBytes;
 
     private @Nullable DecodePool pool;
-    private @Nullable ExecutorService reading;
-    private @Nullable PacketReader reader;
 
     VideoStreams(
             JobSettings settings,
@@ -66,16 +70,17 @@ final class VideoStreams {
             Clock clock,
             VideoWay way) {
         this.settings = settings;
-        this.parser = parser;
         this.mailbox = mailbox;
-        this.readers = readers;
+        rereading = new PacketRereading(settings, parser, mailbox, readers);
         this.clock = clock;
         this.way = way;
         idleMillis = settings.get(VideoOptions.IDLE).toMillis();
+        int asked = settings.get(VideoOptions.THREADS);
+        threads = asked > 0 ? asked : Math.max(1, Runtime.getRuntime().availableProcessors() / 4);
     }
 
     /** Takes what a checkpoint held of all subtasks; {@link #assigned} says what of it is this one's. */
-    void restore(Map<String, Camera> cameras) {
+    void restore(Map<VideoId, Camera> cameras) {
         unclaimed.putAll(cameras);
     }
 
@@ -86,7 +91,8 @@ final class VideoStreams {
             return;
         }
         for (Camera camera : List.copyOf(unclaimed.values())) {
-            if (camera.partition() == assignment.partition() && camera.topic().equals(assignment.topic())) {
+            VideoId id = camera.id();
+            if (id.partition() == assignment.partition() && id.topic().equals(assignment.topic())) {
                 claim(camera);
             }
         }
@@ -94,20 +100,20 @@ final class VideoStreams {
     }
 
     private VideoStream claim(Camera camera) {
-        VideoStream stream = open(camera.cameraId());
-        stream.restore(camera);
-        heardMillis.put(camera.cameraId(), clock.millis());
-        unclaimed.remove(camera.cameraId());
+        VideoStream stream = open(camera.id());
+        stream.restore(camera, clock.millis());
+        unclaimed.remove(camera.id());
         return stream;
     }
 
-    private VideoStream open(String cameraId) {
+    private VideoStream open(VideoId id) {
         VideoStream stream = new VideoStream(
-                cameraId,
+                id,
                 new Choice(settings),
                 codec -> new VideoDecoder(codec, settings.get(InputOptions.FRAME_MAX_PIXELS)),
-                way);
-        streams.put(cameraId, stream);
+                way,
+                total);
+        streams.put(id, stream);
         return stream;
     }
 
@@ -120,64 +126,88 @@ final class VideoStreams {
 
     /** Takes a packet; false if too many cameras have something in their decoders. */
     boolean take(Frame packet) {
-        String cameraId = packet.cameraId();
-        VideoStream stream = streams.get(cameraId);
+        VideoId id = VideoId.of(packet);
+        VideoStream stream = streams.get(id);
         if (stream == null) {
             if (streams.size() >= MAX_CAMERAS && !forgetOne()) {
                 return false;
             }
-            Camera before = unclaimed.get(cameraId);
-            stream = before == null ? open(cameraId) : claim(before);
+            Camera before = unclaimed.get(id);
+            stream = before == null ? open(id) : claim(before);
         }
-        heardMillis.put(cameraId, clock.millis());
-        stream.take(packet);
+        stream.take(packet, clock.millis());
+        wake(stream);
         return true;
     }
 
     private boolean forgetOne() {
-        for (Iterator<VideoStream> each = streams.values().iterator(); each.hasNext(); ) {
-            VideoStream stream = each.next();
-            if (stream.empty()) {
-                heardMillis.remove(stream.cameraId());
-                each.remove();
-                return true;
-            }
+        VideoStream silent = first(VideoStream::empty);
+        if (silent == null) {
+            silent = first(VideoStream::asleep);
         }
-        return false;
+        if (silent == null) {
+            return false;
+        }
+        silent.forget();
+        streams.remove(silent.id());
+        ready.remove(silent);
+        return true;
     }
 
-    /** Gives the decoders what they may do now; cameras take turns. */
+    private @Nullable VideoStream first(Predicate<VideoStream> such) {
+        return streams.values().stream().filter(such).findFirst().orElse(null);
+    }
+
+    private void wake(VideoStream stream) {
+        if (!stream.working()) {
+            ready.add(stream);
+        }
+    }
+
+    /** Gives the decoders what they may do now, little more than there are threads; cameras take turns. */
     void step() throws IOException {
-        if (closed) {
-            return;
+        Iterator<VideoStream> each = ready.iterator();
+        while (!closed && working <= threads && way.hasRoom() && each.hasNext()) {
+            if (advance(each.next())) {
+                each.remove();
+            }
         }
-        for (VideoStream stream : List.copyOf(streams.values())) {
-            if (stream.working()) {
-                continue;
+    }
+
+    /** Gives a stream's decoder what it may do; false if the stream waits for room. */
+    private boolean advance(VideoStream stream) throws IOException {
+        stream.catchUp();
+        PacketReader.Range again = stream.wantsMore() ? stream.feedAgain() : null;
+        if (again != null) {
+            rereading.feed(stream, again, () -> {
+                wake(stream);
+                way.moved();
+            });
+        }
+        while (!stream.idle()) {
+            if (!way.mayDecode(stream)) {
+                return false;
             }
-            stream.catchUp();
-            if (stream.wantsMore()) {
-                readAgain(stream, stream.feedAgain());
+            PacketDecoding.Work work = stream.next();
+            if (work == null) {
+                return true;
             }
-            while (!stream.working() && !stream.idle() && way.mayDecode(stream)) {
-                PacketDecoding.Work work = stream.next();
-                if (work == null) {
-                    break;
-                }
-                RawFrame source = work.source();
-                if (source != null && !way.begins(source)) {
-                    stream.refuse(work, FrameProblem.quarantined());
-                    continue;
-                }
+            RawFrame source = work.source();
+            if (source == null || way.begins(source)) {
                 begin(stream, work, source);
+                return true;
             }
+            stream.refuse(work, FrameProblem.quarantined());
         }
-        decoders = (int) streams.values().stream()
-                .filter(stream -> stream.decoding().isOpen())
-                .count();
-        decoderBytes = streams.values().stream()
-                .mapToLong(stream -> stream.decoding().bytes())
-                .sum();
+        return true;
+    }
+
+    private void noteDecoder(VideoStream stream) {
+        if (stream.decoding().isOpen()) {
+            open.add(stream);
+        } else {
+            open.remove(stream);
+        }
     }
 
     private void begin(VideoStream stream, PacketDecoding.Work work, @Nullable RawFrame source) {
@@ -186,7 +216,7 @@ final class VideoStreams {
             atWork.add(source);
         }
         long start = System.nanoTime();
-        CompletableFuture<?> unused = pool().decode(stream.cameraId(), work::run)
+        CompletableFuture<?> unused = pool().decode(stream.id().cameraId(), work::run)
                 .whenComplete((decoded, failure) -> mailbox.execute(
                         () -> done(stream, work, source, decoded, failure, System.nanoTime() - start),
                         "take what a decoder has brought"));
@@ -205,103 +235,30 @@ final class VideoStreams {
             atWork.remove(source);
             way.ended(source, nanos);
         }
+        if (failure != null) {
+            SpoiltProcess.endIfSpoilt(failure);
+        }
         stream.done(work, decoded, failure == null ? null : ExceptionUtils.stripCompletionException(failure));
+        noteDecoder(stream);
+        wake(stream);
         way.moved();
     }
 
     private DecodePool pool() {
         if (pool == null) {
-            int threads = settings.get(VideoOptions.THREADS);
-            pool = new DecodePool(
-                    threads > 0 ? threads : Math.max(1, Runtime.getRuntime().availableProcessors() / 4),
-                    settings.get(InputOptions.FRAME_TIMEOUT));
+            pool = new DecodePool(threads, settings.get(InputOptions.FRAME_TIMEOUT));
         }
         return pool;
-    }
-
-    /** Feeds a stream what it has had before, beside the subtask's thread. */
-    private void readAgain(VideoStream stream, PacketReader.Range range) {
-        if (reading == null) {
-            reading = Executors.newSingleThreadExecutor(task -> {
-                Thread thread = new Thread(() -> runAndClose(task), "uplift-packets");
-                thread.setDaemon(true);
-                return thread;
-            });
-        }
-        reading.execute(() -> {
-            try {
-                readAgain(range, stream);
-                mail(() -> {
-                    stream.fedAgainWhole();
-                    way.moved();
-                });
-            } catch (InterruptException | RejectedExecutionException e) {
-                Thread.currentThread().interrupt(); // the subtask ends
-            } catch (RuntimeException e) {
-                mail(() -> {
-                    throw new IOException(
-                            "packets of camera %s cannot be read again: %s"
-                                    .formatted(stream.cameraId(), e.getMessage()),
-                            e);
-                });
-            }
-        });
-    }
-
-    private void runAndClose(Runnable task) {
-        try {
-            task.run();
-        } finally {
-            boolean interrupted = Thread.interrupted();
-            if (reader != null) {
-                reader.close();
-            }
-            if (interrupted) {
-                Thread.currentThread().interrupt();
-            }
-        }
-    }
-
-    private void readAgain(PacketReader.Range range, VideoStream stream) {
-        if (reader == null) {
-            reader = readers.open(settings);
-        }
-        reader.read(range, source -> {
-            Frame packet = packet(source);
-            if (packet != null && packet.cameraId().equals(stream.cameraId())) {
-                try {
-                    stream.againRoom().acquire();
-                } catch (InterruptedException e) {
-                    throw new InterruptException(e);
-                }
-                mail(() -> {
-                    stream.fedAgain(packet);
-                    way.moved();
-                });
-            }
-            return !Thread.currentThread().isInterrupted();
-        });
-    }
-
-    private @Nullable Frame packet(RawFrame source) {
-        try {
-            Frame frame = parser.parse(source);
-            return frame.packet() == null ? null : frame;
-        } catch (FrameProblem failed) { // it has its failure record since it was first read
-            return null;
-        }
-    }
-
-    private void mail(ThrowingRunnable<? extends Exception> work) {
-        mailbox.execute(work, "packets that are read again");
     }
 
     /** Frees the decoders of cameras that fell silent. */
     void checkSilence() throws IOException {
         long since = clock.millis() - idleMillis;
         for (VideoStream stream : streams.values()) {
-            if (heardMillis.getOrDefault(stream.cameraId(), 0L) <= since) {
+            if (stream.heardMillis() <= since) {
                 stream.sleep();
+                noteDecoder(stream);
+                wake(stream);
             }
         }
         step();
@@ -309,13 +266,16 @@ final class VideoStreams {
 
     /** No packet comes any more. */
     void end() throws IOException {
-        streams.values().forEach(VideoStream::end);
+        for (VideoStream stream : streams.values()) {
+            stream.end();
+            wake(stream);
+        }
         step();
     }
 
     /** Whether all packets are decoded as far as their decoders let pictures out. */
     boolean idle() {
-        return working == 0 && streams.values().stream().allMatch(VideoStream::idle);
+        return working == 0 && rereading.idle() && ready.isEmpty();
     }
 
     boolean isEmpty() {
@@ -334,40 +294,39 @@ final class VideoStreams {
 
     /** Whether as many packets wait for their decoders as are to wait where none is let go. */
     boolean full() {
-        return streams.values().stream().mapToInt(VideoStream::packets).sum() > MAX_PACKETS;
+        return total.packets() > MAX_PACKETS;
     }
 
     long bytes() {
-        return streams.values().stream().mapToLong(VideoStream::waitingBytes).sum();
+        return total.bytes();
     }
 
     /** Makes room at the camera with the most bytes; false if none waits. */
     boolean makeRoom() {
         VideoStream largest = streams.values().stream()
-                .max(Comparator.comparingLong(VideoStream::waitingBytes))
+                .max(Comparator.comparingLong(stream -> stream.waiting().bytes()))
                 .orElse(null);
-        if (largest == null || largest.packets() == 0) {
+        if (largest == null || largest.waiting().isEmpty()) {
             return false;
         }
         largest.makeRoom();
+        wake(largest);
         return true;
     }
 
     /** Decoders that are open; of any thread, as the following. */
     int decoders() {
-        return decoders;
+        return open.size();
     }
 
     /** Bytes that they take, estimated. */
     long decoderBytes() {
-        return decoderBytes;
+        return open.stream().mapToLong(stream -> stream.decoding().bytes()).sum();
     }
 
     void close() {
         closed = true;
-        if (reading != null) {
-            reading.shutdownNow(); // its thread closes the reader when it ends
-        }
+        rereading.close();
         if (pool != null) {
             pool.close();
         }

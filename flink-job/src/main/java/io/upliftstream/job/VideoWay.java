@@ -1,7 +1,9 @@
 package io.upliftstream.job;
 
 import io.upliftstream.job.DropRuns.Reason;
+import io.upliftstream.job.VideoState.VideoId;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import org.apache.flink.util.function.ThrowingRunnable;
 
 /** The way of packets between their decoders and the frames of the operator. For the subtask's thread, but for {@link #late}. */
@@ -57,8 +59,10 @@ final class VideoWay {
     }
 
     /** A packet that is no more known than by its position. */
-    void failed(String cameraId, RawFrame source, FrameProblem problem) {
-        departures.failed(cameraId, source, null, problem);
+    void failed(VideoId video, long offset, FrameProblem problem) {
+        byte[] key = video.cameraId().getBytes(StandardCharsets.UTF_8);
+        RawFrame source = RawFrame.position(video.topic(), video.partition(), offset, key);
+        departures.failed(video.cameraId(), source, null, problem);
     }
 
     void letGo(Reason reason, Frame packet) {
@@ -75,12 +79,17 @@ final class VideoWay {
         return live && gate.ageMillis(packet) > gate.maxAgeMillis();
     }
 
+    /** Whether any packet may be decoded. */
+    boolean hasRoom() {
+        return live || waiting.isEmpty();
+    }
+
     /** Whether a camera's next packet may be decoded: there is room for its picture. */
     boolean mayDecode(VideoStream stream) {
         if (quarantine.careful() && (lanes.working() > 0 || working > 0)) {
             return false;
         }
-        return live ? waiting.frames(stream.cameraId()) < MAX_PICTURES || stream.late() : waiting.isEmpty();
+        return live ? waiting.frames(stream.id().cameraId()) < MAX_PICTURES || stream.late() : hasRoom();
     }
 
     /** Work on a packet begins; false if it is held back. */

@@ -231,4 +231,137 @@ class VideoTest extends OperatorTest {
                 .isEqualTo(30);
         assertThat(results(second)).isEmpty();
     }
+
+    /** The packets of another partition, or offset, under the same id. */
+    private static RawFrame moved(RawFrame record, int partition, long offset) {
+        return new RawFrame(
+                record.topic(),
+                partition,
+                offset,
+                record.timestampMillis(),
+                record.key(),
+                record.value(),
+                record.trace());
+    }
+
+    private static int stateSize(OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness, int checkpoint)
+            throws Exception {
+        harness.prepareSnapshotPreBarrier(checkpoint);
+        return (int) harness.snapshot(checkpoint, 0).getStateSize();
+    }
+
+    @Test
+    void packetsThatBringNeitherPictureNorProblemDoNotHeapUp() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        List<RawFrame> records =
+                new ArrayList<>(Clip.records("yard", "closed.h265").subList(0, 4));
+        byte[] reserved = {0, 0, 0, 1, 22 << 1, 1, (byte) 0x80, 1, 2, 3};
+        while (records.size() < 600) {
+            records.add(Clip.record("yard", records.size(), "closed.h265", reserved));
+        }
+        for (RawFrame record : records) {
+            process(harness, record);
+        }
+        assertThat(stateSize(harness, 1)).isLessThan(1500);
+    }
+
+    @Test
+    void largeParameterSetsAreRefused() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        byte[] sets = new byte[100_000];
+        Arrays.fill(sets, (byte) 0x55);
+        System.arraycopy(new byte[] {0, 0, 0, 1, 0x67}, 0, sets, 0, 5);
+        process(harness, Clip.record("yard", 0, "wide.h264", sets));
+        processAll(harness, List.of());
+        assertThat(decode(harness, "failures", FrameFailure.class))
+                .extracting(FrameFailure::getReason)
+                .containsExactly("VALUE_TOO_LARGE");
+    }
+
+    @Test
+    void aSilentCameraThatComesBackOnAnotherPartitionDisturbsNothing() throws Exception {
+        List<RawFrame> records = Clip.records("yard", "long-b.h264");
+        TOPIC.clear();
+        TOPIC.addAll(records);
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        for (RawFrame record : records.subList(0, 20)) {
+            process(harness, record);
+        }
+        harness.prepareSnapshotPreBarrier(1);
+        clock.millis = TestFrames.RECORDED + 60_000;
+        harness.setProcessingTime(60_000); // asleep, with pictures that are owed
+        process(harness, moved(records.get(20), 4, 7));
+        harness.prepareSnapshotPreBarrier(2);
+        processAll(harness, records.subList(20, 30));
+        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
+        assertComplete(
+                results(harness).stream()
+                        .map(line -> Long.valueOf(line.substring(5)))
+                        .toList(),
+                30);
+        assertThat(decode(harness, "dropped", FrameDropped.class)).hasSize(1);
+    }
+
+    @Test
+    void whatIsTooFarBackIsAFailureAndDecodingGoesOnAtAKeyFrame() throws Exception {
+        List<RawFrame> records = Clip.records("yard", "long-b.h264");
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        long far = 1000L + VideoStream.MAX_READ_AGAIN;
+        for (RawFrame record : records.subList(0, 20)) {
+            process(harness, moved(record, 3, record.offset() == 1000 ? 0 : far + record.offset()));
+        }
+        harness.prepareSnapshotPreBarrier(1);
+        clock.millis = TestFrames.RECORDED + 60_000;
+        harness.setProcessingTime(60_000);
+        process(harness, moved(records.get(20), 3, far + 1020));
+        processAll(harness, List.of());
+        assertThat(decode(harness, "failures", FrameFailure.class))
+                .isNotEmpty()
+                .allMatch(failure -> failure.getMessage().contains("cannot be read again"));
+        assertThat(results(harness).size()
+                        + decode(harness, "failures", FrameFailure.class).size())
+                .isEqualTo(20);
+    }
+
+    @Test
+    void camerasThatFellSilentMakeRoomForNewOnes() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        List<byte[]> packets = Clip.packets("long-b.h264").subList(0, 4);
+        for (int camera = 0; camera < VideoStreams.MAX_CAMERAS + 10; camera++) {
+            if (camera == VideoStreams.MAX_CAMERAS) {
+                harness.prepareSnapshotPreBarrier(1);
+                clock.millis = TestFrames.RECORDED + 60_000;
+                harness.setProcessingTime(60_000);
+            }
+            for (int i = 0; i < packets.size(); i++) {
+                process(harness, Clip.record("camera " + camera, i, "long-b.h264", packets.get(i)));
+            }
+        }
+        harness.prepareSnapshotPreBarrier(2);
+        assertThat(decode(harness, "dropped", FrameDropped.class)).isEmpty();
+        List<FrameFailure> failures = decode(harness, "failures", FrameFailure.class);
+        assertThat(failures).isNotEmpty().allMatch(failure -> failure.getReason()
+                .equals("NO_PICTURE"));
+        assertThat(failures)
+                .extracting(failure -> failure.getHeader().getCameraId())
+                .contains("camera 0", "camera 9");
+        TOPIC.clear();
+    }
+
+    @Test
+    void picturesAtTheModelDoNotCrowdOutWhatArrives() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                open("uplift.mode", "live", "uplift.queue.max-bytes", "64 kb", "uplift.frame.max-bytes", "30 kb");
+        List<RawFrame> records = Clip.records("yard", "wide.h264");
+        for (RawFrame record : records) {
+            process(harness, record);
+            while (record.offset() == 1008 && engine.submitted.size() < 4) { // the places at the model
+                runMails(harness);
+            }
+        }
+        engine.answerAll();
+        processAll(harness, List.of());
+        assertThat(decode(harness, "dropped", FrameDropped.class)).isEmpty();
+        assertThat(results(harness)).hasSize(records.size());
+    }
 }
