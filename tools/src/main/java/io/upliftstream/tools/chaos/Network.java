@@ -61,7 +61,8 @@ final class Network implements AutoCloseable {
             throw new IOException("network namespaces need root and iproute2: " + e.getMessage(), e);
         }
         if (subnet.isEmpty()) {
-            throw new IOException("this machine has routes to 10.2xx, 172.31 and 198.18 (expected: none to one of these)");
+            throw new IOException(
+                    "this machine has routes to 10.2xx, 172.31 and 198.18 (expected: none to one of these)");
         }
         String first = processes.get(0);
         String last = processes.get(processes.size() - 1);
