@@ -359,6 +359,8 @@ public final class JobSettings implements Serializable {
             return "a size such as 4 mb";
         } else if (value instanceof Boolean) {
             return "true or false";
+        } else if (value instanceof Double) {
+            return "a number";
         } else if (value instanceof Number) {
             return "a whole number";
         }
