@@ -120,7 +120,7 @@ final class BundleStore {
     }
 
     /** What killed processes were fetching, and what hangs: nobody waits for it any more. */
-    private void deleteLeftovers(Path cache) throws IOException {
+    private void deleteLeftovers(Path cache) {
         FileTime oldest = FileTime.from(Instant.now().minus(settings.get(ControlOptions.LOAD_TIMEOUT)));
         try (Stream<Path> found = Files.list(cache)) {
             for (Path partial : found.filter(

@@ -6,7 +6,6 @@ import io.upliftstream.job.ServingOptions.QueuePolicy;
 import io.upliftstream.schemas.ModelAnswer;
 import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.SchemaRegistry;
-import java.io.IOException;
 import java.time.Clock;
 import java.util.Map;
 import java.util.Optional;
@@ -102,7 +101,6 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient @Nullable InputSchemas inputSchemas;
     private final transient AdmissionGate gate;
     private final transient boolean live;
-    private final transient boolean latestOnly;
     private final transient long maxBytes;
     private final transient FairQueue waiting = new FairQueue();
     private final transient Quarantine quarantine;
@@ -134,7 +132,6 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         mailbox = parameters.getMailboxExecutor();
         JobSettings settings = factory.settings;
         live = settings.get(ServingOptions.MODE) == Mode.LIVE;
-        latestOnly = live && settings.get(ServingOptions.QUEUE_POLICY) == QueuePolicy.LATEST_ONLY;
         quarantine = new Quarantine(
                 settings.quarantineDirectory(),
                 settings.get(InputOptions.GROUP_ID),
@@ -215,6 +212,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 message -> output.collect(new StreamRecord<>(message)),
                 () -> live && lanes.storing() >= capacity,
                 this::moved);
+        boolean latestOnly = live && factory.settings.get(ServingOptions.QUEUE_POLICY) == QueuePolicy.LATEST_ONLY;
         way = new VideoWay(live, latestOnly, waiting, lanes, departures, quarantine, gate, jobMetrics, this::moved);
         videos = new VideoStreams(factory.settings, parser, mailbox, factory.packets, factory.clock, way);
         videos.restore(videoState.restore());
@@ -297,7 +295,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
         lanes.arrived(frame.cameraId(), factory.clock.millis());
         if (frame.packet() == null) {
-            way.shown(frame);
+            way.enqueue(frame);
         } else if (!videos.take(frame)) {
             departures.letGo(Reason.QUEUE_FULL, frame);
         }
@@ -307,7 +305,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     /** Gives frames their turns at the model, and packets theirs at their decoders, while there is room. */
-    private void moved() throws IOException {
+    private void moved() {
         dispatch();
         if (!videos.isEmpty()) {
             videos.step();
@@ -325,11 +323,11 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     /** Gives frames their turns while there is room for them at the model. */
-    private void dispatch() throws IOException {
-        if (factory.clock.millis() >= letGoAt) {
+    private void dispatch() {
+        if (letGoAt != Long.MAX_VALUE && factory.clock.millis() >= letGoAt) {
             waiting.next(unused -> true, unused -> false, late -> departures.letGo(Reason.CHECKPOINT, late));
         }
-        while (lanes.working() < (!quarantine.careful() ? capacity : videos.working() > 0 ? 0 : 1)) {
+        while (lanes.working() < places()) {
             Optional<Frame> next =
                     waiting.next(this::mayHaveAPlace, gate::admits, stale -> departures.letGo(Reason.MAX_AGE, stale));
             if (next.isEmpty()) {
@@ -339,6 +337,14 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
     }
 
+    /** How many frames may be at the model now: in quarantine one, and none beside a packet that is decoded. */
+    private int places() {
+        if (!quarantine.careful()) {
+            return capacity;
+        }
+        return videos.working() > 0 ? 0 : 1;
+    }
+
     /** A camera whose frames take long to decode would hold every place: in live mode it gets no more than half. */
     private boolean mayHaveAPlace(String cameraId) {
         return !live
@@ -346,7 +352,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 || lanes.isAlone(cameraId, factory.clock.millis() - gate.maxAgeMillis());
     }
 
-    private void infer(Frame frame) throws IOException {
+    private void infer(Frame frame) {
         RawFrame source = frame.source();
         if (quarantine.holds(source)) {
             jobMetrics.frameQuarantined();
@@ -359,7 +365,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     }
 
     /** Waits until the next frame may come. */
-    private void awaitRoom() throws IOException, InterruptedException {
+    private void awaitRoom() throws InterruptedException {
         if (live) {
             while (bytes() > maxBytes && !waiting.isEmpty()) {
                 departures.letGo(Reason.QUEUE_FULL, waiting.oldestOfLargest().orElseThrow());
@@ -386,7 +392,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 || (!live && (!waiting.isEmpty() || videos.full() || lanes.storing() >= capacity));
     }
 
-    private void drain() throws InterruptedException, IOException {
+    private void drain() throws InterruptedException {
         long start = System.nanoTime();
         letGoAt = live ? factory.clock.millis() + gate.maxAgeMillis() / 2 : Long.MAX_VALUE;
         moved();
@@ -414,7 +420,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
 
     /** No frame comes any more, unlike where a job is stopped to go on later: pictures do not stay in their decoders. */
     @Override
-    public void endInput() throws IOException {
+    public void endInput() {
         videos.end();
     }
 

@@ -3,14 +3,12 @@ package io.upliftstream.job;
 import io.upliftstream.job.CameraLanes.InFlight;
 import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.DropRuns.Run;
-import java.io.IOException;
 import java.time.Clock;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.apache.flink.api.common.operators.MailboxExecutor;
-import org.apache.flink.util.function.ThrowingRunnable;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -34,7 +32,7 @@ final class Departures {
     private final JobMetrics jobMetrics;
     private final Consumer<OutputMessage> output;
     private final BooleanSupplier storeIsBusy;
-    private final ThrowingRunnable<IOException> room;
+    private final Runnable room;
     private final DropRuns drops = new DropRuns();
     private long nextUnrecordedWarning = Long.MIN_VALUE / 2;
 
@@ -52,7 +50,7 @@ final class Departures {
             JobMetrics jobMetrics,
             Consumer<OutputMessage> output,
             BooleanSupplier storeIsBusy,
-            ThrowingRunnable<IOException> room) {
+            Runnable room) {
         this.lanes = lanes;
         this.mailbox = mailbox;
         this.clock = clock;
@@ -113,7 +111,7 @@ final class Departures {
                         (done, failure) -> mailbox.execute(() -> emit(cameraId), "emit the outcomes of a camera"));
     }
 
-    private void emit(String cameraId) throws IOException {
+    private void emit(String cameraId) {
         for (InFlight head = lanes.leave(cameraId); head != null; head = lanes.leave(cameraId)) {
             if (head.atModel() != null) {
                 quarantine.end(head.atModel());

@@ -85,9 +85,9 @@ final class FrameParser {
     }
 
     private Frame record(byte[] value, RawFrame source) throws FrameProblem {
-        SpecificRecord record;
         try {
-            record = registered != null && WireFormat.is(value) ? registered(value) : SingleObject.decode(value);
+            SpecificRecord record =
+                    registered != null && WireFormat.is(value) ? registered(value) : SingleObject.decode(value);
             if (record instanceof VideoPacket packet) {
                 return PacketParser.packet(packet, source);
             } else if (record instanceof CameraFrame frame) {
@@ -124,11 +124,8 @@ final class FrameParser {
     }
 
     private static Frame cameraFrame(CameraFrame frame, RawFrame source) throws FrameProblem {
-        if (frame.getCameraId().isBlank()) {
-            throw problem(Reason.MISSING_CAMERA_ID, "cameraId: empty (expected: the name of the camera)");
-        }
         return new Frame(
-                BoundedText.id(frame.getCameraId()),
+                camera(frame.getCameraId()),
                 frame.getSequence(),
                 frame.getCaptureTimeMicros(),
                 frame.getCaptureClock(),
@@ -138,6 +135,14 @@ final class FrameParser {
                         frame.getTraceparent().orElse(null),
                         frame.getTracestate().orElse(null)),
                 source);
+    }
+
+    /** The camera id that a record states. */
+    static String camera(String stated) throws FrameProblem {
+        if (stated.isBlank()) {
+            throw problem(Reason.MISSING_CAMERA_ID, "cameraId: empty (expected: the name of the camera)");
+        }
+        return BoundedText.id(stated);
     }
 
     /** The headers' context goes before the record's. */
@@ -177,7 +182,7 @@ final class FrameParser {
     }
 
     private static boolean startsWith(byte[] value, byte[] magic) {
-        return value.length >= magic.length && Arrays.mismatch(magic, Arrays.copyOf(value, magic.length)) < 0;
+        return value.length >= magic.length && Arrays.equals(value, 0, magic.length, magic, 0, magic.length);
     }
 
     static FrameProblem problem(Reason reason, String message) {

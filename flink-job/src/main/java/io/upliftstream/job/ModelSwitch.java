@@ -208,8 +208,9 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     /** The model to be loaded for a command; null if it is carried out without one. */
     private @Nullable Activation wanted(ModelCommand command) throws RefusedException {
         String id = command.getId();
-        if (next != null && state.nextServes() && command.getAction() != ModelAction.STATUS) {
-            take(next); // what is commanded now goes on from it
+        ServingModel newest = next != null && state.nextServes() ? next : serving();
+        if (newest != serving() && command.getAction() != ModelAction.STATUS) {
+            take(newest); // what is commanded now goes on from it
         }
         switch (command.getAction()) {
             case ACTIVATE -> {
@@ -242,7 +243,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
                 state = state.head(head, command.getAction() == ModelAction.HEAD_ON);
                 answer(id, ModelOutcome.CHANGED, serving(), null, 0);
             }
-            default -> answer(id, ModelOutcome.SERVING, next != null && state.nextServes() ? next : serving(), null, 0);
+            default -> answer(id, ModelOutcome.SERVING, newest, null, 0);
         }
         return null;
     }

@@ -17,6 +17,7 @@ import java.util.NavigableSet;
 import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.LongPredicate;
 import org.jspecify.annotations.Nullable;
@@ -135,7 +136,7 @@ final class PacketDecoding {
     final class Work {
         private final Holder itsHolder = holder;
         private final @Nullable Packet packet;
-        private final long its = number;
+        private final long packetNumber = number;
         private final byte[] data;
 
         private Work(@Nullable Packet packet, byte[] data) {
@@ -168,7 +169,7 @@ final class PacketDecoding {
                 mine = decoders.apply(Objects.requireNonNull(codec));
                 itsHolder.decoder = mine;
             }
-            Decoded decoded = mine.decode(its, data, packet.referenceOnly, this::wanted);
+            Decoded decoded = mine.decode(packetNumber, data, packet.referenceOnly, this::wanted);
             if (choice.keyFramesAlone()) { // which would be held back until the next one
                 List<Shown> shown = new ArrayList<>(decoded.shown());
                 shown.addAll(mine.flush(this::wanted));
@@ -239,8 +240,8 @@ final class PacketDecoding {
         decoded.shown().forEach(this::show);
         String problem = decoded.problem();
         if (packet != null && whole != null && problem != null) {
-            brokenAt = Math.min(brokenAt, work.its);
-            if (inside.remove(work.its) != null) {
+            brokenAt = Math.min(brokenAt, work.packetNumber);
+            if (inside.remove(work.packetNumber) != null) {
                 settle(packet, () -> way.failed(whole, damaged("the packet cannot be decoded: " + problem)));
             }
         }
@@ -263,7 +264,7 @@ final class PacketDecoding {
             brokenAt = shown.packet();
             settle(packet, () -> way.failed(packet.frame, damaged("the picture is damaged")));
         } else if (shown.picture() != null) {
-            settle(packet, () -> way.shown(packet.frame.with(shown.picture())));
+            settle(packet, () -> way.enqueue(packet.frame.with(shown.picture())));
         } else if (packet.verdict == Verdict.LATE) {
             settle(packet, () -> way.letGo(Reason.MAX_AGE, packet.frame));
         } else {
@@ -283,15 +284,16 @@ final class PacketDecoding {
     private void without(LongPredicate numbers) {
         for (Iterator<Map.Entry<Long, Packet>> each = inside.entrySet().iterator(); each.hasNext(); ) {
             Map.Entry<Long, Packet> entry = each.next();
-            long its = entry.getKey();
-            if (!numbers.test(its)) {
+            long packetNumber = entry.getKey();
+            if (!numbers.test(packetNumber)) {
                 continue;
             }
             each.remove();
             Packet packet = entry.getValue();
             if (packet.referenceOnly) {
                 settle(packet, () -> way.letGo(Reason.MAX_AGE, packet.frame));
-            } else if (its > brokenAt || (openStart && its > firstNumber && isInFirstGroup(its))) {
+            } else if (packetNumber > brokenAt
+                    || (openStart && packetNumber > firstNumber && isInFirstGroup(packetNumber))) {
                 settle(packet, () -> way.letGo(Reason.NO_KEY_FRAME, packet.frame));
             } else if (fields) {
                 settle(packet, way::passedOver);
@@ -302,17 +304,16 @@ final class PacketDecoding {
         }
     }
 
-    private boolean isInFirstGroup(long its) {
+    private boolean isInFirstGroup(long packetNumber) {
         Long clean = cleanNumbers.higher(firstNumber);
-        return clean == null || its < clean;
+        return clean == null || packetNumber < clean;
     }
 
     /** The decoder has given all that it had. */
     void emptied() {
         without(all -> true);
         brokenAt = UNBROKEN;
-        cleanNumbers.clear();
-        close();
+        forget();
     }
 
     /** Frees the decoder with what is inside, which stays owed. */
@@ -331,9 +332,7 @@ final class PacketDecoding {
                                 FrameException.Reason.CORRUPT_PACKET,
                                 "the packet cannot be decoded: " + failure,
                                 failure));
-        List<Packet> all = List.copyOf(inside.values());
-        inside.clear();
-        all.forEach(packet -> settle(packet, () -> way.failed(packet.frame, problem)));
+        endAll(packet -> way.failed(packet.frame, problem));
         if (failure instanceof FrameException late && late.reason() == FrameException.Reason.DECODER_TIMEOUT) {
             close();
         }
@@ -342,17 +341,21 @@ final class PacketDecoding {
     /** Refuses the packet that the work is about, undone. */
     void refuse(Work work, FrameProblem problem) {
         Packet packet = work.packet;
-        if (packet != null && inside.remove(work.its) != null) {
-            brokenAt = Math.min(brokenAt, work.its);
+        if (packet != null && inside.remove(work.packetNumber) != null) {
+            brokenAt = Math.min(brokenAt, work.packetNumber);
             settle(packet, () -> way.failed(packet.frame, problem));
         }
     }
 
     /** Lets what is inside go. */
     void letGo(Reason reason) {
+        endAll(packet -> way.letGo(reason, packet.frame));
+    }
+
+    private void endAll(Consumer<Packet> outcome) {
         List<Packet> all = List.copyOf(inside.values());
         inside.clear();
-        all.forEach(packet -> settle(packet, () -> way.letGo(reason, packet.frame)));
+        all.forEach(packet -> settle(packet, () -> outcome.accept(packet)));
     }
 
     /** A packet that was fed again ends as nothing: it had its outcome before. */

@@ -16,9 +16,7 @@ final class PacketParser {
     private PacketParser() {}
 
     static Frame packet(VideoPacket packet, RawFrame source) throws FrameProblem {
-        if (packet.getCameraId().isBlank()) {
-            throw FrameParser.problem(Reason.MISSING_CAMERA_ID, "cameraId: empty (expected: the name of the camera)");
-        }
+        String cameraId = FrameParser.camera(packet.getCameraId());
         AccessUnit.Codec codec =
                 switch (packet.getCodec()) {
                     case H264 -> AccessUnit.Codec.H264;
@@ -30,7 +28,7 @@ final class PacketParser {
                 };
         byte[] data = FrameParser.array(packet.getData());
         return new Frame(
-                BoundedText.id(packet.getCameraId()),
+                cameraId,
                 packet.getSequence(),
                 packet.getCaptureTimeMicros(),
                 packet.getCaptureClock(),

@@ -35,7 +35,7 @@ final class PacketRereading {
     }
 
     /** @param fed run on the subtask's thread after each packet, and after the last */
-    void feed(VideoStream stream, PacketReader.Range range, ThrowingRunnable<IOException> fed) {
+    void feed(VideoStream stream, PacketReader.Range range, Runnable fed) {
         if (reading == null) {
             reading = Executors.newSingleThreadExecutor(task -> {
                 Thread thread = new Thread(() -> runAndClose(task), "uplift-packets");
@@ -84,7 +84,7 @@ final class PacketRereading {
         }
     }
 
-    private void read(VideoStream stream, PacketReader.Range range, ThrowingRunnable<IOException> fed) {
+    private void read(VideoStream stream, PacketReader.Range range, Runnable fed) {
         if (reader == null) {
             reader = readers.open(settings);
         }

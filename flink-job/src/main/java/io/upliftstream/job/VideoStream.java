@@ -17,8 +17,8 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The video of one camera on one partition: its packets, in the order of decoding, through a decoder that begins at a key frame; every packet
- * ends as exactly one thing, told to {@link VideoWay}. For the subtask's thread.
+ * The video of one camera on one partition: its packets, in the order of decoding, through a decoder that begins at a key
+ * frame; every packet ends as exactly one thing, told to {@link VideoWay}. For the subtask's thread.
  *
  * <p>A decoder that begins anew in the midst of a group of pictures, after a restart or a long silence, is first fed the packets
  * since the key frame once more. What came out of these before is not owed any more and ends as nothing.

@@ -5,7 +5,6 @@ import io.upliftstream.job.VideoState.VideoId;
 import io.upliftstream.model.DecodePool;
 import io.upliftstream.model.video.VideoDecoder;
 import io.upliftstream.model.video.VideoDecoder.Decoded;
-import java.io.IOException;
 import java.time.Clock;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -85,7 +84,7 @@ final class VideoStreams {
     }
 
     /** This subtask reads a partition, or has said all that it reads: then the others' cameras are theirs. */
-    void assigned(RawFrame assignment) throws IOException {
+    void assigned(RawFrame assignment) {
         if (assignment.topic().isEmpty()) {
             unclaimed.clear();
             return;
@@ -165,7 +164,7 @@ final class VideoStreams {
     }
 
     /** Gives the decoders what they may do now, little more than there are threads; cameras take turns. */
-    void step() throws IOException {
+    void step() {
         Iterator<VideoStream> each = ready.iterator();
         while (!closed && working <= threads && way.hasRoom() && each.hasNext()) {
             if (advance(each.next())) {
@@ -175,7 +174,7 @@ final class VideoStreams {
     }
 
     /** Gives a stream's decoder what it may do; false if the stream waits for room. */
-    private boolean advance(VideoStream stream) throws IOException {
+    private boolean advance(VideoStream stream) {
         stream.catchUp();
         PacketReader.Range again = stream.wantsMore() ? stream.feedAgain() : null;
         if (again != null) {
@@ -185,7 +184,7 @@ final class VideoStreams {
             });
         }
         while (!stream.idle()) {
-            if (!way.mayDecode(stream)) {
+            if (!way.mayDecode(stream, !atWork.isEmpty())) {
                 return false;
             }
             PacketDecoding.Work work = stream.next();
@@ -228,8 +227,7 @@ final class VideoStreams {
             @Nullable RawFrame source,
             @Nullable Decoded decoded,
             @Nullable Throwable failure,
-            long nanos)
-            throws IOException {
+            long nanos) {
         working--;
         if (source != null) {
             atWork.remove(source);
@@ -252,7 +250,7 @@ final class VideoStreams {
     }
 
     /** Frees the decoders of cameras that fell silent. */
-    void checkSilence() throws IOException {
+    void checkSilence() {
         long since = clock.millis() - idleMillis;
         for (VideoStream stream : streams.values()) {
             if (stream.heardMillis() <= since) {
@@ -265,7 +263,7 @@ final class VideoStreams {
     }
 
     /** No packet comes any more. */
-    void end() throws IOException {
+    void end() {
         for (VideoStream stream : streams.values()) {
             stream.end();
             wake(stream);

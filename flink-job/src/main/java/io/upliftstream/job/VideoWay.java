@@ -2,9 +2,7 @@ package io.upliftstream.job;
 
 import io.upliftstream.job.DropRuns.Reason;
 import io.upliftstream.job.VideoState.VideoId;
-import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import org.apache.flink.util.function.ThrowingRunnable;
 
 /** The way of packets between their decoders and the frames of the operator. For the subtask's thread, but for {@link #late}. */
 final class VideoWay {
@@ -19,8 +17,7 @@ final class VideoWay {
     private final Quarantine quarantine;
     private final AdmissionGate gate;
     private final JobMetrics jobMetrics;
-    private final ThrowingRunnable<IOException> moved;
-    private int working;
+    private final Runnable moved;
 
     /** @param moved told when something came out, or there is room */
     VideoWay(
@@ -32,7 +29,7 @@ final class VideoWay {
             Quarantine quarantine,
             AdmissionGate gate,
             JobMetrics jobMetrics,
-            ThrowingRunnable<IOException> moved) {
+            Runnable moved) {
         this.live = live;
         this.latestOnly = latestOnly;
         this.waiting = waiting;
@@ -44,8 +41,8 @@ final class VideoWay {
         this.moved = moved;
     }
 
-    /** A frame, whole or decoded of its packet, waits for its turn: the next in the order in which they are shown. */
-    void shown(Frame frame) {
+    /** A frame waits for its turn at the model: a bare image as it came, or a packet's picture, in the order of showing. */
+    void enqueue(Frame frame) {
         if (latestOnly) {
             waiting.clear(frame.cameraId(), older -> departures.letGo(Reason.SUPERSEDED, older));
         }
@@ -84,33 +81,35 @@ final class VideoWay {
         return live || waiting.isEmpty();
     }
 
-    /** Whether a camera's next packet may be decoded: there is room for its picture. */
-    boolean mayDecode(VideoStream stream) {
-        if (quarantine.careful() && (lanes.working() > 0 || working > 0)) {
+    /**
+     * Whether a camera's next packet may be decoded: there is room for its picture.
+     *
+     * @param decoding whether a packet of any camera is at its decoder
+     */
+    boolean mayDecode(VideoStream stream, boolean decoding) {
+        if (quarantine.careful() && (lanes.working() > 0 || decoding)) {
             return false;
         }
         return live ? waiting.frames(stream.id().cameraId()) < MAX_PICTURES || stream.late() : hasRoom();
     }
 
     /** Work on a packet begins; false if it is held back. */
-    boolean begins(RawFrame packet) throws IOException {
+    boolean begins(RawFrame packet) {
         if (quarantine.holds(packet)) {
             jobMetrics.frameQuarantined();
             return false;
         }
         quarantine.begin(packet);
-        working++;
         return true;
     }
 
     /** Work on a packet has ended. */
-    void ended(RawFrame packet, long nanos) throws IOException {
-        working--;
+    void ended(RawFrame packet, long nanos) {
         quarantine.end(packet);
         jobMetrics.packetDecoded(nanos);
     }
 
-    void moved() throws IOException {
+    void moved() {
         moved.run();
     }
 }

@@ -59,9 +59,9 @@ final class WaitingPackets {
     }
 
     private void count(Packet packet, int sign) {
-        long its = sign * FairQueue.bytes(packet.frame());
-        bytes += its;
-        total.bytes += its;
+        long change = sign * FairQueue.bytes(packet.frame());
+        bytes += change;
+        total.bytes += change;
         total.packets += sign;
     }
 
@@ -91,10 +91,6 @@ final class WaitingPackets {
 
     boolean isEmpty() {
         return packets.isEmpty();
-    }
-
-    int size() {
-        return packets.size();
     }
 
     long bytes() {

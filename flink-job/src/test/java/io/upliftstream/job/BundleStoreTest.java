@@ -24,8 +24,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(60)
 class BundleStoreTest {
-    private static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny");
-
     @TempDir
     @SuppressWarnings("NullAway.Init")
     private Path directory;
@@ -194,11 +192,7 @@ class BundleStoreTest {
     /** A copy of {@code tiny} under this version, larger by so many bytes of spaces behind its labels. */
     private Activation bundle(String version, int more) throws Exception {
         Path copy = directory.resolve("bundle-" + version);
-        try (Stream<Path> files = Files.walk(TINY)) {
-            for (Path file : files.toList()) {
-                Files.copy(file, copy.resolve(TINY.relativize(file).toString()));
-            }
-        }
+        ControlledTest.copyTiny(copy);
         Path labels = copy.resolve("labels.json");
         String before = BoundedText.sha256(Files.readAllBytes(labels));
         Files.writeString(labels, Files.readString(labels) + " ".repeat(more));

@@ -54,6 +54,18 @@ final class Clip {
         return TestFrames.raw(1000 + sequence, cameraId, SingleObject.encode(packet));
     }
 
+    /** The packet on another partition, or at another offset, under the same id. */
+    static RawFrame moved(RawFrame record, int partition, long offset) {
+        return new RawFrame(
+                record.topic(),
+                partition,
+                offset,
+                record.timestampMillis(),
+                record.key(),
+                record.value(),
+                record.trace());
+    }
+
     /** Records of a whole video. */
     static List<RawFrame> records(String cameraId, String clip) {
         List<RawFrame> records = new ArrayList<>();

@@ -25,7 +25,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** What tests of commands to the operator share: bundles that are real, and engines that a test answers for. */
 abstract class ControlledTest extends OperatorTest {
-    static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny");
+    private static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny");
     /** Of the frames that {@link TestFrames} makes. */
     static final long CAPTURED = TestFrames.RECORDED * 1000 - 5_000;
 
@@ -100,15 +100,19 @@ abstract class ControlledTest extends OperatorTest {
     final Path bundle(String version) throws IOException {
         Path copy = directory.resolve(version);
         if (!Files.exists(copy)) {
-            try (Stream<Path> files = Files.walk(TINY)) {
-                for (Path file : files.toList()) {
-                    Files.copy(file, copy.resolve(TINY.relativize(file).toString()));
-                }
-            }
+            copyTiny(copy);
             Path manifest = copy.resolve("manifest.json");
             Files.writeString(manifest, Files.readString(manifest).replace("1.0.0", version));
         }
         return copy;
+    }
+
+    static void copyTiny(Path copy) throws IOException {
+        try (Stream<Path> files = Files.walk(TINY)) {
+            for (Path file : files.toList()) {
+                Files.copy(file, copy.resolve(TINY.relativize(file).toString()));
+            }
+        }
     }
 
     final void deleteSources() throws IOException {

@@ -2,7 +2,6 @@ package io.upliftstream.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.SegmentationRecord;
 import java.util.ArrayList;
@@ -52,17 +51,10 @@ class OddVideosTest extends OperatorTest {
         List<byte[]> packets = Clip.packets(clip);
         List<RawFrame> records = new ArrayList<>();
         for (int i = 0; i < packets.size(); i++) {
-            int its = sequence.apply(i, packets.size());
-            if (its >= 0) {
-                RawFrame record = Clip.record("odd", its, clip, packets.get(i));
-                records.add(new RawFrame(
-                        record.topic(),
-                        record.partition(),
-                        2000 + i,
-                        record.timestampMillis(),
-                        record.key(),
-                        record.value(),
-                        record.trace()));
+            int number = sequence.apply(i, packets.size());
+            if (number >= 0) {
+                RawFrame record = Clip.record("odd", number, clip, packets.get(i));
+                records.add(Clip.moved(record, record.partition(), 2000 + i));
             }
         }
         return new Odd(clip + ": " + what, records);
@@ -163,9 +155,7 @@ class OddVideosTest extends OperatorTest {
                 process(harness, neighbour.get(i));
             }
         }
-        harness.endInput();
-        ((DenseInferenceOperator) harness.getOperator()).finish();
-        runMails(harness);
+        finish(harness);
         Map<String, Accumulator<?, ?>> totals =
                 harness.getEnvironment().getAccumulatorRegistry().getUserMap();
         List<String> cameras = decode(harness, "segmentation", SegmentationRecord.class).stream()
@@ -174,9 +164,7 @@ class OddVideosTest extends OperatorTest {
         long failures = decode(harness, "failures", FrameFailure.class).stream()
                 .filter(failure -> failure.getHeader().getCameraId().equals("odd"))
                 .count();
-        long drops = decode(harness, "dropped", FrameDropped.class).stream()
-                .mapToLong(FrameDropped::getCount)
-                .sum();
+        long drops = dropped(harness);
         opened.remove(harness);
         harness.close();
         long passedOver =

@@ -37,15 +37,24 @@ abstract class OperatorTest {
 
     OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> open(String... settings) throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                harness(TestFrames.settings(settings), KafkaPackets::new);
+        harness.open();
+        return harness;
+    }
+
+    /** Not open yet. */
+    final OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness(
+            JobSettings settings, PacketReader.Factory packets) throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
-                        TestFrames.settings(settings),
+                        settings,
                         again -> Map.of(),
                         Framing.SINGLE_OBJECT,
                         (unused, subtask) -> engine,
                         clock,
-                        null));
+                        null,
+                        packets));
         opened.add(harness);
-        harness.open();
         return harness;
     }
 
@@ -91,6 +100,13 @@ abstract class OperatorTest {
         harness.processElement(new StreamRecord<>(frame));
     }
 
+    /** The input ends, and with it the job. */
+    static void finish(OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness) throws Exception {
+        harness.endInput();
+        ((DenseInferenceOperator) harness.getOperator()).finish();
+        runMails(harness);
+    }
+
     static void runMails(OneInputStreamOperatorTestHarness<?, ?> harness) throws Exception {
         for (var mail = harness.getTaskMailbox().tryTake(0); mail.isPresent(); ) {
             Mail next = mail.get();
@@ -105,6 +121,13 @@ abstract class OperatorTest {
                 .filter(message -> message.topic().equals(topic))
                 .map(message -> SingleObject.decode(message.value(), type))
                 .toList();
+    }
+
+    /** Frames that the records of drops count. */
+    static long dropped(OneInputStreamOperatorTestHarness<?, OutputMessage> harness) {
+        return decode(harness, "dropped", FrameDropped.class).stream()
+                .mapToLong(FrameDropped::getCount)
+                .sum();
     }
 
     /** Sequences of the segmentation and failure records, as they left. */

@@ -62,10 +62,7 @@ class RegistryTest extends OperatorTest {
     }
 
     private OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> open(JobSettings settings) throws Exception {
-        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
-                new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
-                        settings, again -> Map.of(), Framing.SINGLE_OBJECT, (unused, subtask) -> engine, clock, null));
-        opened.add(harness);
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = harness(settings, KafkaPackets::new);
         harness.open();
         engine.answerAll();
         return harness;

@@ -5,9 +5,4 @@ import org.apache.flink.table.functions.ScalarFunction;
 /** A function of a record. Unless {@link UpliftModule} says otherwise, it knows the published schemas alone. */
 abstract class RecordFunction extends ScalarFunction {
     Records records = Records.PLAIN;
-
-    final ScalarFunction reading(Records from) {
-        records = from;
-        return this;
-    }
 }

@@ -5,7 +5,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import org.apache.flink.table.functions.FunctionDefinition;
-import org.apache.flink.table.functions.ScalarFunction;
 import org.apache.flink.table.module.Module;
 
 /**
@@ -16,7 +15,7 @@ import org.apache.flink.table.module.Module;
  * that a schema registry or a store does not answer fails the query.
  */
 public final class UpliftModule implements Module {
-    private final Map<String, ScalarFunction> functions;
+    private final Map<String, RecordFunction> functions;
 
     /** Functions that know the published schemas, and fetch nothing. */
     public UpliftModule() {
@@ -25,15 +24,16 @@ public final class UpliftModule implements Module {
 
     UpliftModule(Records records) {
         functions = Map.of(
-                "class_at", new MaskFunctions.ClassAt().reading(records),
-                "class_share", new MaskFunctions.ClassShare().reading(records),
-                "class_histogram", new MaskFunctions.ClassHistogram().reading(records),
-                "mask_region", new MaskFunctions.MaskRegion().reading(records),
-                "mask_labels", new MaskFunctions.MaskLabels().reading(records),
-                "tensor_at", new TensorFunctions.TensorAt().reading(records),
-                "tensor_values", new TensorFunctions.TensorValues().reading(records),
-                "record_header", new RecordFunctions.Header().reading(records),
-                "record_problem", new RecordFunctions.Problem().reading(records));
+                "class_at", new MaskFunctions.ClassAt(),
+                "class_share", new MaskFunctions.ClassShare(),
+                "class_histogram", new MaskFunctions.ClassHistogram(),
+                "mask_region", new MaskFunctions.MaskRegion(),
+                "mask_labels", new MaskFunctions.MaskLabels(),
+                "tensor_at", new TensorFunctions.TensorAt(),
+                "tensor_values", new TensorFunctions.TensorValues(),
+                "record_header", new RecordFunctions.Header(),
+                "record_problem", new RecordFunctions.Problem());
+        functions.values().forEach(function -> function.records = records);
     }
 
     @Override

@@ -77,7 +77,7 @@ public final class DecodePool implements Executor, AutoCloseable {
     }
 
     /** Calls that were given up. */
-    public long hangs() {
+    long hangs() {
         lock.lock();
         try {
             return hangs;

@@ -48,7 +48,7 @@ public final class RecordDecoder {
     }
 
     /**
-     * Decodes one of the module's eight records. Waits for the registry only where an id is new to it.
+     * Decodes one of the module's records. Waits for the registry only where an id is new to it.
      *
      * @param value of a Kafka record; null for one without (a tombstone), which is refused
      * @throws MalformedRecordException if the bytes are not such a record, whole and alone; with a {@link RegistryException}
@@ -68,7 +68,7 @@ public final class RecordDecoder {
     }
 
     /**
-     * Decodes whichever of the module's eight records the bytes are. In the wire format the registry's schema says which;
+     * Decodes whichever of the module's records the bytes are. In the wire format the registry's schema says which;
      * without a registry it is the first that takes every byte.
      *
      * @throws MalformedRecordException likewise

@@ -65,7 +65,7 @@ public final class SingleObject {
     private SingleObject() {}
 
     /**
-     * Encodes one of the module's eight records.
+     * Encodes one of the module's records.
      *
      * @throws IllegalArgumentException if the class is not one of them
      */
@@ -89,7 +89,7 @@ public final class SingleObject {
      *
      * @param bytes the value of a Kafka record; null for one without a value (a tombstone), which is refused
      * @throws MalformedRecordException if the bytes are not such a record, whole and alone
-     * @throws IllegalArgumentException if the class is not one of the module's eight records
+     * @throws IllegalArgumentException if the class is not one of the module's records
      */
     public static <T extends SpecificRecord> T decode(byte @Nullable [] bytes, Class<T> type) {
         Codec codec = codec(type);
@@ -153,7 +153,7 @@ public final class SingleObject {
     }
 
     /**
-     * Decodes whichever of the module's eight records the bytes are.
+     * Decodes whichever of the module's records the bytes are.
      *
      * @throws MalformedRecordException if they are none of them, whole and alone
      */

@@ -16,7 +16,7 @@ public final class WireFormat {
     private WireFormat() {}
 
     /**
-     * Encodes one of the module's eight records.
+     * Encodes one of the module's records.
      *
      * @param id of the record's schema at the registry, {@link SchemaRegistry#register} or {@link SchemaRegistry#lookUp}
      * @throws IllegalArgumentException if the class is not one of them

@@ -78,7 +78,7 @@ public record AccessUnit(boolean clean, boolean open, boolean picture, byte[] pa
         int header = nals.at(0);
         int second = nals.at(1);
         // Layer 0 and temporal layer 0: what begins an access unit of H.265 that a decoder can start with.
-        if ((second == 1)
+        if (second == 1
                 && (header == 0x40
                         || header == 0x42
                         || header == 0x44
@@ -90,9 +90,7 @@ public record AccessUnit(boolean clean, boolean open, boolean picture, byte[] pa
             return Optional.of(Codec.H265);
         }
         int type = header & 0x1F;
-        return header < 0x80 && type >= 1 && type <= 9 && type != 2 && type != 3 && type != 4
-                ? Optional.of(Codec.H264)
-                : Optional.empty();
+        return header < 0x80 && (type == 1 || (type >= 5 && type <= 9)) ? Optional.of(Codec.H264) : Optional.empty();
     }
 
     private static AccessUnit h264(byte[] data) {
