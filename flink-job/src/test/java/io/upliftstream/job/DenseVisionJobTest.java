@@ -15,6 +15,7 @@ import org.apache.flink.core.execution.CheckpointingMode;
 import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.graph.StreamGraph;
+import org.apache.flink.streaming.api.graph.StreamNode;
 import org.junit.jupiter.api.Test;
 
 class DenseVisionJobTest {
@@ -35,6 +36,16 @@ class DenseVisionJobTest {
         assertThat(graph().getStreamNodes())
                 .extracting(node -> node.getTransformationUID())
                 .contains("camera-frames", "dense-inference", "records");
+    }
+
+    @Test
+    void theOperatorsClockDoesNotLeap() {
+        assertThat(graph().getStreamNodes())
+                .map(StreamNode::getOperatorFactory)
+                .filteredOn(DenseInferenceOperator.Factory.class::isInstance)
+                .extracting("clock")
+                .singleElement()
+                .isInstanceOf(SteadyClock.class);
     }
 
     @Test

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.flink.runtime.operators.testutils.MockEnvironmentBuilder;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.streaming.runtime.tasks.mailbox.Mail;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
@@ -37,23 +38,24 @@ abstract class OperatorTest {
 
     OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> open(String... settings) throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
-                harness(TestFrames.settings(settings), KafkaPackets::new);
+                harness(TestFrames.settings(settings), KafkaPackets::new, new MockEnvironmentBuilder());
         harness.open();
         return harness;
     }
 
     /** Not open yet. */
     final OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness(
-            JobSettings settings, PacketReader.Factory packets) throws Exception {
-        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
-                new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
+            JobSettings settings, PacketReader.Factory packets, MockEnvironmentBuilder environment) throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = new OneInputStreamOperatorTestHarness<>(
+                new DenseInferenceOperator.Factory(
                         settings,
                         again -> Map.of(),
                         Framing.SINGLE_OBJECT,
                         (unused, subtask) -> engine,
                         clock,
                         null,
-                        packets));
+                        packets),
+                environment.build());
         opened.add(harness);
         return harness;
     }

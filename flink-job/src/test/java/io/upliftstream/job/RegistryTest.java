@@ -19,6 +19,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.apache.avro.Schema;
+import org.apache.flink.runtime.operators.testutils.MockEnvironmentBuilder;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.apache.flink.util.InstantiationUtil;
 import org.junit.jupiter.api.AfterEach;
@@ -62,7 +63,8 @@ class RegistryTest extends OperatorTest {
     }
 
     private OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> open(JobSettings settings) throws Exception {
-        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = harness(settings, KafkaPackets::new);
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                harness(settings, KafkaPackets::new, new MockEnvironmentBuilder());
         harness.open();
         engine.answerAll();
         return harness;

@@ -2,62 +2,31 @@ package io.upliftstream.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.upliftstream.model.video.AccessUnit;
+import io.upliftstream.model.video.AccessUnit.Codec;
 import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.RecordHeader;
+import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.schemas.VideoPacket;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.function.Predicate;
+import java.util.Objects;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
-import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
+import org.apache.flink.metrics.Counter;
+import org.apache.flink.metrics.Gauge;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Packets of videos through the operator, with a real decoder and a model whose answers a test gives. */
-class VideoTest extends OperatorTest {
-    private static final List<RawFrame> TOPIC = new ArrayList<>();
-
-    /** The topic of a test. */
-    private record Rereader() implements PacketReader {
-        @Override
-        public void read(Range range, Predicate<RawFrame> packets) {
-            for (RawFrame record : List.copyOf(TOPIC)) {
-                if (record.offset() >= range.from() && record.offset() <= range.to() && !packets.test(record)) {
-                    return;
-                }
-            }
-        }
-
-        @Override
-        public void close() {}
-    }
-
-    private OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness(String... settings) throws Exception {
-        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
-                harness(TestFrames.settings(settings), unused -> new Rereader());
-        engine.answerAll();
-        return harness;
-    }
-
-    private OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> start(String... settings) throws Exception {
-        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = harness(settings);
-        harness.open();
-        return harness;
-    }
-
-    /** All packets, then the end of the input. */
-    private static void processAll(
-            OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness, List<RawFrame> records)
-            throws Exception {
-        for (RawFrame record : records) {
-            process(harness, record);
-        }
-        finish(harness);
-    }
-
+class VideoTest extends VideoOperatorTest {
     private static void assertComplete(
             OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness, int packets) {
         assertThat(results(harness))
@@ -73,43 +42,21 @@ class VideoTest extends OperatorTest {
         List<RawFrame> records = Clip.records("yard", clip);
         processAll(harness, records);
         assertComplete(harness, records.size());
-        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
+        assertThat(failures(harness)).isEmpty();
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"long-b.h264", "open.h264", "intra.h264", "open.h265", "closed.h265"})
     void whereverAJobGoesOnEveryPictureComesOnceAndInTheSameOrder(String clip) throws Exception {
         List<RawFrame> records = Clip.records("yard", clip);
-        TOPIC.clear();
-        TOPIC.addAll(records);
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> whole = start();
         processAll(whole, records);
         List<Long> expected = sequences(whole);
 
         for (int cut : new int[] {1, 3, 7, 8, 11}) {
-            List<Long> sequences = new ArrayList<>();
-            OperatorSubtaskState state = null;
-            for (int from = 0; from < records.size(); from += cut) {
-                OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = harness();
-                if (state != null) {
-                    harness.initializeState(state);
-                }
-                harness.open();
-                process(harness, RawFrame.assignment("camera-frames", 3));
-                process(harness, RawFrame.assignment("", -1));
-                List<RawFrame> part = records.subList(from, Math.min(from + cut, records.size()));
-                if (from + cut < records.size()) {
-                    for (RawFrame record : part) {
-                        process(harness, record);
-                    }
-                    harness.prepareSnapshotPreBarrier(from);
-                    state = harness.snapshot(from, 0);
-                } else {
-                    processAll(harness, part);
-                }
-                sequences.addAll(sequences(harness));
-            }
-            assertThat(sequences).as("checkpoints after every %d packets", cut).isEqualTo(expected);
+            assertThat(sequencesOverRestarts(records, cut))
+                    .as("checkpoints after every %d packets", cut)
+                    .isEqualTo(expected);
         }
     }
 
@@ -119,11 +66,14 @@ class VideoTest extends OperatorTest {
         process(harness, TestFrames.cameraFrame("gate", 1));
         harness.prepareSnapshotPreBarrier(1);
         assertThat(harness.snapshot(1, 0).getManagedOperatorState()).isEmpty();
-        for (RawFrame record : Clip.records("yard", "long-b.h264").subList(0, 50)) {
-            process(harness, record);
+        List<Integer> sizes = new ArrayList<>();
+        for (int camera = 0; camera <= 10; camera++) {
+            for (RawFrame record : Clip.records("yard " + camera, "long-b.h264").subList(0, 50)) {
+                process(harness, record);
+            }
+            sizes.add(stateSize(harness, 2 + camera));
         }
-        harness.prepareSnapshotPreBarrier(2);
-        assertThat(harness.snapshot(2, 0).getStateSize()).isBetween(50L, 700L);
+        assertThat((sizes.get(10) - sizes.get(0)) / 10).isBetween(50, 250);
     }
 
     @Test
@@ -133,11 +83,11 @@ class VideoTest extends OperatorTest {
         records.remove(5);
         records.remove(0);
         processAll(harness, records);
-        assertThat(decode(harness, "dropped", FrameDropped.class))
-                .allMatch(drop -> drop.getReason().equals("NO_KEY_FRAME"));
+        List<FrameDropped> drops = drops(harness);
+        assertThat(drops).allMatch(drop -> drop.getReason().equals("NO_KEY_FRAME"));
         assertThat(dropped(harness)).isEqualTo(10);
         assertThat(results(harness)).hasSize(12);
-        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
+        assertThat(failures(harness)).isEmpty();
     }
 
     @Test
@@ -151,7 +101,7 @@ class VideoTest extends OperatorTest {
             records.add(Clip.record("yard", records.size(), "wide.h264", data));
         }
         processAll(harness, records);
-        List<FrameFailure> failures = decode(harness, "failures", FrameFailure.class);
+        List<FrameFailure> failures = failures(harness);
         assertThat(failures).hasSize(1);
         assertThat(failures.get(0).getReason()).isEqualTo("CORRUPT_PACKET");
         assertThat(failures.get(0).getHeader().getSequence()).isEqualTo(5);
@@ -162,54 +112,100 @@ class VideoTest extends OperatorTest {
     @ParameterizedTest
     @ValueSource(strings = {"every-n", "per-second", "key-frames"})
     void whatIsNotChosenIsPassedOver(String choice) throws Exception {
-        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
-                start("uplift.video.frames", choice, "uplift.video.every-n", "5", "uplift.video.per-second", "5");
-        processAll(harness, Clip.records("yard", "closed.h265"));
-        assertThat(results(harness)).hasSize(choice.equals("key-frames") ? 2 : 5);
+        String[] settings = {"uplift.video.frames", choice, "uplift.video.every-n", "5", "uplift.video.per-second", "5"
+        };
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start(settings);
+        List<RawFrame> records = Clip.records("yard", "closed.h265");
+        processAll(harness, records);
+        int results = choice.equals("key-frames") ? 2 : 5;
+        assertThat(results(harness)).hasSize(results);
         assertThat(headers(harness).stream().map(RecordHeader::getCameraId)).containsOnly("yard");
-        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
+        assertThat(failures(harness)).isEmpty();
+        assertThat(drops(harness)).isEmpty();
+        assertThat(metric("passedOver", Counter.class).getCount()).isEqualTo(records.size() - results);
+        assertThat(sequencesOverRestarts(records, 7, settings)).isEqualTo(sequences(harness));
     }
 
     @Test
-    void inLiveModeWhatIsLateIsLetGo() throws Exception {
-        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = open("uplift.mode", "live");
+    void aPacketThatComesTwiceIsADropAndDisturbsNothing() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
         List<RawFrame> records = Clip.records("yard", "closed.h265");
-        for (RawFrame record : records.subList(0, 20)) {
-            process(harness, record);
+        records.add(4, records.get(3));
+        for (int i = 0; i < records.size(); i++) {
+            records.set(i, Clip.moved(records.get(i), 3, 1000 + i));
         }
-        while (engine.submitted.size() < 4) { // the places at the model
-            runMails(harness);
+        processAll(harness, records);
+        assertThat(results(harness)).hasSize(24);
+        assertThat(drops(harness)).extracting(FrameDropped::getReason).containsExactly("NO_KEY_FRAME");
+        assertThat(dropped(harness)).isEqualTo(1);
+        assertThat(failures(harness)).isEmpty();
+    }
+
+    @Test
+    void leadingPicturesOfAnOpenGroupThatNothingCameBeforeAreDrops() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        List<RawFrame> records = Clip.records("yard", "open.h264");
+        processAll(harness, records.subList(5, records.size()));
+        assertThat(failures(harness)).isEmpty();
+        assertThat(drops(harness)).allMatch(drop -> drop.getReason().equals("NO_KEY_FRAME"));
+        assertThat(dropped(harness)).isEqualTo(5 + 2); // before the key frame, and shown before it
+        assertThat(results(harness)).hasSize(24);
+    }
+
+    /** Packets without parameter sets in their data; the first one has them beside these. */
+    private static List<RawFrame> withSetsApart(String clip) {
+        List<RawFrame> records = new ArrayList<>();
+        for (byte[] data : Clip.packets(clip)) {
+            RawFrame record = Clip.record("yard", records.size(), clip, data);
+            VideoPacket packet = SingleObject.decode(Objects.requireNonNull(record.value()), VideoPacket.class);
+            Codec codec = Codec.valueOf(packet.getCodec().name());
+            byte[] sets = AccessUnit.of(codec, data).parameterSets();
+            String rest = Pattern.compile("(?=\0\0\0\1)|(?<!\0)(?=\0\0\1)")
+                    .splitAsStream(new String(data, StandardCharsets.ISO_8859_1))
+                    .filter(nal -> AccessUnit.of(codec, nal.getBytes(StandardCharsets.ISO_8859_1))
+                                    .parameterSets()
+                                    .length
+                            == 0)
+                    .collect(Collectors.joining());
+            VideoPacket apart = VideoPacket.newBuilder(packet)
+                    .setData(ByteBuffer.wrap(rest.getBytes(StandardCharsets.ISO_8859_1)))
+                    .setParameterSets(records.isEmpty() ? ByteBuffer.wrap(sets) : null)
+                    .build();
+            records.add(TestFrames.raw(record.offset(), "yard", SingleObject.encode(apart)));
         }
-        clock.millis = TestFrames.RECORDED + 5000;
-        engine.answerAll();
-        processAll(harness, records.subList(20, records.size()));
-        assertThat(results(harness)).hasSize(4);
-        assertThat(decode(harness, "dropped", FrameDropped.class))
-                .allMatch(drop -> drop.getReason().equals("MAX_AGE"));
-        assertThat(dropped(harness)).isEqualTo(20);
-        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
+        return records;
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"long-b.h264", "closed.h265"})
+    void parameterSetsThatAreStatedOnceServeEveryKeyFrame(String clip) throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        List<RawFrame> records = withSetsApart(clip);
+        processAll(harness, records);
+        assertThat(results(harness)).hasSize(records.size());
+        // The second key frame of closed.h265 is the thirteenth packet.
+        assertThat(sequencesOverRestarts(records, 15)).isEqualTo(sequences(harness));
     }
 
     @Test
     void packetsThatAreNoLongerOnTheTopicAreFailuresWithASentence() throws Exception {
         List<RawFrame> records = Clip.records("yard", "long-b.h264");
         TOPIC.clear();
-        TOPIC.addAll(records.subList(15, records.size()));
+        TOPIC.addAll(records.subList(18, records.size()));
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> first = start();
         for (RawFrame record : records.subList(0, 20)) {
             process(first, record);
         }
         first.prepareSnapshotPreBarrier(1);
-        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> second = harness();
-        second.initializeState(first.snapshot(1, 0));
-        second.open();
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> second = resume(first.snapshot(1, 0));
         process(second, RawFrame.assignment("camera-frames", 3));
         processAll(second, records.subList(20, 30));
-        List<Long> ended = new ArrayList<>(offsets(first));
-        assertThat(ended.size()
-                        + dropped(second)
-                        + decode(second, "failures", FrameFailure.class).size())
-                .isEqualTo(30);
+        List<FrameFailure> failures = failures(second);
+        assertThat(failures)
+                .isNotEmpty()
+                .allMatch(failure -> failure.getReason().equals("NO_PICTURE"))
+                .allMatch(failure -> failure.getMessage().contains("no longer on the topic"));
+        assertThat(offsets(first).size() + dropped(second) + failures.size()).isEqualTo(30);
         assertThat(results(second)).isEmpty();
     }
 
@@ -217,6 +213,10 @@ class VideoTest extends OperatorTest {
             throws Exception {
         harness.prepareSnapshotPreBarrier(checkpoint);
         return (int) harness.snapshot(checkpoint, 0).getStateSize();
+    }
+
+    private int decoders() {
+        return (Integer) metric("decoders", Gauge.class).getValue();
     }
 
     @Test
@@ -242,9 +242,7 @@ class VideoTest extends OperatorTest {
         System.arraycopy(new byte[] {0, 0, 0, 1, 0x67}, 0, sets, 0, 5);
         process(harness, Clip.record("yard", 0, "wide.h264", sets));
         processAll(harness, List.of());
-        assertThat(decode(harness, "failures", FrameFailure.class))
-                .extracting(FrameFailure::getReason)
-                .containsExactly("VALUE_TOO_LARGE");
+        assertThat(failures(harness)).extracting(FrameFailure::getReason).containsExactly("VALUE_TOO_LARGE");
     }
 
     @Test
@@ -258,13 +256,15 @@ class VideoTest extends OperatorTest {
         }
         harness.prepareSnapshotPreBarrier(1);
         clock.millis = TestFrames.RECORDED + 60_000;
+        assertThat(decoders()).isEqualTo(1);
         harness.setProcessingTime(60_000); // asleep, with pictures that are owed
+        assertThat(decoders()).isZero();
         process(harness, Clip.moved(records.get(20), 4, 7));
         harness.prepareSnapshotPreBarrier(2);
         processAll(harness, records.subList(20, 30));
-        assertThat(decode(harness, "failures", FrameFailure.class)).isEmpty();
+        assertThat(failures(harness)).isEmpty();
         assertComplete(harness, 30);
-        assertThat(decode(harness, "dropped", FrameDropped.class)).hasSize(1);
+        assertThat(drops(harness)).hasSize(1);
     }
 
     @Test
@@ -280,12 +280,9 @@ class VideoTest extends OperatorTest {
         harness.setProcessingTime(60_000);
         process(harness, Clip.moved(records.get(20), 3, far + 1020));
         processAll(harness, List.of());
-        assertThat(decode(harness, "failures", FrameFailure.class))
-                .isNotEmpty()
-                .allMatch(failure -> failure.getMessage().contains("cannot be read again"));
-        assertThat(results(harness).size()
-                        + decode(harness, "failures", FrameFailure.class).size())
-                .isEqualTo(20);
+        assertThat(failures(harness)).isNotEmpty().allMatch(failure -> failure.getMessage()
+                .contains("cannot be read again"));
+        assertThat(results(harness).size() + failures(harness).size()).isEqualTo(20);
     }
 
     @Test
@@ -295,6 +292,7 @@ class VideoTest extends OperatorTest {
         for (int camera = 0; camera < VideoStreams.MAX_CAMERAS + 10; camera++) {
             if (camera == VideoStreams.MAX_CAMERAS) {
                 harness.prepareSnapshotPreBarrier(1);
+                process(harness, Clip.record("one too many", 0, "long-b.h264", packets.get(0)));
                 clock.millis = TestFrames.RECORDED + 60_000;
                 harness.setProcessingTime(60_000);
             }
@@ -303,30 +301,16 @@ class VideoTest extends OperatorTest {
             }
         }
         harness.prepareSnapshotPreBarrier(2);
-        assertThat(decode(harness, "dropped", FrameDropped.class)).isEmpty();
-        List<FrameFailure> failures = decode(harness, "failures", FrameFailure.class);
+        assertThat(drops(harness))
+                .hasSize(1)
+                .allMatch(drop -> drop.getReason().equals("QUEUE_FULL")
+                        && drop.getHeader().getCameraId().equals("one too many"));
+        List<FrameFailure> failures = failures(harness);
         assertThat(failures).isNotEmpty().allMatch(failure -> failure.getReason()
                 .equals("NO_PICTURE"));
         assertThat(failures)
                 .extracting(failure -> failure.getHeader().getCameraId())
                 .contains("camera 0", "camera 9");
         TOPIC.clear();
-    }
-
-    @Test
-    void picturesAtTheModelDoNotCrowdOutWhatArrives() throws Exception {
-        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
-                open("uplift.mode", "live", "uplift.queue.max-bytes", "64 kb", "uplift.frame.max-bytes", "30 kb");
-        List<RawFrame> records = Clip.records("yard", "wide.h264");
-        for (RawFrame record : records) {
-            process(harness, record);
-            while (record.offset() == 1008 && engine.submitted.size() < 4) { // the places at the model
-                runMails(harness);
-            }
-        }
-        engine.answerAll();
-        processAll(harness, List.of());
-        assertThat(decode(harness, "dropped", FrameDropped.class)).isEmpty();
-        assertThat(results(harness)).hasSize(records.size());
     }
 }
