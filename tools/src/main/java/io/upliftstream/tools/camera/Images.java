@@ -3,6 +3,7 @@ package io.upliftstream.tools.camera;
 import io.upliftstream.model.FrameDecoder;
 import io.upliftstream.model.FrameException;
 import io.upliftstream.model.ImageHeader;
+import io.upliftstream.model.Picture;
 import java.awt.Dimension;
 import java.awt.image.BufferedImage;
 import java.awt.image.DataBufferByte;
@@ -92,6 +93,23 @@ public final class Images {
         } catch (RuntimeException e) { // OpenCV's own
             throw new IOException(
                     "the picture cannot be decoded: %s (expected: a whole JPEG or PNG)".formatted(e.getMessage()), e);
+        }
+    }
+
+    /** A decoded picture as people see it, in {@link BufferedImage#TYPE_3BYTE_BGR}; its buffer is given back. */
+    public static BufferedImage upright(Picture picture) {
+        try (BytePointer rgb = new BytePointer(picture.rgb());
+                Mat stored = new Mat(picture.height(), picture.width(), opencv_core.CV_8UC3, rgb)) {
+            BufferedImage image = upright(stored, picture.orientation());
+            byte[] bytes = ((DataBufferByte) image.getRaster().getDataBuffer()).getData();
+            for (int i = 0; i < bytes.length; i += 3) {
+                byte red = bytes[i];
+                bytes[i] = bytes[i + 2];
+                bytes[i + 2] = red;
+            }
+            return image;
+        } finally {
+            picture.release().run();
         }
     }
 

@@ -1,11 +1,11 @@
 package io.upliftstream.tools.stream;
 
+import io.upliftstream.model.video.AccessUnit;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.VideoCodec;
 import io.upliftstream.schemas.VideoPacket;
 import io.upliftstream.tools.camera.Images;
-import io.upliftstream.tools.camera.ParameterSets;
 import io.upliftstream.tools.picture.PacketFile;
 import io.upliftstream.tools.picture.VideoEncoder;
 import io.upliftstream.tools.picture.VideoFile;
@@ -78,10 +78,11 @@ public final class Footage implements RecordFiles {
 
     private void write(String camera, VideoPacket packet) throws IOException {
         byte[] unit = CameraFrames.unit(packet);
+        boolean key = CameraFrames.isKeyFrame(packet);
         Video video = videos.get(camera);
         if (video == null) {
-            byte[] sets = ParameterSets.of(packet.getCodec(), unit);
-            if (!packet.getKeyFrame() || sets.length == 0) {
+            byte[] sets = AccessUnit.of(CameraFrames.codec(packet), unit).parameterSets();
+            if (!key || sets.length == 0) {
                 leftOut++;
                 return;
             }
@@ -94,7 +95,7 @@ public final class Footage implements RecordFiles {
             throw new MalformedRecordException("packet: %s after other frames of %s (expected: one codec in a video)"
                     .formatted(packet.getCodec(), camera));
         }
-        packets.file.add(unit, packet.getKeyFrame(), packet.getCaptureTimeMicros());
+        packets.file.add(unit, key, packet.getCaptureTimeMicros());
     }
 
     private void write(String camera, CameraFrame frame) throws IOException {
