@@ -65,7 +65,7 @@ public final class VideoDecoder implements AutoCloseable {
     private final AVCodecContext decoder;
     private final AVPacket packet = avcodec.av_packet_alloc();
     private final AVFrame frame = avutil.av_frame_alloc();
-    private final PixelConverter converter = new PixelConverter(avutil.AV_PIX_FMT_RGB24);
+    private final PixelConverter converter = new PixelConverter();
     private final BlockingQueue<ByteBuffer> spare = new ArrayBlockingQueue<>(SPARE);
     private volatile long bytes;
 

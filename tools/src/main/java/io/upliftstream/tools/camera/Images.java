@@ -100,17 +100,22 @@ public final class Images {
     public static BufferedImage upright(Picture picture) {
         try (BytePointer rgb = new BytePointer(picture.rgb());
                 Mat stored = new Mat(picture.height(), picture.width(), opencv_core.CV_8UC3, rgb)) {
-            BufferedImage image = upright(stored, picture.orientation());
-            byte[] bytes = ((DataBufferByte) image.getRaster().getDataBuffer()).getData();
-            for (int i = 0; i < bytes.length; i += 3) {
-                byte red = bytes[i];
-                bytes[i] = bytes[i + 2];
-                bytes[i + 2] = red;
-            }
-            return image;
+            return uprightRgb(stored, picture.orientation());
         } finally {
             picture.release().run();
         }
+    }
+
+    /** As {@link #upright(Mat, int)}, of pixels that have red first. */
+    static BufferedImage uprightRgb(Mat stored, int orientation) {
+        BufferedImage image = upright(stored, orientation);
+        byte[] bytes = ((DataBufferByte) image.getRaster().getDataBuffer()).getData();
+        for (int i = 0; i < bytes.length; i += 3) {
+            byte red = bytes[i];
+            bytes[i] = bytes[i + 2];
+            bytes[i + 2] = red;
+        }
+        return image;
     }
 
     /**
@@ -120,7 +125,7 @@ public final class Images {
      * @param orientation of EXIF, 1 to 8
      * @return a picture of {@link BufferedImage#TYPE_3BYTE_BGR}
      */
-    static BufferedImage upright(Mat stored, int orientation) {
+    private static BufferedImage upright(Mat stored, int orientation) {
         try (Mat upright = new Mat()) {
             Mat turned = stored;
             if (orientation >= 5) {
