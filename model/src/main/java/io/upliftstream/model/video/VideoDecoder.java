@@ -181,7 +181,8 @@ public final class VideoDecoder implements AutoCloseable {
         return pictures * decoder.coded_width() * decoder.coded_height() * bits / 8;
     }
 
-    private static String message(int error) {
+    /** FFmpeg's own words for its error code. */
+    public static String message(int error) {
         byte[] text = new byte[avutil.AV_ERROR_MAX_STRING_SIZE];
         avutil.av_strerror(error, text, text.length);
         return new BytePointer(text).getString();

@@ -22,7 +22,7 @@ import org.bytedeco.javacpp.PointerPointer;
  * An MP4 file of packets as they were sent, each picture shown at its own time. A packet's decoding time is the time of
  * the picture that is shown as the same number, so much earlier that no picture is shown before it is decoded.
  */
-public final class PacketFile implements AutoCloseable {
+public final class PacketFile implements VideoOutput {
     private static final int TICKS = 90_000;
     /** More than the pictures that a decoder of any codec here holds back. */
     private static final int MAX_REORDER = 20;
@@ -38,6 +38,7 @@ public final class PacketFile implements AutoCloseable {
     private record Waiting(byte[] data, boolean key, long tick) {}
 
     private final Mp4File output;
+    private final VideoCodec codec;
     private final AVPacket packet = avcodec.av_packet_alloc();
     private final Deque<Waiting> waiting = new ArrayDeque<>();
     private final PriorityQueue<Long> times = new PriorityQueue<>();
@@ -58,10 +59,11 @@ public final class PacketFile implements AutoCloseable {
      * @throws IOException if it cannot be written, or the packet does not say what is needed
      */
     public PacketFile(Path file, VideoCodec codec, byte[] parameterSets, byte[] data, long micros) throws IOException {
+        this.codec = codec;
         newest = micros;
         output = new Mp4File(file);
         try {
-            describe(codec, parameterSets, data);
+            describe(parameterSets, data);
             output.begin();
         } catch (IOException | RuntimeException e) {
             close(e);
@@ -78,7 +80,7 @@ public final class PacketFile implements AutoCloseable {
         avcodec.av_packet_free(packet);
     }
 
-    private void describe(VideoCodec codec, byte[] parameterSets, byte[] data) throws IOException {
+    private void describe(byte[] parameterSets, byte[] data) throws IOException {
         int id =
                 switch (codec) {
                     case H264 -> avcodec.AV_CODEC_ID_H264;
@@ -179,12 +181,16 @@ public final class PacketFile implements AutoCloseable {
         return Math.max(0, most);
     }
 
-    /** How many pictures are not shown at their time. */
+    @Override
     public long continued() {
         return continued;
     }
 
-    /** Ends the file; without this it does not play. */
+    /** Of its packets. */
+    public VideoCodec codec() {
+        return codec;
+    }
+
     @Override
     public void close() throws IOException {
         try (output) {

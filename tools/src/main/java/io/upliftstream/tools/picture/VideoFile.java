@@ -7,7 +7,7 @@ import org.bytedeco.ffmpeg.avcodec.AVPacket;
 import org.bytedeco.ffmpeg.global.avcodec;
 
 /** An MP4 file of pictures, each shown at its own time, as {@link VideoEncoder} has them. */
-public final class VideoFile implements AutoCloseable {
+public final class VideoFile implements VideoOutput {
     /** Where nothing says yet how long a picture is shown. */
     private static final int FIRST_FRAMES_PER_SECOND = 10;
 
@@ -65,11 +65,11 @@ public final class VideoFile implements AutoCloseable {
     }
 
     /** How many pictures had a time that does not go on. */
+    @Override
     public long continued() {
         return timeline.continued();
     }
 
-    /** Ends the file; without this it does not play. */
     @Override
     public void close() throws IOException {
         try (encoder;

@@ -28,12 +28,12 @@ final class InputRecords {
     private final @Nullable Framing framing;
 
     /**
-     * @param type of the records, for a schema registry
+     * @param types of the records, for a schema registry
      * @param bare whether images and packets are sent alone, with what is said of packets in headers
      */
-    InputRecords(JobSettings settings, Set<Class<? extends SpecificRecord>> type, boolean bare) {
+    InputRecords(JobSettings settings, Set<Class<? extends SpecificRecord>> types, boolean bare) {
         topic = settings.get(InputOptions.INPUT_TOPIC);
-        framing = bare ? null : Framing.of(settings, Map.of(topic, type));
+        framing = bare ? null : Framing.of(settings, Map.of(topic, types));
     }
 
     ProducerRecord<String, byte[]> of(
