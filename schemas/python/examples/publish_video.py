@@ -58,6 +58,8 @@ def main() -> None:
             )
             producer.poll(0)
     producer.flush()
+    if ffmpeg.returncode:
+        raise SystemExit(f"ffmpeg ended with {ffmpeg.returncode}: the video may not be whole")
 
 
 if __name__ == "__main__":

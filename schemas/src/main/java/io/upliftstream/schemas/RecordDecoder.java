@@ -48,6 +48,14 @@ public final class RecordDecoder {
     }
 
     /**
+     * Whether a value is in the wire format of the registry. Without a registry none is for sure: H.264 in Annex B begins as
+     * the wire format does.
+     */
+    public boolean isRegistered(byte[] value) {
+        return registry != null && WireFormat.is(value);
+    }
+
+    /**
      * Decodes one of the module's records. Waits for the registry only where an id is new to it.
      *
      * @param value of a Kafka record; null for one without (a tombstone), which is refused

@@ -2,22 +2,19 @@ package io.upliftstream.tools;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.upliftstream.job.DenseVisionJob;
-import io.upliftstream.job.FrameEngine;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameFailure;
+import io.upliftstream.schemas.ModelIdentity;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.camera.SyntheticCamera;
-import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.LongStream;
-import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -41,21 +38,9 @@ class RecoveryITCase {
                     "restart-strategy.fixed-delay.attempts=10",
                     "restart-strategy.fixed-delay.delay=10 ms");
             SUBMITTED.set(0);
-            // The model stays loaded while the job restarts.
-            try (FrameEngine model = FrameEngine.ofBundle(settings);
-                    EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 2)) {
-                StreamExecutionEnvironment env = flink.environment();
-                DenseVisionJob.definePipeline(
-                        env,
-                        settings,
-                        (given, subtask) -> new FailingEngine(
-                                FrameEngine.ofBundle(given, subtask), RecoveryITCase::isNinthOrSeventeenth));
-                EmbeddedFlink.Job job = flink.submit(env);
-                job.awaitEnd();
-                assertThat(job.restarts()).isPositive();
-                assertThat(headers(topics, "read_committed"))
-                        .allSatisfy(header -> assertThat(header.getModel()).contains(model.model()));
-            }
+            ModelIdentity model = FailingEngine.runWithRestarts(settings, RecoveryITCase::isNinthOrSeventeenth);
+            assertThat(headers(topics, "read_committed"))
+                    .allSatisfy(header -> assertThat(header.getModel()).contains(model));
 
             assertThat(topics.read("failures", "read_committed", FrameFailure.class))
                     .isEmpty();

@@ -2,8 +2,6 @@ package io.upliftstream.tools;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.upliftstream.job.DenseVisionJob;
-import io.upliftstream.job.FrameEngine;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.VideoHeaders;
 import io.upliftstream.model.Picture;
@@ -13,14 +11,12 @@ import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
-import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -29,7 +25,6 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import javax.imageio.ImageIO;
-import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.junit.jupiter.api.Test;
@@ -38,7 +33,6 @@ import org.junit.jupiter.api.Timeout;
 /** Packets of videos from Kafka through Flink, decoder and model. */
 @Timeout(value = 10, unit = TimeUnit.MINUTES)
 class VideoPacketsITCase {
-    private static final String TINY = "../model/src/test/resources/tiny";
     private static final AtomicInteger SUBMITTED = new AtomicInteger();
 
     @Test
@@ -128,28 +122,18 @@ class VideoPacketsITCase {
                 }
             }
             JobSettings settings = topics.settings(
-                    "uplift.model.bundle=" + Path.of(TINY).toAbsolutePath().normalize(),
+                    "uplift.model.bundle=" + TinyBundle.PATH,
                     "uplift.parallelism=2",
                     "restart-strategy.type=fixed-delay",
                     "restart-strategy.fixed-delay.attempts=1000",
                     "restart-strategy.fixed-delay.delay=10 ms");
             int every = 3 * packets / (failures + 1);
             SUBMITTED.set(0);
-            try (FrameEngine model = FrameEngine.ofBundle(settings);
-                    EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 2)) {
-                StreamExecutionEnvironment env = flink.environment();
-                DenseVisionJob.definePipeline(
-                        env,
-                        settings,
-                        (given, subtask) -> new FailingEngine(FrameEngine.ofBundle(given, subtask), () -> {
-                            int count = SUBMITTED.incrementAndGet();
-                            return count % every == 0 && count / every <= failures;
-                        }));
-                EmbeddedFlink.Job job = flink.submit(env);
-                job.awaitEnd();
-                assertThat(job.restarts()).isPositive();
-                assertThat(model.model()).isNotNull();
-            }
+            assertThat(FailingEngine.runWithRestarts(settings, () -> {
+                        int count = SUBMITTED.incrementAndGet();
+                        return count % every == 0 && count / every <= failures;
+                    }))
+                    .isNotNull();
             assertThat(topics.read("failures", "read_committed", FrameFailure.class))
                     .isEmpty();
             assertThat(topics.read("dropped", "read_committed", FrameDropped.class))

@@ -1,6 +1,7 @@
 package io.upliftstream.model.video;
 
 import java.io.ByteArrayOutputStream;
+import java.util.Arrays;
 import java.util.Optional;
 
 /**
@@ -10,7 +11,8 @@ import java.util.Optional;
  * @param clean decoding can start here, and all that is shown from here on can be decoded (IDR, BLA, a key frame of AV1)
  * @param open decoding can start here, but pictures that come later and are shown earlier need what was before
  * @param picture whether there is a picture in it, or a part of one
- * @param parameterSets the SPS and PPS, with H.265 the VPS, that are in it, with their start codes; empty if none
+ * @param parameterSets the SPS and PPS, with H.265 the VPS, that are in it, with their start codes; of AV1 the sequence
+ *     header; empty if none
  */
 @SuppressWarnings("ArrayRecordComponent") // never compared
 public record AccessUnit(boolean clean, boolean open, boolean picture, byte[] parameterSets) {
@@ -21,7 +23,6 @@ public record AccessUnit(boolean clean, boolean open, boolean picture, byte[] pa
         AV1
     }
 
-    private static final byte[] NONE = {};
     private static final byte[] START = {0, 0, 0, 1};
     private static final int OBU_SEQUENCE_HEADER = 1;
 
@@ -64,7 +65,10 @@ public record AccessUnit(boolean clean, boolean open, boolean picture, byte[] pa
         return switch (codec) {
             case H264 -> h264(data);
             case H265 -> h265(data);
-            case AV1 -> new AccessUnit(hasSequenceHeader(data), false, true, NONE);
+            case AV1 -> {
+                byte[] header = sequenceHeader(data);
+                yield new AccessUnit(header.length > 0, false, true, header);
+            }
         };
     }
 
@@ -128,32 +132,35 @@ public record AccessUnit(boolean clean, boolean open, boolean picture, byte[] pa
     }
 
     private static void add(ByteArrayOutputStream sets, Nals nals) {
+        int last = nals.end;
+        while (last > nals.start && nals.data[last - 1] == 0) {
+            last--; // zeros before a start code are none of the unit
+        }
         sets.writeBytes(START);
-        sets.write(nals.data, nals.start, nals.end - nals.start);
+        sets.write(nals.data, nals.start, last - nals.start);
     }
 
-    private static boolean hasSequenceHeader(byte[] data) {
+    /** The OBU that is one, whole; empty if there is none. */
+    private static byte[] sequenceHeader(byte[] data) {
         for (int at = 0; at < data.length; ) {
+            int start = at;
             int type = data[at] >> 3 & 0xF;
-            if (type == OBU_SEQUENCE_HEADER) {
-                return true;
-            }
             boolean extended = (data[at] & 4) != 0;
             boolean sized = (data[at] & 2) != 0;
             at += extended ? 2 : 1;
-            if (!sized) {
-                return false;
-            }
-            long size = 0;
+            long size = sized ? 0 : data.length;
             int shift = 0;
-            int more = 0x80;
+            int more = sized ? 0x80 : 0;
             while (more != 0 && shift < 35 && at < data.length) {
                 more = data[at] & 0x80;
                 size |= (long) (data[at++] & 0x7F) << shift;
                 shift += 7;
             }
             at = (int) Math.min(data.length, at + size);
+            if (type == OBU_SEQUENCE_HEADER) {
+                return Arrays.copyOfRange(data, start, at);
+            }
         }
-        return false;
+        return new byte[0];
     }
 }

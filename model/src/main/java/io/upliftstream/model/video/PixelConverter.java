@@ -16,13 +16,15 @@ import org.jspecify.annotations.Nullable;
  */
 public final class PixelConverter implements AutoCloseable {
     private static final int ONE = 1 << 16;
+    /** The one order of colours: FFmpeg rounds deep formats otherwise for the other. */
+    private static final int TO_FORMAT = avutil.AV_PIX_FMT_RGB24;
 
     /** What a conversion depends on; a stream may change any of it. */
     private record Conversion(int width, int height, int format, int colours, int range, int toWidth, int toHeight) {
         @Nullable
-        SwsContext context(int toFormat) {
+        SwsContext context() {
             SwsContext made = swscale.sws_getContext(
-                    width, height, format, toWidth, toHeight, toFormat, swscale.SWS_BICUBIC, null, null, (double[])
+                    width, height, format, toWidth, toHeight, TO_FORMAT, swscale.SWS_BICUBIC, null, null, (double[])
                             null);
             if (made == null) {
                 return null;
@@ -41,26 +43,20 @@ public final class PixelConverter implements AutoCloseable {
         }
     }
 
-    private final int toFormat;
     private @Nullable Conversion conversion;
     private @Nullable SwsContext context;
     private final SwsContext toneMapping = swscale.sws_alloc_context();
     private final AVFrame pixels = avutil.av_frame_alloc();
 
-    /** @param toFormat FFmpeg's format of the pixels, {@link avutil#AV_PIX_FMT_RGB24} or {@link avutil#AV_PIX_FMT_BGR24} */
-    public PixelConverter(int toFormat) {
-        this.toFormat = toFormat;
-    }
-
     /**
      * Converts a frame as it is stored, scaled to a size.
      *
-     * @return the pixels, valid until the next call; null if FFmpeg has no way from the frame's format
+     * @return the pixels, red first, valid until the next call; null if FFmpeg has no way from the frame's format
      */
     public @Nullable AVFrame convert(AVFrame frame, int width, int height) {
         if (pixels.width() != width || pixels.height() != height) {
             avutil.av_frame_unref(pixels);
-            pixels.format(toFormat).width(width).height(height);
+            pixels.format(TO_FORMAT).width(width).height(height);
             avutil.av_frame_get_buffer(pixels, 0);
         }
         return (isHdr(frame.color_trc()) ? toneMap(frame) : scale(frame)) < 0 ? null : pixels;
@@ -77,7 +73,7 @@ public final class PixelConverter implements AutoCloseable {
                 pixels.height());
         if (!wanted.equals(conversion)) {
             swscale.sws_freeContext(context);
-            context = wanted.context(toFormat);
+            context = wanted.context();
             conversion = wanted;
         }
         return context == null

@@ -65,7 +65,7 @@ public final class VideoDecoder implements AutoCloseable {
     private final AVCodecContext decoder;
     private final AVPacket packet = avcodec.av_packet_alloc();
     private final AVFrame frame = avutil.av_frame_alloc();
-    private final PixelConverter converter = new PixelConverter(avutil.AV_PIX_FMT_RGB24);
+    private final PixelConverter converter = new PixelConverter();
     private final BlockingQueue<ByteBuffer> spare = new ArrayBlockingQueue<>(SPARE);
     private volatile long bytes;
 
@@ -181,7 +181,8 @@ public final class VideoDecoder implements AutoCloseable {
         return pictures * decoder.coded_width() * decoder.coded_height() * bits / 8;
     }
 
-    private static String message(int error) {
+    /** FFmpeg's own words for its error code. */
+    public static String message(int error) {
         byte[] text = new byte[avutil.AV_ERROR_MAX_STRING_SIZE];
         avutil.av_strerror(error, text, text.length);
         return new BytePointer(text).getString();

@@ -39,6 +39,10 @@ class VideoDecoderTest {
         assertThat(units.stream().filter(AccessUnit::clean)).hasSize(clean);
         assertThat(units.stream().filter(AccessUnit::open)).hasSize(open);
         assertThat(units).allMatch(AccessUnit::picture);
+        byte[] sets = units.get(0).parameterSets();
+        assertThat(sets).isNotEmpty();
+        assertThat(sets[sets.length - 1]).isNotZero();
+        assertThat(AccessUnit.of(Clip.codec(name), sets).parameterSets()).isEqualTo(sets);
         if (Clip.codec(name) != AccessUnit.Codec.AV1) {
             assertThat(AccessUnit.codec(clip.get(0))).contains(Clip.codec(name));
         }

@@ -1,8 +1,8 @@
 package io.upliftstream.tools.camera;
 
+import io.upliftstream.model.video.VideoDecoder;
 import java.io.IOException;
 import java.io.InterruptedIOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -206,7 +206,7 @@ final class Demuxer implements AutoCloseable {
     }
 
     /** Whether it says how long it is, as files do. */
-    boolean hasLength() {
+    private boolean hasLength() {
         return input.duration() > 0;
     }
 
@@ -230,7 +230,7 @@ final class Demuxer implements AutoCloseable {
         } else if (lastSecond < seconds - 2 / framesPerSecond() - TOLERANCE) {
             return "%d frames could be read, %.1f s of %.1f s".formatted(frames, lastSecond, seconds);
         } else if (readError != 0) {
-            return "%d frames could be read, then: %s".formatted(frames, words(readError));
+            return "%d frames could be read, then: %s".formatted(frames, VideoDecoder.message(readError));
         } else if (damaged > 0) {
             return "%d of %d frames are damaged".formatted(damaged, packets);
         } else if (endsInsidePacket()) {
@@ -250,16 +250,9 @@ final class Demuxer implements AutoCloseable {
 
     static int require(int result) throws IOException {
         if (result < 0) {
-            throw new IOException(words(result));
+            throw new IOException(VideoDecoder.message(result));
         }
         return result;
-    }
-
-    /** FFmpeg's own words for its error code. */
-    private static String words(int code) {
-        byte[] text = new byte[128];
-        avutil.av_strerror(code, text, text.length);
-        return new String(text, StandardCharsets.UTF_8).replaceFirst("\0.*", "");
     }
 
     @Override

@@ -3,6 +3,7 @@ package io.upliftstream.tools.camera;
 import io.upliftstream.model.FrameDecoder;
 import io.upliftstream.model.FrameException;
 import io.upliftstream.model.ImageHeader;
+import io.upliftstream.model.Picture;
 import java.awt.Dimension;
 import java.awt.image.BufferedImage;
 import java.awt.image.DataBufferByte;
@@ -95,6 +96,28 @@ public final class Images {
         }
     }
 
+    /** A decoded picture as people see it, in {@link BufferedImage#TYPE_3BYTE_BGR}; its buffer is given back. */
+    public static BufferedImage upright(Picture picture) {
+        try (BytePointer rgb = new BytePointer(picture.rgb());
+                Mat stored = new Mat(picture.height(), picture.width(), opencv_core.CV_8UC3, rgb)) {
+            return uprightRgb(stored, picture.orientation());
+        } finally {
+            picture.release().run();
+        }
+    }
+
+    /** As {@link #upright(Mat, int)}, of pixels that have red first. */
+    static BufferedImage uprightRgb(Mat stored, int orientation) {
+        BufferedImage image = upright(stored, orientation);
+        byte[] bytes = ((DataBufferByte) image.getRaster().getDataBuffer()).getData();
+        for (int i = 0; i < bytes.length; i += 3) {
+            byte red = bytes[i];
+            bytes[i] = bytes[i + 2];
+            bytes[i + 2] = red;
+        }
+        return image;
+    }
+
     /**
      * Turns pixels as they are stored into a picture as people see it.
      *
@@ -102,7 +125,7 @@ public final class Images {
      * @param orientation of EXIF, 1 to 8
      * @return a picture of {@link BufferedImage#TYPE_3BYTE_BGR}
      */
-    static BufferedImage upright(Mat stored, int orientation) {
+    private static BufferedImage upright(Mat stored, int orientation) {
         try (Mat upright = new Mat()) {
             Mat turned = stored;
             if (orientation >= 5) {

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.camera;
 
-import io.upliftstream.schemas.VideoCodec;
+import io.upliftstream.model.video.AccessUnit;
+import io.upliftstream.model.video.AccessUnit.Codec;
 import java.io.IOException;
 import java.time.Duration;
 import java.time.temporal.ChronoUnit;
@@ -26,10 +27,10 @@ public final class PacketCamera implements Camera {
     private final String id;
     private final String shown;
     private final Demuxer input;
-    private final VideoCodec codec;
+    private final Codec codec;
     private final boolean live;
     private final AVBSFContext filter = new AVBSFContext(null);
-    private final AVPacket filtered = avcodec.av_packet_alloc();
+    private final AVPacket filtered;
     private final List<String> notes = new ArrayList<>();
     private byte[] parameterSets;
     private int next;
@@ -50,6 +51,7 @@ public final class PacketCamera implements Camera {
         this.id = id;
         shown = Demuxer.shown(source);
         input = Demuxer.require(source, true);
+        filtered = avcodec.av_packet_alloc();
         live = input.live(source);
         AVCodecParameters parameters = input.stream().codecpar();
         try {
@@ -65,7 +67,7 @@ public final class PacketCamera implements Camera {
             filter.time_base_in(input.stream().time_base());
             Demuxer.require(avcodec.av_bsf_init(filter));
             byte[] extra = bytes(filter.par_out().extradata(), filter.par_out().extradata_size());
-            int header = codec == VideoCodec.AV1 ? 4 : 0; // av1C begins with four bytes of its own
+            int header = codec == Codec.AV1 ? 4 : 0; // av1C begins with four bytes of its own
             parameterSets = extra.length > header ? Arrays.copyOfRange(extra, header, extra.length) : new byte[0];
         } catch (IOException | RuntimeException e) {
             close();
@@ -73,13 +75,13 @@ public final class PacketCamera implements Camera {
         }
     }
 
-    private VideoCodec codec(int codec) throws IOException {
+    private Codec codec(int codec) throws IOException {
         if (codec == avcodec.AV_CODEC_ID_H264) {
-            return VideoCodec.H264;
+            return Codec.H264;
         } else if (codec == avcodec.AV_CODEC_ID_HEVC) {
-            return VideoCodec.H265;
+            return Codec.H265;
         } else if (codec == avcodec.AV_CODEC_ID_AV1) {
-            return VideoCodec.AV1;
+            return Codec.AV1;
         }
         throw new IOException(
                 "input: %s is %s (expected with --packets: H.264, H.265 or AV1; --encode h264 makes H.264 of others)"
@@ -120,7 +122,7 @@ public final class PacketCamera implements Camera {
             byte[] data = bytes(filtered.data(), filtered.size());
             Long micros = input.micros(filtered.pts());
             avcodec.av_packet_unref(filtered);
-            byte[] own = ParameterSets.of(codec, data);
+            byte[] own = AccessUnit.of(codec, data).parameterSets();
             parameterSets = own.length == 0 ? parameterSets : own;
             if (next == 0 && !key) {
                 before++;

@@ -4,13 +4,12 @@ import io.upliftstream.model.video.PixelConverter;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import org.bytedeco.ffmpeg.avutil.AVFrame;
-import org.bytedeco.ffmpeg.global.avutil;
 import org.bytedeco.opencv.global.opencv_core;
 import org.bytedeco.opencv.opencv_core.Mat;
 
 /** Turns FFmpeg's frames into upright pictures of a size, in the colours that {@link PixelConverter} gives them. */
 final class UprightConverter implements AutoCloseable {
-    private final PixelConverter converter = new PixelConverter(avutil.AV_PIX_FMT_BGR24);
+    private final PixelConverter converter = new PixelConverter();
 
     /**
      * Converts a frame, scaled to the format's size if it has one.
@@ -28,12 +27,12 @@ final class UprightConverter implements AutoCloseable {
             width = sideways ? upright : format.width();
             height = sideways ? format.width() : upright;
         }
-        AVFrame bgr = converter.convert(frame, width, height);
-        if (bgr == null) {
+        AVFrame rgb = converter.convert(frame, width, height);
+        if (rgb == null) {
             throw new IOException("a frame of format %d cannot be converted".formatted(frame.format()));
         }
-        try (Mat stored = new Mat(height, width, opencv_core.CV_8UC3, bgr.data(0), bgr.linesize(0))) {
-            return Images.upright(stored, orientation);
+        try (Mat stored = new Mat(height, width, opencv_core.CV_8UC3, rgb.data(0), rgb.linesize(0))) {
+            return Images.uprightRgb(stored, orientation);
         }
     }
 

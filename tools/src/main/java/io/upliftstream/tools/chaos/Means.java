@@ -3,12 +3,14 @@ package io.upliftstream.tools.chaos;
 import io.upliftstream.job.StartupException;
 import java.io.IOException;
 import java.io.InterruptedIOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Stream;
@@ -105,11 +107,11 @@ final class Means implements AutoCloseable {
         for (String parent : List.of("/usr/lib", "/usr/local/lib", "/usr/lib64")) {
             try (Stream<Path> found =
                     Files.find(Path.of(parent), 3, (file, attributes) -> file.endsWith(Path.of("faketime", LIBRARY)))) {
-                var library = found.findFirst();
+                Optional<Path> library = found.findFirst();
                 if (library.isPresent()) {
                     return library.get();
                 }
-            } catch (IOException | java.io.UncheckedIOException e) {
+            } catch (IOException | UncheckedIOException e) {
                 // There is no such directory, or none to read.
             }
         }

@@ -72,13 +72,13 @@ public final class ProcessCluster implements AutoCloseable {
     private final List<JvmProcess> processes;
     private final FlinkRest flink;
     private final ClusterShape shape;
-    private final Thread end;
+    private final Runnable end;
 
     private ProcessCluster(
             ScratchDirectory scratch,
             Means means,
             List<JvmProcess> processes,
-            Thread end,
+            Runnable end,
             ClusterShape shape,
             Path jobJar,
             List<Path> classPath,
@@ -214,9 +214,14 @@ public final class ProcessCluster implements AutoCloseable {
         ScratchDirectory scratch = ScratchDirectory.create("uplift-cluster");
         Means means = new Means(scratch.path());
         List<JvmProcess> processes = new CopyOnWriteArrayList<>();
-        Thread end = new Thread(() -> remove(processes, means, scratch), "cluster-end");
-        Runtime.getRuntime().addShutdownHook(end);
-        ends.accept(() -> remove(processes, means, scratch));
+        Runnable remove = () -> remove(processes, means, scratch);
+        Thread hook = new Thread(remove, "cluster-end");
+        Runtime.getRuntime().addShutdownHook(hook);
+        ends.accept(remove);
+        Runnable end = () -> {
+            remove.run();
+            unhook(hook);
+        };
         try {
             means.prepare(kinds, shape.processes());
             ProcessCluster cluster =
@@ -228,7 +233,7 @@ public final class ProcessCluster implements AutoCloseable {
             cluster.awaitTaskManagers();
             return cluster;
         } catch (IOException | InterruptedException | RuntimeException e) {
-            close(processes, means, scratch, end);
+            end.run();
             throw e;
         }
     }
@@ -364,13 +369,12 @@ public final class ProcessCluster implements AutoCloseable {
     /** Ends all processes, at once and for good, and deletes what they left. */
     @Override
     public void close() {
-        close(processes, means, scratch, end);
+        end.run();
     }
 
-    private static void close(List<JvmProcess> processes, Means means, ScratchDirectory scratch, Thread end) {
-        remove(processes, means, scratch);
+    private static void unhook(Thread hook) {
         try {
-            Runtime.getRuntime().removeShutdownHook(end);
+            Runtime.getRuntime().removeShutdownHook(hook);
         } catch (IllegalStateException e) {
             // The process is ending: the hook is at work.
         }

@@ -22,21 +22,32 @@ import org.bytedeco.javacpp.PointerPointer;
  * An MP4 file of packets as they were sent, each picture shown at its own time. A packet's decoding time is the time of
  * the picture that is shown as the same number, so much earlier that no picture is shown before it is decoded.
  */
-public final class PacketFile implements AutoCloseable {
+public final class PacketFile implements VideoOutput {
     private static final int TICKS = 90_000;
     /** More than the pictures that a decoder of any codec here holds back. */
     private static final int MAX_REORDER = 20;
 
     private static final int DEFAULT_DURATION = TICKS / 25;
+    private static final long MICROS = 1_000_000;
+    private static final long SHORTEST_STEP = MICROS / 25;
+    private static final long LONGEST_LEARNED = 10 * MICROS;
+    /** More than an hour is a leap of the clock. */
+    private static final long MAX_GAP = 3600 * MICROS;
 
     @SuppressWarnings("ArrayRecordComponent") // bytes are handed over, not copied
     private record Waiting(byte[] data, boolean key, long tick) {}
 
     private final Mp4File output;
+    private final VideoCodec codec;
     private final AVPacket packet = avcodec.av_packet_alloc();
     private final Deque<Waiting> waiting = new ArrayDeque<>();
     private final PriorityQueue<Long> times = new PriorityQueue<>();
-    private final long first;
+    /** The latest time by the camera's clock, and by the file's. */
+    private long newest;
+
+    private long position;
+    private long learned;
+    private long packets;
     private long delay = -1;
     private long lastDecoded = Long.MIN_VALUE;
     private long continued;
@@ -48,10 +59,11 @@ public final class PacketFile implements AutoCloseable {
      * @throws IOException if it cannot be written, or the packet does not say what is needed
      */
     public PacketFile(Path file, VideoCodec codec, byte[] parameterSets, byte[] data, long micros) throws IOException {
-        first = micros;
+        this.codec = codec;
+        newest = micros;
         output = new Mp4File(file);
         try {
-            describe(codec, parameterSets, data);
+            describe(parameterSets, data);
             output.begin();
         } catch (IOException | RuntimeException e) {
             close(e);
@@ -68,7 +80,7 @@ public final class PacketFile implements AutoCloseable {
         avcodec.av_packet_free(packet);
     }
 
-    private void describe(VideoCodec codec, byte[] parameterSets, byte[] data) throws IOException {
+    private void describe(byte[] parameterSets, byte[] data) throws IOException {
         int id =
                 switch (codec) {
                     case H264 -> avcodec.AV_CODEC_ID_H264;
@@ -111,15 +123,32 @@ public final class PacketFile implements AutoCloseable {
     /**
      * Adds the next packet in decoding order.
      *
-     * @param micros when its picture was taken, by the clock of the first; one that cannot be shown then is shown later
+     * @param micros when its picture was taken. A clock that goes back by more than pictures are reordered, or leaps ahead
+     *     by more than an hour, goes on one step later; a picture that cannot be shown at its time is shown later
      */
     public void add(byte[] data, boolean key, long micros) throws IOException {
-        long tick = Math.round((micros - first) * (double) TICKS / 1e6);
+        long tick = Math.round(position(micros) * (double) TICKS / MICROS);
         waiting.add(new Waiting(data, key, tick));
         times.add(tick);
         if (waiting.size() > MAX_REORDER) {
             write(waiting.remove());
         }
+    }
+
+    private long position(long micros) {
+        long step = Math.max(SHORTEST_STEP, learned / Math.max(1, packets++));
+        double ahead = (double) micros - newest; // which does not overflow
+        if (ahead <= 0 && ahead >= -MAX_REORDER * step) {
+            return position + (micros - newest);
+        } else if (ahead > 0 && ahead <= MAX_GAP) {
+            learned += Math.min(micros - newest, LONGEST_LEARNED);
+            position += micros - newest;
+        } else {
+            continued++;
+            position += step;
+        }
+        newest = micros;
+        return position;
     }
 
     private void write(Waiting next) throws IOException {
@@ -152,12 +181,16 @@ public final class PacketFile implements AutoCloseable {
         return Math.max(0, most);
     }
 
-    /** How many pictures are not shown at their time. */
+    @Override
     public long continued() {
         return continued;
     }
 
-    /** Ends the file; without this it does not play. */
+    /** Of its packets. */
+    public VideoCodec codec() {
+        return codec;
+    }
+
     @Override
     public void close() throws IOException {
         try (output) {

@@ -1,11 +1,11 @@
 package io.upliftstream.tools.picture;
 
+import io.upliftstream.model.video.VideoDecoder;
 import java.awt.Graphics2D;
 import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.awt.image.DataBufferByte;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import org.bytedeco.ffmpeg.avcodec.AVCodec;
 import org.bytedeco.ffmpeg.avcodec.AVCodecContext;
 import org.bytedeco.ffmpeg.avcodec.AVPacket;
@@ -71,8 +71,8 @@ public final class VideoEncoder implements AutoCloseable {
      * @throws IOException in FFmpeg's words, if there is no encoder for this size
      */
     public VideoEncoder(int width, int height, boolean headerApart) throws IOException {
-        int evenWidth = Math.max(2, width & ~1);
-        int evenHeight = Math.max(2, height & ~1);
+        int evenWidth = width & ~1;
+        int evenHeight = height & ~1;
         canvas = new BufferedImage(evenWidth, evenHeight, BufferedImage.TYPE_3BYTE_BGR);
         pixels = new BytePointer(3L * evenWidth * evenHeight);
         frame.format(avutil.AV_PIX_FMT_YUV420P).width(evenWidth).height(evenHeight);
@@ -98,8 +98,7 @@ public final class VideoEncoder implements AutoCloseable {
 
     /** Width and height of the stream are even. */
     public boolean fits(BufferedImage picture) {
-        return Math.max(2, picture.getWidth() & ~1) == canvas.getWidth()
-                && Math.max(2, picture.getHeight() & ~1) == canvas.getHeight();
+        return (picture.getWidth() & ~1) == canvas.getWidth() && (picture.getHeight() & ~1) == canvas.getHeight();
     }
 
     /** Units of time per second. */
@@ -221,9 +220,7 @@ public final class VideoEncoder implements AutoCloseable {
 
     static void require(int result) throws IOException {
         if (result < 0) {
-            byte[] words = new byte[128];
-            avutil.av_strerror(result, words, words.length);
-            throw new IOException(new String(words, StandardCharsets.UTF_8).replaceFirst("\0.*", ""));
+            throw new IOException(VideoDecoder.message(result));
         }
     }
 

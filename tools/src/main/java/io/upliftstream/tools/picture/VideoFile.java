@@ -7,7 +7,7 @@ import org.bytedeco.ffmpeg.avcodec.AVPacket;
 import org.bytedeco.ffmpeg.global.avcodec;
 
 /** An MP4 file of pictures, each shown at its own time, as {@link VideoEncoder} has them. */
-public final class VideoFile implements AutoCloseable {
+public final class VideoFile implements VideoOutput {
     /** Where nothing says yet how long a picture is shown. */
     private static final int FIRST_FRAMES_PER_SECOND = 10;
 
@@ -23,15 +23,24 @@ public final class VideoFile implements AutoCloseable {
      * @throws IOException if it cannot be written
      */
     public VideoFile(Path file, int width, int height) throws IOException {
-        output = new Mp4File(file);
+        encoder = new VideoEncoder(width, height, true);
         try {
-            encoder = new VideoEncoder(width, height, true);
-            output.require(
-                    avcodec.avcodec_parameters_from_context(output.stream().codecpar(), encoder.context()));
-            output.stream().time_base(encoder.context().time_base());
-            output.begin();
+            output = begin(file, encoder);
         } catch (IOException | RuntimeException e) {
-            output.close();
+            encoder.close();
+            throw e;
+        }
+    }
+
+    private static Mp4File begin(Path file, VideoEncoder encoder) throws IOException {
+        Mp4File begun = new Mp4File(file);
+        try {
+            begun.require(avcodec.avcodec_parameters_from_context(begun.stream().codecpar(), encoder.context()));
+            begun.stream().time_base(encoder.context().time_base());
+            begun.begin();
+            return begun;
+        } catch (IOException | RuntimeException e) {
+            begun.close();
             throw e;
         }
     }
@@ -56,11 +65,11 @@ public final class VideoFile implements AutoCloseable {
     }
 
     /** How many pictures had a time that does not go on. */
+    @Override
     public long continued() {
         return timeline.continued();
     }
 
-    /** Ends the file; without this it does not play. */
     @Override
     public void close() throws IOException {
         try (encoder;

@@ -3,13 +3,15 @@ package io.upliftstream.tools.stream;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.upliftstream.job.VideoHeaders;
+import io.upliftstream.model.video.AccessUnit;
+import io.upliftstream.model.video.AccessUnit.Codec;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.VideoCodec;
 import io.upliftstream.schemas.VideoPacket;
-import io.upliftstream.tools.camera.ParameterSets;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.Optional;
@@ -33,7 +35,7 @@ public final class CameraFrames {
     public static SpecificRecord of(ConsumerRecord<byte[], byte[]> record, RecordDecoder decoder) {
         byte[] value = value(record);
         ByteBuffer image = ByteBuffer.wrap(value);
-        Optional<String> header = header(record, InputRecords.CODEC_HEADER);
+        Optional<String> header = header(record, VideoHeaders.CODEC);
         if (header.isPresent()) {
             return packet(record, codec(header.get()));
         } else if (isJpeg(image) || isPng(image)) {
@@ -45,9 +47,9 @@ public final class CameraFrames {
                     .setImage(image)
                     .build();
         }
-        VideoCodec codec = ParameterSets.codec(value);
-        if (codec != null) {
-            return packet(record, codec);
+        Optional<Codec> codec = decoder.isRegistered(value) ? Optional.empty() : AccessUnit.codec(value);
+        if (codec.isPresent()) {
+            return packet(record, codec.get());
         }
         try {
             return decoder.decode(value, CameraFrame.class);
@@ -65,21 +67,19 @@ public final class CameraFrames {
         return record.key() == null ? "partition-" + record.partition() : new String(record.key(), UTF_8);
     }
 
-    private static VideoPacket packet(ConsumerRecord<byte[], byte[]> record, VideoCodec codec) {
+    private static VideoPacket packet(ConsumerRecord<byte[], byte[]> record, Codec codec) {
         byte[] unit = value(record);
-        Optional<Long> time = header(record, InputRecords.CAPTURE_TIME_HEADER).map(CameraFrames::number);
-        boolean key = header(record, InputRecords.KEY_FRAME_HEADER)
-                .map("1"::equals)
-                .orElseGet(() -> ParameterSets.of(codec, unit).length > 0);
+        Optional<Long> time = header(record, VideoHeaders.CAPTURE_TIME_MICROS).map(CameraFrames::number);
         return VideoPacket.newBuilder()
                 .setCameraId(camera(record))
-                .setSequence(header(record, InputRecords.SEQUENCE_HEADER)
+                .setSequence(header(record, VideoHeaders.SEQUENCE)
                         .map(CameraFrames::number)
                         .orElse(record.offset()))
                 .setCaptureTimeMicros(time.orElse(record.timestamp() * 1000))
                 .setCaptureClock(time.isPresent() ? CaptureClock.CAMERA : CaptureClock.KAFKA)
-                .setCodec(codec)
-                .setKeyFrame(key)
+                .setCodec(VideoCodec.valueOf(codec.name()))
+                .setKeyFrame(header(record, VideoHeaders.KEY_FRAME).stream().anyMatch("1"::equals)
+                        || isKeyFrame(codec, unit))
                 .setData(ByteBuffer.wrap(unit))
                 .build();
     }
@@ -91,14 +91,14 @@ public final class CameraFrames {
                 : Optional.of(new String(header.value(), US_ASCII));
     }
 
-    private static VideoCodec codec(String name) {
+    private static Codec codec(String name) {
         return switch (name) {
-            case "h264" -> VideoCodec.H264;
-            case "h265" -> VideoCodec.H265;
-            case "av1" -> VideoCodec.AV1;
+            case "h264" -> Codec.H264;
+            case "h265" -> Codec.H265;
+            case "av1" -> Codec.AV1;
             default ->
                 throw new MalformedRecordException(
-                        "header %s: %s (expected: h264, h265 or av1)".formatted(InputRecords.CODEC_HEADER, name));
+                        "header %s: %s (expected: h264, h265 or av1)".formatted(VideoHeaders.CODEC, name));
         };
     }
 
@@ -108,6 +108,28 @@ public final class CameraFrames {
         } catch (NumberFormatException e) {
             throw new MalformedRecordException("header of a packet: %s (expected: a whole number)".formatted(text));
         }
+    }
+
+    /** Whether decoding can start with a packet: it says so, or its bytes do. */
+    static boolean isKeyFrame(VideoPacket packet) {
+        return packet.getKeyFrame() || isKeyFrame(codec(packet), bytes(packet.getData()));
+    }
+
+    private static boolean isKeyFrame(Codec codec, byte[] data) {
+        AccessUnit unit = AccessUnit.of(codec, data);
+        return unit.clean() || unit.open();
+    }
+
+    /**
+     * The codec as decoders know it.
+     *
+     * @throws MalformedRecordException if it is one of a later version
+     */
+    static Codec codec(VideoPacket packet) {
+        if (packet.getCodec() == VideoCodec.UNKNOWN) {
+            throw new MalformedRecordException("codec: one that is not known here (expected: H264, H265 or AV1)");
+        }
+        return Codec.valueOf(packet.getCodec().name());
     }
 
     /** A packet's access unit, behind its parameter sets where it does not hold them. */

@@ -1,14 +1,14 @@
 package io.upliftstream.tools.stream;
 
+import io.upliftstream.model.video.AccessUnit;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.MalformedRecordException;
-import io.upliftstream.schemas.VideoCodec;
 import io.upliftstream.schemas.VideoPacket;
 import io.upliftstream.tools.camera.Images;
-import io.upliftstream.tools.camera.ParameterSets;
 import io.upliftstream.tools.picture.PacketFile;
 import io.upliftstream.tools.picture.VideoEncoder;
 import io.upliftstream.tools.picture.VideoFile;
+import io.upliftstream.tools.picture.VideoOutput;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -21,40 +21,8 @@ public final class Footage implements RecordFiles {
     /** Each is an open file. */
     private static final int MAX_VIDEOS = 128;
 
-    /** A camera's video. */
-    private sealed interface Video extends AutoCloseable {
-        long continued();
-
-        @Override
-        void close() throws IOException;
-    }
-
-    private record Pictures(VideoFile file) implements Video {
-        @Override
-        public long continued() {
-            return file.continued();
-        }
-
-        @Override
-        public void close() throws IOException {
-            file.close();
-        }
-    }
-
-    private record Packets(PacketFile file, VideoCodec codec) implements Video {
-        @Override
-        public long continued() {
-            return file.continued();
-        }
-
-        @Override
-        public void close() throws IOException {
-            file.close();
-        }
-    }
-
     private final Path directory;
-    private final Map<String, Video> videos = new LinkedHashMap<>();
+    private final Map<String, VideoOutput> videos = new LinkedHashMap<>();
     private long leftOut;
 
     Footage(Path directory) {
@@ -78,41 +46,45 @@ public final class Footage implements RecordFiles {
 
     private void write(String camera, VideoPacket packet) throws IOException {
         byte[] unit = CameraFrames.unit(packet);
-        Video video = videos.get(camera);
+        boolean key = CameraFrames.isKeyFrame(packet);
+        VideoOutput video = videos.get(camera);
         if (video == null) {
-            byte[] sets = ParameterSets.of(packet.getCodec(), unit);
-            if (!packet.getKeyFrame() || sets.length == 0) {
+            byte[] sets = AccessUnit.of(CameraFrames.codec(packet), unit).parameterSets();
+            if (!key || sets.length == 0) {
                 leftOut++;
                 return;
             }
-            video = new Packets(
-                    new PacketFile(path(camera), packet.getCodec(), sets, unit, packet.getCaptureTimeMicros()),
-                    packet.getCodec());
+            video = new PacketFile(path(camera), packet.getCodec(), sets, unit, packet.getCaptureTimeMicros());
             videos.put(camera, video);
         }
-        if (!(video instanceof Packets packets) || packets.codec != packet.getCodec()) {
+        if (!(video instanceof PacketFile packets) || packets.codec() != packet.getCodec()) {
             throw new MalformedRecordException("packet: %s after other frames of %s (expected: one codec in a video)"
                     .formatted(packet.getCodec(), camera));
         }
-        packets.file.add(unit, packet.getKeyFrame(), packet.getCaptureTimeMicros());
+        packets.add(unit, key, packet.getCaptureTimeMicros());
     }
 
     private void write(String camera, CameraFrame frame) throws IOException {
         BufferedImage picture = Images.decode(CameraFrames.image(frame));
-        Video video = videos.get(camera);
+        VideoOutput video = videos.get(camera);
         if (video == null) {
-            if (!VideoEncoder.encodes(picture.getWidth(), picture.getHeight())) {
-                throw new MalformedRecordException("frame: %d x %d (expected: a size that H.264 has)"
-                        .formatted(picture.getWidth(), picture.getHeight()));
-            }
-            video = new Pictures(new VideoFile(path(camera), picture.getWidth(), picture.getHeight()));
+            video = begin(path(camera), picture);
             videos.put(camera, video);
         }
-        if (!(video instanceof Pictures pictures)) {
+        if (!(video instanceof VideoFile pictures)) {
             throw new MalformedRecordException(
                     "image: after packets of %s (expected: images or packets in a video)".formatted(camera));
         }
-        pictures.file.add(picture, frame.getCaptureTimeMicros());
+        pictures.add(picture, frame.getCaptureTimeMicros());
+    }
+
+    /** Begins a video in the size of its first picture. */
+    static VideoFile begin(Path file, BufferedImage first) throws IOException {
+        if (!VideoEncoder.encodes(first.getWidth(), first.getHeight())) {
+            throw new MalformedRecordException(
+                    "frame: %d x %d (expected: a size that H.264 has)".formatted(first.getWidth(), first.getHeight()));
+        }
+        return new VideoFile(file, first.getWidth(), first.getHeight());
     }
 
     private Path path(String camera) {
@@ -121,7 +93,7 @@ public final class Footage implements RecordFiles {
 
     /** Pictures that are not shown at the time at which they were taken. */
     public long continued() {
-        return videos.values().stream().mapToLong(Video::continued).sum();
+        return videos.values().stream().mapToLong(VideoOutput::continued).sum();
     }
 
     /** Packets before a camera's first key frame with parameter sets. */
@@ -129,22 +101,8 @@ public final class Footage implements RecordFiles {
         return leftOut;
     }
 
-    /** Ends all of them, even if one cannot be ended. */
     @Override
     public void close() throws IOException {
-        IOException failed = null;
-        for (Video video : videos.values()) {
-            try {
-                video.close();
-            } catch (IOException e) {
-                if (failed != null) {
-                    e.addSuppressed(failed);
-                }
-                failed = e;
-            }
-        }
-        if (failed != null) {
-            throw failed;
-        }
+        VideoOutput.closeAll(videos.values());
     }
 }

@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import io.upliftstream.job.Framing;
 import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
+import io.upliftstream.job.VideoHeaders;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.VideoCodec;
@@ -23,23 +24,16 @@ import org.jspecify.annotations.Nullable;
 
 /** Makes records of the job's input topic: {@link CameraFrame} and {@link VideoPacket}, or images and packets alone. */
 final class InputRecords {
-    /** Headers of a packet that is alone in its record. */
-    static final String CODEC_HEADER = "video-codec";
-
-    static final String KEY_FRAME_HEADER = "video-key-frame";
-    static final String CAPTURE_TIME_HEADER = "video-capture-time-micros";
-    static final String SEQUENCE_HEADER = "video-sequence";
-
     private final String topic;
     private final @Nullable Framing framing;
 
     /**
-     * @param type of the records, for a schema registry
+     * @param types of the records, for a schema registry
      * @param bare whether images and packets are sent alone, with what is said of packets in headers
      */
-    InputRecords(JobSettings settings, Set<Class<? extends SpecificRecord>> type, boolean bare) {
+    InputRecords(JobSettings settings, Set<Class<? extends SpecificRecord>> types, boolean bare) {
         topic = settings.get(InputOptions.INPUT_TOPIC);
-        framing = bare ? null : Framing.of(settings, Map.of(topic, type));
+        framing = bare ? null : Framing.of(settings, Map.of(topic, types));
     }
 
     ProducerRecord<String, byte[]> of(
@@ -52,10 +46,10 @@ final class InputRecords {
         }
         ProducerRecord<String, byte[]> record = new ProducerRecord<>(topic, partition, camera, shot.image());
         if (shot.isPacket()) {
-            add(record.headers(), CODEC_HEADER, shot.format());
-            add(record.headers(), KEY_FRAME_HEADER, shot.key() ? "1" : "0");
-            add(record.headers(), CAPTURE_TIME_HEADER, Long.toString(micros));
-            add(record.headers(), SEQUENCE_HEADER, Long.toString(sequence));
+            add(record.headers(), VideoHeaders.CODEC, shot.format());
+            add(record.headers(), VideoHeaders.KEY_FRAME, shot.key() ? "1" : "0");
+            add(record.headers(), VideoHeaders.CAPTURE_TIME_MICROS, Long.toString(micros));
+            add(record.headers(), VideoHeaders.SEQUENCE, Long.toString(sequence));
         }
         return record;
     }

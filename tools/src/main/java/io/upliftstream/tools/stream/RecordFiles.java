@@ -13,8 +13,8 @@ import io.upliftstream.schemas.VideoPacket;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.picture.FreshFile;
 import io.upliftstream.tools.picture.Npy;
-import io.upliftstream.tools.picture.VideoEncoder;
 import io.upliftstream.tools.picture.VideoFile;
+import io.upliftstream.tools.picture.VideoOutput;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -154,11 +154,7 @@ public interface RecordFiles extends AutoCloseable {
                             "video: one more than %d (expected: fewer cameras and heads at once,".formatted(MAX_VIDEOS)
                                     + " such as by --camera)");
                 }
-                if (!VideoEncoder.encodes(picture.getWidth(), picture.getHeight())) {
-                    throw new MalformedRecordException("frame: %d x %d (expected: a size that H.264 has)"
-                            .formatted(picture.getWidth(), picture.getHeight()));
-                }
-                video = new VideoFile(directory.resolve(name), picture.getWidth(), picture.getHeight());
+                video = Footage.begin(directory.resolve(name), picture);
                 videos.put(name, video);
             }
             video.add(picture, header.getCaptureTimeMicros());
@@ -169,23 +165,9 @@ public interface RecordFiles extends AutoCloseable {
             return videos.values().stream().mapToLong(VideoFile::continued).sum();
         }
 
-        /** Ends all of them, even if one cannot be ended. */
         @Override
         public void close() throws IOException {
-            IOException failed = null;
-            for (VideoFile video : videos.values()) {
-                try {
-                    video.close();
-                } catch (IOException e) {
-                    if (failed != null) {
-                        e.addSuppressed(failed);
-                    }
-                    failed = e;
-                }
-            }
-            if (failed != null) {
-                throw failed;
-            }
+            VideoOutput.closeAll(videos.values());
         }
     }
 }

@@ -3,8 +3,6 @@ package io.upliftstream.tools.traffic;
 import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.SingleObject;
-import io.upliftstream.schemas.VideoCodec;
-import io.upliftstream.schemas.VideoPacket;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.time.Duration;
@@ -23,7 +21,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 /**
- * Cameras that send images, or packets of video, on schedule, whether or not anybody keeps up. They are encoded beforehand, so that the
+ * Cameras that send images on schedule, whether or not anybody keeps up. The images are encoded beforehand, so that the
  * publisher costs next to nothing. A frame's capture time and its Kafka timestamp are the time at which it was due: a
  * frame that is sent late has aged by as much.
  *
@@ -41,7 +39,6 @@ public final class OpenLoop implements AutoCloseable {
     private final List<String> cameras;
     private final Map<String, Long> sequences = new HashMap<>();
     private final List<byte[]> images;
-    private final Map<String, LosslessH264.Video> videos;
     private final Account account;
     private final AtomicReference<Exception> failure = new AtomicReference<>();
     private volatile boolean stopped;
@@ -53,32 +50,7 @@ public final class OpenLoop implements AutoCloseable {
      */
     public OpenLoop(
             String bootstrapServers, FrameTopics topics, List<String> turns, List<byte[]> images, Account account) {
-        this(bootstrapServers, topics, turns, images, Map.of(), account);
-    }
-
-    /**
-     * Cameras that send video, each its own.
-     *
-     * @param videos by camera, sent from the beginning again after the end
-     */
-    public OpenLoop(
-            String bootstrapServers,
-            FrameTopics topics,
-            List<String> turns,
-            Map<String, LosslessH264.Video> videos,
-            Account account) {
-        this(bootstrapServers, topics, turns, List.of(), videos, account);
-    }
-
-    private OpenLoop(
-            String bootstrapServers,
-            FrameTopics topics,
-            List<String> turns,
-            List<byte[]> images,
-            Map<String, LosslessH264.Video> videos,
-            Account account) {
         this.topics = topics;
-        this.videos = Map.copyOf(videos);
         this.turns = List.copyOf(turns);
         cameras = turns.stream().distinct().toList();
         this.images = List.copyOf(images);
@@ -115,7 +87,7 @@ public final class OpenLoop implements AutoCloseable {
                     wait = startNanos + dueNanos - System.nanoTime()) {
                 LockSupport.parkNanos(wait);
             }
-            send(start.plusNanos(dueNanos), framesPerSecond / cameras.size());
+            send(start.plusNanos(dueNanos));
         }
         producer.flush();
         Exception failed = failure.get();
@@ -124,23 +96,12 @@ public final class OpenLoop implements AutoCloseable {
         }
     }
 
-    private void send(Instant due, double cameraFramesPerSecond) {
+    private void send(Instant due) {
         String camera = turns.get((int) (sent % turns.size()));
         long sequence = sequences.merge(camera, 1L, Long::sum) - 1;
         int partition = cameras.indexOf(camera) % topics.partitions();
-        LosslessH264.Video video = videos.get(camera);
-        byte[] value;
-        if (video == null) {
-            value = frame(camera, sequence, due);
-            account.published(camera, sequence);
-        } else {
-            long size = video.packets().size();
-            LosslessH264.Packet packet = video.packets().get((int) (sequence % size));
-            long shown = sequence - sequence % size + packet.picture();
-            Instant taken = due.plusNanos((long) ((shown - sequence) * 1e9 / cameraFramesPerSecond));
-            value = packet(camera, sequence, taken, video, packet);
-            account.published(camera, sequence, shown);
-        }
+        byte[] value = frame(camera, sequence, due);
+        account.published(camera, sequence);
         sent++;
         Future<?> unused = producer.send(
                 new ProducerRecord<>(topics.input(), partition, due.toEpochMilli(), camera, value),
@@ -158,20 +119,6 @@ public final class OpenLoop implements AutoCloseable {
                 .setCaptureTimeMicros(ChronoUnit.MICROS.between(Instant.EPOCH, due))
                 .setCaptureClock(CaptureClock.PUBLISHER)
                 .setImage(ByteBuffer.wrap(images.get((int) (sent % images.size()))))
-                .build());
-    }
-
-    private static byte[] packet(
-            String camera, long sequence, Instant taken, LosslessH264.Video video, LosslessH264.Packet packet) {
-        return SingleObject.encode(VideoPacket.newBuilder()
-                .setCameraId(camera)
-                .setSequence(sequence)
-                .setCaptureTimeMicros(ChronoUnit.MICROS.between(Instant.EPOCH, taken))
-                .setCaptureClock(CaptureClock.PUBLISHER)
-                .setCodec(VideoCodec.H264)
-                .setKeyFrame(packet.keyFrame())
-                .setParameterSets(packet.keyFrame() ? ByteBuffer.wrap(video.parameterSets()) : null)
-                .setData(ByteBuffer.wrap(packet.data()))
                 .build());
     }
 

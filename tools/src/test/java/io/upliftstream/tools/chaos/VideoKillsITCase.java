@@ -8,6 +8,7 @@ import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.TinyBundle;
 import io.upliftstream.tools.VideoClip;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.stream.RecordReader;
@@ -42,9 +43,6 @@ import org.junit.jupiter.api.Timeout;
  */
 @Timeout(value = 60, unit = TimeUnit.MINUTES)
 class VideoKillsITCase {
-    private static final Path TINY = Path.of("..", "model", "src", "test", "resources", "tiny")
-            .toAbsolutePath()
-            .normalize();
     private static final long MILLIS_BETWEEN_PACKETS = 40;
 
     private final Map<String, VideoClip> cameras = new TreeMap<>();
@@ -124,7 +122,7 @@ class VideoKillsITCase {
     private static List<String> arguments(ProcessCluster cluster, FrameTopics topics, int parallelism) {
         List<String> arguments = new ArrayList<>(List.of(
                 "uplift.kafka.bootstrap-servers=" + cluster.bootstrapServers(),
-                "uplift.model.bundle=" + TINY,
+                "uplift.model.bundle=" + TinyBundle.PATH,
                 "uplift.parallelism=" + parallelism,
                 "uplift.checkpoint.interval=500 ms"));
         arguments.addAll(topics.assignments());

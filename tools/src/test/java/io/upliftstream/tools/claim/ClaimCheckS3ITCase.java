@@ -79,14 +79,14 @@ class ClaimCheckS3ITCase {
         assertThat(job.assertAllThere(RECORDS, store.store())).hasSize(RECORDS);
         System.out.printf("%d records, %d kills: %.1f s%n", RECORDS, KILLS, millis / 1e3);
 
-        Commands consume = Commands.start(
+        Commands consume = Commands.run(
                 directory,
                 ClaimCheckITCase.arguments(job, "consume", "features", "--limit", "20", "--output", "unused"),
                 store.environment());
         assertThat(consume.exitCode()).as(consume.output()).isZero();
         assertThat(consume.output()).contains("20 features records from topic killed-features");
         Commands sweep =
-                Commands.start(directory, ClaimCheckITCase.arguments(job, "claim-check", "sweep"), store.environment());
+                Commands.run(directory, ClaimCheckITCase.arguments(job, "claim-check", "sweep"), store.environment());
         assertThat(sweep.exitCode()).as(sweep.output()).isZero();
         assertThat(sweep.output()).contains("0 payloads (0 bytes) in s3://bucket/claims");
     }
@@ -176,7 +176,7 @@ class ClaimCheckS3ITCase {
         store.delete(names.get(1));
 
         Commands consume =
-                Commands.start(directory, ClaimCheckITCase.arguments(job, "consume", "features"), store.environment());
+                Commands.run(directory, ClaimCheckITCase.arguments(job, "consume", "features"), store.environment());
         assertThat(consume.exitCode()).as(consume.output()).isEqualTo(1);
         assertThat(consume.output())
                 .contains(names.get(0) + " holds 1000 bytes (expected: ")
@@ -186,7 +186,7 @@ class ClaimCheckS3ITCase {
             door.answer = 403;
             List<String> refused = new ArrayList<>(ClaimCheckITCase.arguments(job, "consume", "features"));
             refused.addAll(List.of("--set", "s3.endpoint=http://127.0.0.1:" + door.port()));
-            Commands nothing = Commands.start(directory, refused, store.environment());
+            Commands nothing = Commands.run(directory, refused, store.environment());
             assertThat(nothing.exitCode()).as(nothing.output()).isEqualTo(1);
             assertThat(nothing.output()).contains("cannot be read: ", "6 not readable");
         }
@@ -200,7 +200,7 @@ class ClaimCheckS3ITCase {
             List<String> arguments = new ArrayList<>(List.of("run"));
             List<String> all = topics.assignments(settings(door.port()).toArray(String[]::new));
             all.forEach(assignment -> arguments.addAll(List.of("--set", assignment)));
-            Commands run = Commands.start(directory, arguments, store.environment());
+            Commands run = Commands.run(directory, arguments, store.environment());
             assertThat(run.exitCode()).as(run.output()).isEqualTo(3);
             assertThat(run.output()).contains("uplift: claim check: s3://bucket/claims cannot be written to: ");
         }
@@ -208,10 +208,10 @@ class ClaimCheckS3ITCase {
         topics.assignments(settings(store.port()).toArray(String[]::new))
                 .forEach(assignment -> arguments.addAll(List.of("--set", assignment)));
         Commands without =
-                Commands.start(directory, arguments, Map.of("FLINK_PLUGINS_DIR", directory.toString() + "/none"));
+                Commands.run(directory, arguments, Map.of("FLINK_PLUGINS_DIR", directory.toString() + "/none"));
         assertThat(without.exitCode()).as(without.output()).isEqualTo(3);
         assertThat(without.output()).contains("Could not find a file system implementation for scheme 's3'");
-        Commands run = Commands.start(directory, arguments, store.environment());
+        Commands run = Commands.run(directory, arguments, store.environment());
         assertThat(run.exitCode()).as(run.output()).isZero();
     }
 }

@@ -7,9 +7,9 @@ import io.upliftstream.schemas.PayloadStore;
 import io.upliftstream.schemas.Payloads;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.Topics;
+import io.upliftstream.tools.cli.Commands;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -70,26 +70,10 @@ record ClaimJob(
     }
 
     private Process start(Path output) throws IOException {
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-                .filter(argument -> argument.startsWith("--add-"))
-                .forEach(command::add);
-        command.addAll(List.of(
-                "-Xmx512m",
-                "-XX:TieredStopAtLevel=1",
-                "-Djava.io.tmpdir=" + directory,
-                "-cp",
-                System.getProperty("java.class.path"),
-                LargeFeatures.class.getName(),
-                Integer.toString(engine.leastBytes()),
-                Integer.toString(engine.mostBytes())));
-        command.addAll(assignments());
-        ProcessBuilder builder =
-                new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
-        builder.environment().put("XDG_STATE_HOME", directory.toString());
-        builder.environment().putAll(environment);
-        return builder.start();
+        List<String> arguments =
+                new ArrayList<>(List.of(Integer.toString(engine.leastBytes()), Integer.toString(engine.mostBytes())));
+        arguments.addAll(assignments());
+        return Commands.start(LargeFeatures.class, directory, output, Commands.env(environment), arguments);
     }
 
     /**

@@ -54,10 +54,8 @@ class ModelFromS3ITCase {
                     store.overwrite("models/2/" + bundle.relativize(file), Files.readAllBytes(file));
                 }
             }
-            List<String> environment = new ArrayList<>(List.of("env"));
-            store.environment().forEach((name, value) -> environment.add(name + "=" + value));
             Path output = directory.resolve("run.log");
-            Process run = Commands.start(directory, output, environment, uplift(settings, "run"));
+            Process run = Commands.start(directory, output, Commands.env(store.environment()), uplift(settings, "run"));
             try {
                 topics.send(
                         0,

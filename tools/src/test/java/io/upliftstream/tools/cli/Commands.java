@@ -39,12 +39,17 @@ public record Commands(int exitCode, String output) {
         }
     }
 
-    /** Runs it in a process of its own, with more in its environment. */
-    public static Commands start(Path directory, List<String> arguments, Map<String, String> environment)
+    /** Runs it to its end in a process of its own, with more in its environment. */
+    public static Commands run(Path directory, List<String> arguments, Map<String, String> environment)
             throws IOException, InterruptedException {
+        return end(directory, env(environment), arguments);
+    }
+
+    /** A program that runs the one after it with more in its environment. */
+    public static List<String> env(Map<String, String> environment) {
         List<String> env = new ArrayList<>(List.of("env"));
         environment.forEach((name, value) -> env.add(name + "=" + value));
-        return end(directory, env, arguments);
+        return env;
     }
 
     /**
@@ -82,6 +87,18 @@ public record Commands(int exitCode, String output) {
     public static Process start(
             Path directory, Path output, List<String> wrapper, List<String> arguments, String... jvmOptions)
             throws IOException {
+        return start(Uplift.class, directory, output, wrapper, arguments, jvmOptions);
+    }
+
+    /** As the other, of another program. */
+    public static Process start(
+            Class<?> main,
+            Path directory,
+            Path output,
+            List<String> wrapper,
+            List<String> arguments,
+            String... jvmOptions)
+            throws IOException {
         // A crash is what some tests ask for: no core of gigabytes.
         List<String> command = new ArrayList<>(wrapper);
         command.addAll(List.of("sh", "-c", "ulimit -c 0; exec \"$0\" \"$@\""));
@@ -96,7 +113,7 @@ public record Commands(int exitCode, String output) {
                 "-Dai.djl.offline=true",
                 "-Djava.io.tmpdir=" + directory));
         command.addAll(List.of(jvmOptions));
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), Uplift.class.getName()));
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), main.getName()));
         command.addAll(arguments);
         ProcessBuilder builder =
                 new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());

@@ -3,13 +3,15 @@ package io.upliftstream.tools.cli;
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.upliftstream.model.video.AccessUnit.Codec;
+import io.upliftstream.model.video.VideoDecoder;
+import io.upliftstream.model.video.VideoDecoder.Shown;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.schemas.VideoCodec;
 import io.upliftstream.schemas.VideoPacket;
 import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.camera.JpegFormat;
-import io.upliftstream.tools.camera.PacketDecoder;
 import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.camera.VideoCamera;
@@ -148,7 +150,7 @@ class PacketsITCase {
     }
 
     /** From each key frame on, nothing before it is needed: the parameter sets are with it. */
-    private static void assertEveryGroupDecodes(List<VideoPacket> packets) throws IOException {
+    private static void assertEveryGroupDecodes(List<VideoPacket> packets) {
         for (int i = 0; i < packets.size(); i++) {
             if (packets.get(i).getKeyFrame()) {
                 assertThat(pictures(packets.subList(i, packets.size()))).isNotEmpty();
@@ -157,8 +159,7 @@ class PacketsITCase {
     }
 
     /** A picture is found by the place of its packet, in the order of results and alone. */
-    private static void assertFound(Topics topics, List<VideoPacket> packets, Map<Long, BufferedImage> pictures)
-            throws IOException {
+    private static void assertFound(Topics topics, List<VideoPacket> packets, Map<Long, BufferedImage> pictures) {
         List<VideoPacket> all = topics.read("camera-frames", "read_committed", VideoPacket.class);
         List<VideoPacket> shown = new ArrayList<>(packets);
         shown.sort(Comparator.comparing(VideoPacket::getCaptureTimeMicros));
@@ -177,14 +178,20 @@ class PacketsITCase {
     }
 
     /** The pictures of packets by their capture times. */
-    private static Map<Long, BufferedImage> pictures(List<VideoPacket> packets) throws IOException {
+    private static Map<Long, BufferedImage> pictures(List<VideoPacket> packets) {
         Map<Long, BufferedImage> pictures = new TreeMap<>();
-        try (PacketDecoder decoder = new PacketDecoder(packets.get(0).getCodec())) {
+        Codec codec = Codec.valueOf(packets.get(0).getCodec().name());
+        List<Shown> shown = new ArrayList<>();
+        try (VideoDecoder decoder = new VideoDecoder(codec, 1_000_000)) {
             for (VideoPacket packet : packets) {
-                pictures.putAll(
-                        decoder.decode(CameraFrames.unit(packet), packet.getCaptureTimeMicros(), number -> true));
+                shown.addAll(
+                        decoder.decode(packet.getCaptureTimeMicros(), CameraFrames.unit(packet), false, all -> true)
+                                .shown());
             }
-            pictures.putAll(decoder.flush(number -> true));
+            shown.addAll(decoder.flush(all -> true));
+            shown.stream()
+                    .filter(each -> each.picture() != null)
+                    .forEach(each -> pictures.put(each.packet(), Images.upright(requireNonNull(each.picture()))));
         }
         return pictures;
     }
