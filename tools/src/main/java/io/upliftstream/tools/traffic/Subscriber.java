@@ -29,8 +29,10 @@ public final class Subscriber implements AutoCloseable {
     private final JobSettings settings;
     private final @Nullable String group;
     private final OutputTopics outputs;
-    /** The offset after the last record that was judged: one that is read again is known by its own. */
+    /** The offset after the last record that was judged. */
     private final Map<TopicPartition, Long> judged = new HashMap<>();
+    /** What had been judged when this ended without notice: records before it are read again, and known by their offsets. */
+    private final Map<TopicPartition, Long> known = new HashMap<>();
 
     private Thread thread;
     private volatile Account account;
@@ -77,6 +79,7 @@ public final class Subscriber implements AutoCloseable {
 
     /** Reads on after {@link #kill}, from the offsets that the group committed. */
     public void restart() {
+        known.putAll(judged);
         closed = false;
         thread = start();
     }
@@ -110,10 +113,12 @@ public final class Subscriber implements AutoCloseable {
 
     private void judge(ConsumerRecord<byte[], byte[]> record) {
         TopicPartition partition = new TopicPartition(record.topic(), record.partition());
-        if (record.offset() >= judged.getOrDefault(partition, 0L)) {
-            account.read(outputs.decode(record), record.timestamp());
-            judged.put(partition, record.offset() + 1);
+        if (record.offset() < known.getOrDefault(partition, 0L)) {
+            return;
         }
+        known.remove(partition); // from here on a record that comes again is a repeat
+        account.read(outputs.decode(record), record.timestamp());
+        judged.put(partition, record.offset() + 1);
     }
 
     /**
