@@ -11,9 +11,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The machine's clock, but for leaps: it goes on as before for a minute, and follows one that lasts. A leap that is taken
- * back costs no frame; without it, ten minutes ahead would make every frame too old for live mode, and ten minutes back
- * would let every backlog pass.
+ * The machine's clock, but for leaps, and for a drift of more than a second in a minute: it goes on as before for a minute,
+ * and follows what lasts. A leap that is taken back costs no frame; without it, ten minutes ahead would make every frame too
+ * old for live mode, and ten minutes back would let every backlog pass.
  *
  * <p>Limit: time that a machine was suspended for is a leap, too, so a backlog that came of it passes for a minute.
  */
@@ -21,7 +21,7 @@ final class SteadyClock extends Clock implements Serializable {
     private static final Logger LOG = LoggerFactory.getLogger(SteadyClock.class);
     private static final long serialVersionUID = 1L;
 
-    /** More than a clock is slewed by between two looks at it. */
+    /** More than a clock is slewed by in a minute. */
     private static final long LEAP_MILLIS = 1000;
 
     private static final long PATIENCE_MILLIS = Duration.ofMinutes(1).toMillis();
@@ -32,8 +32,10 @@ final class SteadyClock extends Clock implements Serializable {
     private final Clock machine;
     private final Ticker ticker;
     private boolean begun;
-    /** What the clock says more than the ticker. */
+    /** What the clock said more than the ticker, up to a minute ago. */
     private long offsetMillis;
+
+    private long offsetSinceMillis;
 
     private boolean leapt;
     private long leapOffsetMillis;
@@ -57,10 +59,14 @@ final class SteadyClock extends Clock implements Serializable {
             found = machine.millis() - now;
         } while (elapsedMillis() - now > LEAP_MILLIS / 2);
         if (!begun || Math.abs(found - offsetMillis) <= LEAP_MILLIS) {
+            if (!begun || now - offsetSinceMillis >= PATIENCE_MILLIS) {
+                follow(now, found);
+            }
             begun = true;
-            offsetMillis = found;
             leapt = false;
-        } else if (!leapt || Math.abs(found - leapOffsetMillis) > LEAP_MILLIS) {
+            return now + found;
+        }
+        if (!leapt || Math.abs(found - leapOffsetMillis) > LEAP_MILLIS) {
             LOG.warn(
                     "this machine's clock leapt by {} ms; ages are counted as if it had not, unless it stays so for {} s",
                     found - offsetMillis,
@@ -70,10 +76,15 @@ final class SteadyClock extends Clock implements Serializable {
             leapSinceMillis = now;
         } else if (now - leapSinceMillis >= PATIENCE_MILLIS) {
             LOG.warn("this machine's clock stays where it leapt to; ages change by {} ms", found - offsetMillis);
-            offsetMillis = found;
+            follow(now, found);
             leapt = false;
         }
         return now + offsetMillis;
+    }
+
+    private void follow(long now, long found) {
+        offsetMillis = found;
+        offsetSinceMillis = now;
     }
 
     private long elapsedMillis() {

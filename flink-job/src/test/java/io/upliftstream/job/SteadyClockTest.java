@@ -64,6 +64,21 @@ class SteadyClockTest {
         for (int step = 0; step < 10; step++) {
             wrong += 900;
             assertThat(clock.millis()).isEqualTo(elapsed + wrong);
+            elapsed += 60_000;
+            assertThat(clock.millis()).isEqualTo(elapsed + wrong);
+        }
+    }
+
+    @Test
+    void aDriftIsFollowedForASecondAndItsEndAtOnce() {
+        for (int tenth : new int[] {100, -100}) {
+            for (int second = 0; second < 90; second++) {
+                assertThat(clock.millis()).isCloseTo(elapsed, within(2_000L));
+                elapsed += 1_000;
+                wrong += tenth;
+            }
+            wrong = 0;
+            assertThat(clock.millis()).isEqualTo(elapsed);
         }
     }
 

@@ -36,8 +36,8 @@ import org.apache.kafka.clients.admin.Admin;
 
 /**
  * Does faults to a cluster in random order while cameras send frames to it, and holds what came out against what went in.
- * Publisher, subscriber and account are in this process, outside of what the faults are done to. The next fault waits until
- * results of every camera come again and every partition has all its copies.
+ * Publisher, subscriber and account are in this process. The next fault waits until results of every camera come again and
+ * every partition has all its copies.
  */
 public final class Chaos {
     private static final int IMAGES = 8;
@@ -106,7 +106,7 @@ public final class Chaos {
             try (Admin admin = Admin.create(settings.kafkaProperties())) {
                 topics.create(admin, EmbeddedKafka.MAX_RECORD_BYTES);
                 String job = cluster.flink().run(arguments, null);
-                try (Subscriber subscriber = new Subscriber(topics, settings, account);
+                try (Subscriber subscriber = new Subscriber(topics, settings, account, topics.prefix() + "reader");
                         OpenLoop publisher =
                                 new OpenLoop(cluster.bootstrapServers(), topics, cameras, images(), account);
                         Watch watch = new Watch(cluster, job, account, heads.size())) {
@@ -154,7 +154,7 @@ public final class Chaos {
             long start = System.currentTimeMillis();
             await("no results of every camera", published, subscriber, () -> account.hasResultsSince(start));
             say.accept("Frames flow; the faults begin.");
-            make(leftOut, published, subscriber, watch);
+            make(leftOut, published, publisher, subscriber, watch);
             publisher.stop();
             while (!published.isDone()) {
                 check(published, subscriber);
@@ -192,14 +192,18 @@ public final class Chaos {
     }
 
     private void make(
-            Map<String, String> leftOut, CompletableFuture<Void> published, Subscriber subscriber, Watch watch)
+            Map<String, String> leftOut,
+            CompletableFuture<Void> published,
+            OpenLoop publisher,
+            Subscriber subscriber,
+            Watch watch)
             throws IOException, InterruptedException {
         List<FaultKind> possible = options.kinds().stream()
                 .filter(kind -> !leftOut.containsKey(kind.label()))
                 .toList();
         List<Fault> plan =
                 Fault.plan(possible, options.count(), options.shape().processes(), options.longestSeconds(), random);
-        Injection injection = new Injection(cluster);
+        Injection injection = new Injection(cluster, publisher, subscriber);
         double meanPauseMillis = options.minutes() * 60_000 / Math.max(1, plan.size());
         for (Fault fault : plan) {
             long begin = System.currentTimeMillis();
@@ -210,6 +214,7 @@ public final class Chaos {
             try {
                 while (System.currentTimeMillis() < begin + fault.seconds() * 1000L) {
                     check(published, subscriber);
+                    injection.goOn(fault, (System.currentTimeMillis() - begin) / 1e3);
                 }
             } finally {
                 inject(fault + " could not be undone", () -> injection.end(fault));

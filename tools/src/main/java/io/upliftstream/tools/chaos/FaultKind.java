@@ -30,7 +30,11 @@ public enum FaultKind {
     DISK_READONLY_QUARANTINE("quarantine", "the quarantine's notes cannot be written"),
     DISK_FULL_BROKER("broker", "no room for a broker's logs"),
     CLOCK_AHEAD("", "the clock of one process leaps ten minutes ahead, and back"),
-    CLOCK_BEHIND("", "the clock of one process leaps ten minutes back, and ahead");
+    CLOCK_BEHIND("", "the clock of one process leaps ten minutes back, and ahead"),
+    CLOCK_DRIFT_AHEAD("", "the clock of one process gains a tenth of a second every second, then is put right"),
+    CLOCK_DRIFT_BEHIND("", "the clock of one process loses a tenth of a second every second, then is put right"),
+    READER_RESTART("reader", "ends without a commit, comes back at its group's offsets"),
+    PUBLISHER_RESTART("publisher", "ends with frames on the way, which nobody sends again");
 
     private final String victims;
     private final String description;
@@ -54,11 +58,11 @@ public enum FaultKind {
         return description;
     }
 
-    /** The ones of so many names that it can be done to. */
+    /** The ones of so many names that it can be done to; a disk or a client that is no such process has its own name. */
     List<String> victims(List<String> processes) {
-        return family().equals("disk") && !victims.equals("broker")
-                ? List.of(victims)
-                : processes.stream().filter(name -> name.startsWith(victims)).toList();
+        List<String> named =
+                processes.stream().filter(name -> name.startsWith(victims)).toList();
+        return named.isEmpty() ? List.of(victims) : named;
     }
 
     /** Whether it is over as soon as it has been done. */

@@ -1,5 +1,7 @@
 package io.upliftstream.tools.chaos;
 
+import io.upliftstream.tools.traffic.OpenLoop;
+import io.upliftstream.tools.traffic.Subscriber;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -8,14 +10,20 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** Does faults to a cluster, and undoes them. */
+/** Does faults to a cluster and its clients, and undoes them. */
 final class Injection {
     private static final int CLOCK_SECONDS = 600;
+    /** How much a clock that drifts is wrong after a second, in seconds. */
+    private static final double DRIFT = 0.1;
 
     private final ProcessCluster cluster;
+    private final OpenLoop publisher;
+    private final Subscriber reader;
 
-    Injection(ProcessCluster cluster) {
+    Injection(ProcessCluster cluster, OpenLoop publisher, Subscriber reader) {
         this.cluster = cluster;
+        this.publisher = publisher;
+        this.reader = reader;
     }
 
     /** Does it; returns when it is done. */
@@ -48,6 +56,18 @@ final class Injection {
                 means.disk(victim).makeReadOnly();
             case CLOCK_AHEAD -> means.setClock(victim, CLOCK_SECONDS);
             case CLOCK_BEHIND -> means.setClock(victim, -CLOCK_SECONDS);
+            case CLOCK_DRIFT_AHEAD, CLOCK_DRIFT_BEHIND -> {} // right at first
+            case READER_RESTART -> reader.kill();
+            case PUBLISHER_RESTART -> publisher.kill();
+        }
+    }
+
+    /** Makes worse what grows, so many seconds after it began. */
+    void goOn(Fault fault, double seconds) throws IOException {
+        if (fault.kind() == FaultKind.CLOCK_DRIFT_AHEAD) {
+            cluster.means().setClock(fault.victim(), seconds * DRIFT);
+        } else if (fault.kind() == FaultKind.CLOCK_DRIFT_BEHIND) {
+            cluster.means().setClock(fault.victim(), -seconds * DRIFT);
         }
     }
 
@@ -67,7 +87,10 @@ final class Injection {
                 cluster.means().network().heal(victim);
             case DISK_FULL_CHECKPOINTS, DISK_FULL_BROKER, DISK_READONLY_CHECKPOINTS, DISK_READONLY_QUARANTINE ->
                 cluster.means().disk(victim).heal();
-            case CLOCK_AHEAD, CLOCK_BEHIND -> cluster.means().setClock(victim, 0);
+            case CLOCK_AHEAD, CLOCK_BEHIND, CLOCK_DRIFT_AHEAD, CLOCK_DRIFT_BEHIND ->
+                cluster.means().setClock(victim, 0);
+            case READER_RESTART -> reader.restart();
+            case PUBLISHER_RESTART -> publisher.restart();
         }
     }
 

@@ -1,14 +1,17 @@
 package io.upliftstream.tools.chaos;
 
 import io.upliftstream.job.StartupException;
+import io.upliftstream.tools.picture.FreshFile;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
@@ -59,7 +62,7 @@ final class Means implements AutoCloseable {
         if (!kinds.isEmpty() && impossible.keySet().containsAll(kinds)) {
             throw new StartupException(
                     StartupException.ENVIRONMENT,
-                    "chaos: none of these faults can be made here: %s (expected: kill, broker or pause, which need nothing)"
+                    "chaos: none of these faults can be made here: %s (expected: kill, broker, pause, reader or publisher, which need nothing)"
                             .formatted(String.join("; ", new TreeSet<>(impossible.values()))));
         }
     }
@@ -157,6 +160,7 @@ final class Means implements AutoCloseable {
         }
         setClock(process, 0);
         return Map.of(
+                "LC_ALL", "C.UTF-8", // whose fractions have a point
                 "LD_PRELOAD", clockLibrary.toString(),
                 "FAKETIME_TIMESTAMP_FILE", clock(process).toString(),
                 "FAKETIME_CACHE_DURATION", "1", // seconds until the file is read again
@@ -165,9 +169,13 @@ final class Means implements AutoCloseable {
                 "FAKETIME_FORCE_MONOTONIC_FIX", "0");
     }
 
-    /** Sets a process's clock to so many seconds ahead of the machine's. */
-    void setClock(String process, int seconds) throws IOException {
-        Files.writeString(clock(process), "%+d%n".formatted(seconds));
+    /**
+     * Sets a process's clock to so many seconds ahead of the machine's. It has heard of it within a second. (libfaketime's
+     * own speeds, such as {@code x1.1}, make a JVM's waits hang.)
+     */
+    void setClock(String process, double seconds) throws IOException {
+        FreshFile.write(
+                clock(process), String.format(Locale.ROOT, "%+.1f%n", seconds).getBytes(StandardCharsets.US_ASCII));
     }
 
     private Path clock(String process) throws IOException {

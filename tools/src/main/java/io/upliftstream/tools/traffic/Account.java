@@ -74,10 +74,12 @@ public final class Account {
     /** How frames ended: each counts once, by the best of its ends. */
     public record Ends(long published, long results, long failures, long drops) {
         private static Ends of(List<Fate> frames) {
+            long published = 0;
             long results = 0;
             long failures = 0;
             long drops = 0;
             for (Fate fate : frames) {
+                published += fate.withdrawn ? 0 : 1;
                 if (fate.complete()) {
                     results++;
                 } else if (fate.failures > 0) {
@@ -86,41 +88,7 @@ public final class Account {
                     drops++;
                 }
             }
-            return new Ends(frames.size(), results, failures, drops);
-        }
-    }
-
-    private static final long UNKNOWN = -1;
-
-    /** How one frame ended. */
-    private static final class Fate {
-        final int[] results;
-        int failures;
-        int drops;
-        long offset = UNKNOWN;
-        long completeMillis;
-        final long shown;
-
-        Fate(int heads, long shown) {
-            results = new int[heads];
-            this.shown = shown;
-        }
-
-        boolean complete() {
-            for (int count : results) {
-                if (count == 0) {
-                    return false;
-                }
-            }
-            return true;
-        }
-
-        boolean ended() {
-            return complete() || failures > 0 || drops > 0;
-        }
-
-        int ends() {
-            return Arrays.stream(results).max().orElse(0) + failures + drops;
+            return new Ends(published, results, failures, drops);
         }
     }
 
@@ -173,6 +141,16 @@ public final class Account {
         }
         frames.frames.add(new Fate(heads.size(), shown));
         published++;
+    }
+
+    /** A frame's sender ended before the broker acknowledged it: it counts again if a record about it is read. */
+    public synchronized void withdraw(String camera, long sequence) {
+        Fate fate = find(camera, sequence);
+        if (fate != null && !fate.withdrawn && fate.ends() == 0) {
+            fate.withdrawn = true;
+            published--;
+            notifyAll();
+        }
     }
 
     /**
@@ -263,7 +241,7 @@ public final class Account {
     }
 
     private void identify(Fate fate, long offset) {
-        if (fate.offset == UNKNOWN) {
+        if (fate.offset == Fate.UNKNOWN) {
             fate.offset = offset;
         } else if (fate.offset != offset) {
             unidentified++;
@@ -271,6 +249,10 @@ public final class Account {
     }
 
     private void end(boolean before, Fate fate, long appendedMillis) {
+        if (fate.withdrawn) {
+            fate.withdrawn = false;
+            published++;
+        }
         if (!before && fate.ended()) {
             ended++;
             lastEndMillis = Math.max(lastEndMillis, appendedMillis);

@@ -19,13 +19,14 @@ import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.serialization.StringSerializer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Cameras that send images on schedule, whether or not anybody keeps up. The images are encoded beforehand, so that the
  * publisher costs next to nothing. A frame's capture time and its Kafka timestamp are the time at which it was due: a
  * frame that is sent late has aged by as much.
  *
- * <p>Camera i sends to partition i, modulo their number. For one thread, except {@link #stop}.
+ * <p>Camera i sends to partition i, modulo their number. For one thread, except {@link #stop}, {@link #kill} and {@link #restart}.
  */
 public final class OpenLoop implements AutoCloseable {
     /** How long a frame is sent again while the broker is away. */
@@ -33,7 +34,7 @@ public final class OpenLoop implements AutoCloseable {
     /** {@link #publish} has waited for what matters; after Ctrl-C nobody does. */
     private static final Duration CLOSING = Duration.ofSeconds(5);
 
-    private final KafkaProducer<String, byte[]> producer;
+    private final String bootstrapServers;
     private final FrameTopics topics;
     private final List<String> turns;
     private final List<String> cameras;
@@ -41,6 +42,7 @@ public final class OpenLoop implements AutoCloseable {
     private final List<byte[]> images;
     private final Account account;
     private final AtomicReference<Exception> failure = new AtomicReference<>();
+    private volatile @Nullable KafkaProducer<String, byte[]> producer;
     private volatile boolean stopped;
     private long sent;
 
@@ -50,11 +52,17 @@ public final class OpenLoop implements AutoCloseable {
      */
     public OpenLoop(
             String bootstrapServers, FrameTopics topics, List<String> turns, List<byte[]> images, Account account) {
+        this.bootstrapServers = bootstrapServers;
         this.topics = topics;
         this.turns = List.copyOf(turns);
         cameras = turns.stream().distinct().toList();
         this.images = List.copyOf(images);
         this.account = account;
+        restart();
+    }
+
+    /** Goes on after {@link #kill}, with the next frames of its cameras. */
+    public synchronized void restart() {
         producer = new KafkaProducer<>(
                 Map.of(
                         ProducerConfig.BOOTSTRAP_SERVERS_CONFIG,
@@ -69,6 +77,14 @@ public final class OpenLoop implements AutoCloseable {
                         PATIENCE_MILLIS),
                 new StringSerializer(),
                 new ByteArraySerializer());
+    }
+
+    /**
+     * Ends as if its process were killed: frames that the broker has not acknowledged are withdrawn, those that are due
+     * until {@link #restart} are never taken.
+     */
+    public synchronized void kill() {
+        close(Duration.ZERO);
     }
 
     /**
@@ -89,24 +105,37 @@ public final class OpenLoop implements AutoCloseable {
             }
             send(start.plusNanos(dueNanos));
         }
-        producer.flush();
+        flush();
         Exception failed = failure.get();
         if (failed != null) {
             throw new IOException("a frame could not be sent: " + failed.getMessage(), failed);
         }
     }
 
-    private void send(Instant due) {
+    private void flush() {
+        KafkaProducer<String, byte[]> last = producer;
+        if (last != null) {
+            last.flush();
+        }
+    }
+
+    private synchronized void send(Instant due) {
+        KafkaProducer<String, byte[]> current = producer;
+        if (current == null) {
+            return;
+        }
         String camera = turns.get((int) (sent % turns.size()));
         long sequence = sequences.merge(camera, 1L, Long::sum) - 1;
         int partition = cameras.indexOf(camera) % topics.partitions();
         byte[] value = frame(camera, sequence, due);
         account.published(camera, sequence);
         sent++;
-        Future<?> unused = producer.send(
+        Future<?> unused = current.send(
                 new ProducerRecord<>(topics.input(), partition, due.toEpochMilli(), camera, value),
                 (metadata, failed) -> {
-                    if (failed != null) {
+                    if (failed != null && producer != current) {
+                        account.withdraw(camera, sequence);
+                    } else if (failed != null) {
                         failure.compareAndSet(null, failed);
                     }
                 });
@@ -129,6 +158,14 @@ public final class OpenLoop implements AutoCloseable {
 
     @Override
     public void close() {
-        producer.close(CLOSING);
+        close(CLOSING);
+    }
+
+    private void close(Duration timeout) {
+        KafkaProducer<String, byte[]> last = producer;
+        producer = null; // from here on what fails was not acknowledged in time
+        if (last != null) {
+            last.close(timeout);
+        }
     }
 }

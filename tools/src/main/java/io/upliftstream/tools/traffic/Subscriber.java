@@ -5,10 +5,12 @@ import io.upliftstream.tools.stream.OutputTopics;
 import io.upliftstream.tools.stream.RecordReader;
 import java.io.IOException;
 import java.time.Duration;
-import java.util.List;
+import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.apache.flink.connector.base.DeliveryGuarantee;
+import org.apache.kafka.clients.consumer.CloseOptions;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -17,34 +19,69 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Reads every record on the output topics, on a thread of its own, into an {@link Account}: under read_committed where
- * the job delivers exactly once.
+ * the job delivers exactly once. With a group it commits its offsets, and can end without notice and come back.
  */
 public final class Subscriber implements AutoCloseable {
     private static final Duration POLL = Duration.ofMillis(100);
+    private static final long COMMIT_NANOS = TimeUnit.SECONDS.toNanos(1);
 
+    private final FrameTopics topics;
+    private final JobSettings settings;
+    private final @Nullable String group;
     private final OutputTopics outputs;
-    private final KafkaConsumer<byte[], byte[]> consumer;
-    private final Thread thread;
+    /** The offset after the last record that was judged. */
+    private final Map<TopicPartition, Long> judged = new HashMap<>();
+    /** What had been judged when this ended without notice: records before it are read again, and known by their offsets. */
+    private final Map<TopicPartition, Long> known = new HashMap<>();
+
+    private Thread thread;
     private volatile Account account;
     private volatile boolean closed;
     private volatile @Nullable RuntimeException failure;
 
     /** @param settings of the job that writes to the topics */
     public Subscriber(FrameTopics topics, JobSettings settings, Account account) {
+        this(topics, settings, account, null);
+    }
+
+    /** @param group whose offsets are committed every second, without being a member that the broker assigns to */
+    public Subscriber(FrameTopics topics, JobSettings settings, Account account, @Nullable String group) {
+        this.topics = topics;
+        this.settings = settings;
+        this.group = group;
         this.outputs = new OutputTopics(settings);
         this.account = account;
+        thread = start();
+    }
+
+    private Thread start() {
+        Map<String, Object> more = new HashMap<>();
         boolean committed = settings.delivery() == DeliveryGuarantee.EXACTLY_ONCE;
-        consumer = RecordReader.consumer(
-                settings,
-                Map.of(ConsumerConfig.ISOLATION_LEVEL_CONFIG, committed ? "read_committed" : "read_uncommitted"));
-        List<TopicPartition> partitions = topics.outputs().stream()
+        more.put(ConsumerConfig.ISOLATION_LEVEL_CONFIG, committed ? "read_committed" : "read_uncommitted");
+        if (group != null) {
+            more.put(ConsumerConfig.GROUP_ID_CONFIG, group);
+        }
+        KafkaConsumer<byte[], byte[]> consumer = RecordReader.consumer(settings, more);
+        consumer.assign(topics.outputs().stream()
                 .flatMap(topic -> IntStream.range(0, topics.partitions())
                         .mapToObj(partition -> new TopicPartition(topic, partition)))
-                .toList();
-        consumer.assign(partitions);
-        thread = new Thread(this::follow, "subscriber");
-        thread.setDaemon(true);
-        thread.start();
+                .toList());
+        Thread started = new Thread(() -> follow(consumer), "subscriber");
+        started.setDaemon(true);
+        started.start();
+        return started;
+    }
+
+    /** Ends as if its process were killed: in the middle of what it reads, without a commit. */
+    public void kill() {
+        close();
+    }
+
+    /** Reads on after {@link #kill}, from the offsets that the group committed. */
+    public void restart() {
+        known.putAll(judged);
+        closed = false;
+        thread = start();
     }
 
     /** What is read from now on belongs to another account. */
@@ -52,18 +89,36 @@ public final class Subscriber implements AutoCloseable {
         account = next;
     }
 
-    private void follow() {
+    private void follow(KafkaConsumer<byte[], byte[]> consumer) {
+        long committed = System.nanoTime();
         try {
             while (!closed) {
                 for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
-                    account.read(outputs.decode(record), record.timestamp());
+                    if (closed) {
+                        return;
+                    }
+                    judge(record);
+                }
+                if (group != null && System.nanoTime() - committed > COMMIT_NANOS) {
+                    committed = System.nanoTime();
+                    consumer.commitAsync((offsets, failed) -> {}); // if it fails, the next one says more
                 }
             }
         } catch (RuntimeException e) {
             failure = e;
         } finally {
-            consumer.close();
+            consumer.close(CloseOptions.timeout(Duration.ZERO));
         }
+    }
+
+    private void judge(ConsumerRecord<byte[], byte[]> record) {
+        TopicPartition partition = new TopicPartition(record.topic(), record.partition());
+        if (record.offset() < known.getOrDefault(partition, 0L)) {
+            return;
+        }
+        known.remove(partition); // from here on a record that comes again is a repeat
+        account.read(outputs.decode(record), record.timestamp());
+        judged.put(partition, record.offset() + 1);
     }
 
     /**

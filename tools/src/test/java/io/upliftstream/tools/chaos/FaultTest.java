@@ -34,12 +34,14 @@ class FaultTest {
         }
         assertThat(FaultKind.PAUSE_BROKER.victims(PROCESSES)).containsExactly("broker-1", "broker-2", "broker-3");
         assertThat(FaultKind.DISK_FULL_CHECKPOINTS.victims(PROCESSES)).containsExactly("checkpoints");
+        assertThat(FaultKind.READER_RESTART.victims(PROCESSES)).containsExactly("reader");
     }
 
     @Test
     void wordsNameKindsFamiliesOrAll() {
         assertThat(FaultKind.named("all")).hasSize(FaultKind.values().length);
-        assertThat(FaultKind.named("clock")).isEqualTo(Set.of(FaultKind.CLOCK_AHEAD, FaultKind.CLOCK_BEHIND));
+        assertThat(FaultKind.named("zookeeper")).isEmpty();
+        assertThat(FaultKind.named("broker")).isEqualTo(Set.of(FaultKind.BROKER_STOP, FaultKind.BROKER_EMPTY));
         assertThat(FaultKind.named("broker-empty")).containsExactly(FaultKind.BROKER_EMPTY);
         assertThat(FaultKind.named("broker-")).isEmpty();
     }

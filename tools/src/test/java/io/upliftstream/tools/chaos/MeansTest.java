@@ -6,10 +6,12 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.io.InterruptedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -28,7 +30,8 @@ class MeansTest {
         try (Means means = new Means(directory)) {
             means.prepare(EnumSet.allOf(FaultKind.class), PROCESSES);
             assertThat(means.impossible().keySet())
-                    .noneMatch(kind -> Set.of("kill", "broker", "pause").contains(kind.family()));
+                    .noneMatch(kind -> Set.of("kill", "broker", "pause", "reader", "publisher")
+                            .contains(kind.family()));
             assertThat(means.impossible().values()).noneMatch(String::isBlank);
         }
         try (Stream<Path> left = Files.walk(directory)) {
@@ -110,5 +113,29 @@ class MeansTest {
             disk.heal();
             Files.write(file, new byte[1]);
         }
+    }
+
+    @Test
+    void aClockGoesWrongByFractionsAndIsPutRight() throws Exception {
+        try (Means means = new Means(directory)) {
+            means.prepare(EnumSet.of(FaultKind.PAUSE_BROKER, FaultKind.CLOCK_DRIFT_AHEAD), PROCESSES);
+            assumeTrue(means.impossible().isEmpty(), "no libfaketime here");
+            Map<String, String> environment = means.environment("one");
+            assertThat(aheadMillis(environment)).isLessThan(1000);
+            means.setClock("one", 2.5);
+            assertThat(aheadMillis(environment)).isBetween(2500L, 3499L);
+            means.setClock("one", 0);
+            assertThat(aheadMillis(environment)).isLessThan(1000);
+        }
+    }
+
+    /** What {@code date} says more than this process when it was started. */
+    private static long aheadMillis(Map<String, String> environment) throws Exception {
+        ProcessBuilder date = new ProcessBuilder("date", "+%s%3N");
+        date.environment().putAll(environment);
+        long now = System.currentTimeMillis();
+        return Long.parseLong(
+                        new String(date.start().getInputStream().readAllBytes(), StandardCharsets.US_ASCII).strip())
+                - now;
     }
 }

@@ -118,8 +118,8 @@ class ProcessClusterITCase {
                 topics.create(admin, EmbeddedKafka.MAX_RECORD_BYTES);
             }
             cameras = new OpenLoop(cluster.bootstrapServers(), topics, CAMERAS, List.of(image), account);
-            subscriber =
-                    new Subscriber(topics, JobSettings.load(null, Map.of(), arguments(1, TinyBundle.PATH)), account);
+            subscriber = new Subscriber(
+                    topics, JobSettings.load(null, Map.of(), arguments(1, TinyBundle.PATH)), account, name + "-reader");
         }
 
         List<String> arguments(int parallelism, Path bundle) {
@@ -175,6 +175,31 @@ class ProcessClusterITCase {
                     .isTrue();
             assertThat(traffic.account.balance().failures()).isZero();
             cluster.awaitTaskManagers();
+            cluster.flink().cancel(job);
+        }
+    }
+
+    @Test
+    void aReaderAndAPublisherThatEndWithoutNoticeLoseAndDoubleNothing() throws Exception {
+        try (Traffic traffic = new Traffic("clients")) {
+            String job = cluster.flink().run(traffic.arguments(2, TinyBundle.PATH), null);
+            traffic.publish(20);
+            traffic.awaitSettled();
+            traffic.subscriber.kill();
+            traffic.publish(20);
+            traffic.subscriber.restart(); // at what was committed, which is less than what was judged
+            traffic.awaitSettled();
+
+            traffic.publish(1);
+            traffic.cameras.kill();
+            long killed = System.currentTimeMillis();
+            traffic.publish(20); // nobody is there to take them
+            traffic.cameras.restart();
+            traffic.awaitResultsSince(killed);
+            traffic.awaitSettled();
+            Account.Balance balance = traffic.account.balance();
+            assertThat(balance.exactlyOnce()).as(balance.toString()).isTrue();
+            assertThat(balance.results()).isEqualTo(balance.published()).isGreaterThanOrEqualTo(40);
             cluster.flink().cancel(job);
         }
     }

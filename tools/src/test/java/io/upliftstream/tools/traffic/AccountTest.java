@@ -66,6 +66,26 @@ class AccountTest {
     }
 
     @Test
+    void aFrameThatWasNotAcknowledgedIsOwedOnlyOnceSomethingOfItIsRead() {
+        publish("north", 4);
+        result(header("north", 0));
+        account.withdraw("north", 0); // the acknowledgement came too late, the result did not
+        account.read(classes(header("north", 1)), 1_100);
+        account.withdraw("north", 1);
+        account.withdraw("north", 2);
+        account.withdraw("north", 3);
+        assertThat(account.open()).isOne();
+        account.read(depth(header("north", 1)), 1_150);
+        assertThat(account.balance()).isEqualTo(new Account.Balance(2, 2, 0, 0, 0, 0, 0, 0, 0));
+        assertThat(account.ends()).isEqualTo(Map.of("north", new Account.Ends(2, 2, 0, 0)));
+
+        account.read(classes(header("north", 3)), 1_200);
+        assertThat(account.balance().lost()).isOne();
+        account.read(depth(header("north", 3)), 1_250);
+        assertThat(account.balance()).isEqualTo(new Account.Balance(3, 3, 0, 0, 0, 0, 0, 0, 0));
+    }
+
+    @Test
     void aResultThatIsAlsoDroppedIsARepeat() {
         publish("north", 1);
         result(header("north", 0));
