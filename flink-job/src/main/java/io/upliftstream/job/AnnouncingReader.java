@@ -7,21 +7,26 @@ import java.util.concurrent.CompletableFuture;
 import org.apache.flink.api.connector.source.ReaderOutput;
 import org.apache.flink.api.connector.source.SourceEvent;
 import org.apache.flink.api.connector.source.SourceReader;
+import org.apache.flink.api.connector.source.SourceReaderContext;
 import org.apache.flink.connector.kafka.source.split.KafkaPartitionSplit;
 import org.apache.flink.core.io.InputStatus;
 
 /**
  * Kafka's reader, which says which partitions it reads before it reads them: what a checkpoint held of their cameras' videos
- * belongs to this subtask from then on.
+ * belongs to this subtask from then on. At its end it waits for the other subtasks' ({@link JointEnd}).
  */
 @SuppressWarnings("try") // close() throws what that of Kafka's reader does
 final class AnnouncingReader implements SourceReader<RawFrame, KafkaPartitionSplit> {
     private final SourceReader<RawFrame, KafkaPartitionSplit> kafka;
+    private final SourceReaderContext context;
     private final Queue<RawFrame> news = new ArrayDeque<>();
+    private final CompletableFuture<Void> allAtEnd = new CompletableFuture<>();
     private boolean started;
+    private boolean atEnd;
 
-    AnnouncingReader(SourceReader<RawFrame, KafkaPartitionSplit> kafka) {
+    AnnouncingReader(SourceReader<RawFrame, KafkaPartitionSplit> kafka, SourceReaderContext context) {
         this.kafka = kafka;
+        this.context = context;
     }
 
     @Override
@@ -38,12 +43,23 @@ final class AnnouncingReader implements SourceReader<RawFrame, KafkaPartitionSpl
             news.forEach(output::collect);
             news.clear();
         }
-        return kafka.pollNext(output);
+        InputStatus status = atEnd ? InputStatus.END_OF_INPUT : kafka.pollNext(output);
+        if (status != InputStatus.END_OF_INPUT || allAtEnd.isDone()) {
+            return status;
+        }
+        if (!atEnd) {
+            atEnd = true;
+            context.sendSourceEventToCoordinator(JointEnd.Event.READER_AT_END);
+        }
+        return InputStatus.NOTHING_AVAILABLE;
     }
 
     @Override
     public CompletableFuture<Void> isAvailable() {
-        return started && news.isEmpty() ? kafka.isAvailable() : CompletableFuture.completedFuture(null);
+        if (!started || !news.isEmpty()) {
+            return CompletableFuture.completedFuture(null);
+        }
+        return atEnd ? allAtEnd : kafka.isAvailable();
     }
 
     @Override
@@ -63,7 +79,11 @@ final class AnnouncingReader implements SourceReader<RawFrame, KafkaPartitionSpl
 
     @Override
     public void handleSourceEvents(SourceEvent event) {
-        kafka.handleSourceEvents(event);
+        if (event == JointEnd.Event.ALL_AT_END) {
+            allAtEnd.complete(null);
+        } else {
+            kafka.handleSourceEvents(event);
+        }
     }
 
     @Override

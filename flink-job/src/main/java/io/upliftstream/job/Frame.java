@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  * @param source the Kafka record that held the frame; of a picture without the record's value
  * @param packet null for an image
  * @param picture null for what is still encoded
+ * @param digest of the record's value, of a packet or picture that is without it; null for others
  */
 @SuppressWarnings("ArrayRecordComponent") // never compared
 record Frame(
@@ -25,7 +26,15 @@ record Frame(
         TraceContext trace,
         RawFrame source,
         @Nullable Packet packet,
-        @Nullable Picture picture) {
+        @Nullable Picture picture,
+        @Nullable Digest digest) {
+    /** What a failure record says of the value of a Kafka record, in bytes and 64 hexadecimal digits. */
+    record Digest(int length, String sha256) {
+        static Digest of(byte[] value) {
+            return new Digest(value.length, BoundedText.sha256(value));
+        }
+    }
+
     /**
      * What a packet says of itself.
      *
@@ -61,7 +70,7 @@ record Frame(
             byte[] image,
             TraceContext trace,
             RawFrame source) {
-        this(cameraId, sequence, captureTimeMicros, captureClock, image, trace, source, null, null);
+        this(cameraId, sequence, captureTimeMicros, captureClock, image, trace, source, null, null, null);
     }
 
     /** The same without image and pixels: an account of it needs no more. */
@@ -69,9 +78,28 @@ record Frame(
         return with(null);
     }
 
+    /** A packet without its data, which says of the record's value how long it was, and its hash. */
+    Frame withDigest() {
+        byte[] value = source.value();
+        return value == null ? this : with(null, Digest.of(value));
+    }
+
     /** The picture of this packet. */
     Frame with(@Nullable Picture decoded) {
+        return with(decoded, digest);
+    }
+
+    private Frame with(@Nullable Picture decoded, @Nullable Digest known) {
         return new Frame(
-                cameraId, sequence, captureTimeMicros, captureClock, NONE, trace, source.withoutValue(), null, decoded);
+                cameraId,
+                sequence,
+                captureTimeMicros,
+                captureClock,
+                NONE,
+                trace,
+                source.withoutValue(),
+                null,
+                decoded,
+                known);
     }
 }

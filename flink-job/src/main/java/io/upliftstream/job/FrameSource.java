@@ -3,7 +3,6 @@ package io.upliftstream.job;
 import java.io.IOException;
 import java.util.Collection;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -20,11 +19,11 @@ import org.apache.flink.connector.kafka.source.enumerator.KafkaSourceEnumState;
 import org.apache.flink.connector.kafka.source.split.KafkaPartitionSplit;
 import org.apache.flink.core.io.SimpleVersionedSerializer;
 import org.apache.kafka.common.TopicPartition;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Kafka's source, whose state says where a partition is to be read on, and not how far. Where reading ends is decided at
- * every start: with the connector's own state, a job would end where the one before it was to end, or never.
+ * every start: with the connector's own state, a job would end where the one before it was to end, or never. Where it ends,
+ * its readers end together ({@link JointEnd}).
  */
 final class FrameSource
         implements Source<RawFrame, KafkaPartitionSplit, KafkaSourceEnumState>, ResultTypeQueryable<RawFrame> {
@@ -62,52 +61,7 @@ final class FrameSource
         Set<TopicPartition> known = state.splits().stream()
                 .map(split -> split.split().getTopicPartition())
                 .collect(Collectors.toSet());
-        return !ends.isEmpty() && known.containsAll(ends.keySet()) ? new Complete(restored, context) : restored;
-    }
-
-    /**
-     * Tells the readers that no more partitions come. The connector's own does so when it finds new partitions, and never
-     * if all are in the state.
-     */
-    private record Complete(
-            SplitEnumerator<KafkaPartitionSplit, KafkaSourceEnumState> kafka,
-            SplitEnumeratorContext<KafkaPartitionSplit> context)
-            implements SplitEnumerator<KafkaPartitionSplit, KafkaSourceEnumState> {
-        @Override
-        public void addReader(int subtask) {
-            kafka.addReader(subtask);
-            context.signalNoMoreSplits(subtask);
-        }
-
-        @Override
-        public void start() {
-            kafka.start();
-        }
-
-        @Override
-        public void handleSplitRequest(int subtask, @Nullable String host) {
-            kafka.handleSplitRequest(subtask, host);
-        }
-
-        @Override
-        public void addSplitsBack(List<KafkaPartitionSplit> splits, int subtask) {
-            kafka.addSplitsBack(splits, subtask);
-        }
-
-        @Override
-        public KafkaSourceEnumState snapshotState(long checkpoint) throws Exception {
-            return kafka.snapshotState(checkpoint);
-        }
-
-        @Override
-        public void notifyCheckpointComplete(long checkpoint) throws Exception {
-            kafka.notifyCheckpointComplete(checkpoint);
-        }
-
-        @Override
-        public void close() throws IOException {
-            kafka.close();
-        }
+        return ends.isEmpty() ? restored : new JointEnd(restored, context, known.containsAll(ends.keySet()));
     }
 
     @Override
@@ -138,13 +92,14 @@ final class FrameSource
 
     @Override
     public SourceReader<RawFrame, KafkaPartitionSplit> createReader(SourceReaderContext context) throws Exception {
-        return new AnnouncingReader(kafka.createReader(context));
+        return new AnnouncingReader(kafka.createReader(context), context);
     }
 
     @Override
     public SplitEnumerator<KafkaPartitionSplit, KafkaSourceEnumState> createEnumerator(
             SplitEnumeratorContext<KafkaPartitionSplit> context) {
-        return kafka.createEnumerator(context);
+        var enumerator = kafka.createEnumerator(context);
+        return ends.isEmpty() ? enumerator : new JointEnd(enumerator, context, false);
     }
 
     @Override

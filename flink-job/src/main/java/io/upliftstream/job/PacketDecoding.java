@@ -138,6 +138,7 @@ final class PacketDecoding {
         private final @Nullable Packet packet;
         private final long packetNumber = number;
         private final byte[] data;
+        private @Nullable Frame rest;
 
         private Work(@Nullable Packet packet, byte[] data) {
             this.packet = packet;
@@ -154,6 +155,7 @@ final class PacketDecoding {
         Decoded run() {
             itsHolder.enter();
             try {
+                rest = packet == null ? null : packet.frame.withDigest(); // here, since the subtask's thread is busier
                 return decode();
             } finally {
                 itsHolder.leave();
@@ -235,7 +237,7 @@ final class PacketDecoding {
         Packet packet = work.packet;
         Frame whole = packet == null ? null : packet.frame;
         if (packet != null) {
-            packet.frame = packet.frame.withoutImage();
+            packet.frame = Objects.requireNonNull(work.rest);
         }
         decoded.shown().forEach(this::show);
         String problem = decoded.problem();

@@ -44,6 +44,7 @@ final class PacketParser {
                         packet.getKeyFrame(),
                         true,
                         packet.getParameterSets().map(FrameParser::array).orElse(null)),
+                null,
                 null);
     }
 
@@ -67,6 +68,7 @@ final class PacketParser {
                 source.trace(),
                 source,
                 described(codec, value, headers != null && "1".equals(headers.keyFrame()), sequence != null, null),
+                null,
                 null);
     }
 

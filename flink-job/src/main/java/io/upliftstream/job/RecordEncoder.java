@@ -1,6 +1,7 @@
 package io.upliftstream.job;
 
 import io.upliftstream.job.DropRuns.Run;
+import io.upliftstream.job.Frame.Digest;
 import io.upliftstream.job.FrameProblem.Reason;
 import io.upliftstream.job.FrameProblem.Stage;
 import io.upliftstream.model.DenseResult;
@@ -142,7 +143,7 @@ final class RecordEncoder {
     FrameOutcome.Failure failure(
             RawFrame source, @Nullable Frame frame, FrameProblem problem, @Nullable ClaimCheck originals) {
         byte[] original = source.value() == null ? new byte[0] : source.value();
-        String sha256 = BoundedText.sha256(original);
+        Digest digest = frame == null || frame.digest() == null ? Digest.of(original) : frame.digest();
         String topic = settings.get(OutputOptions.FAILURES_TOPIC);
         for (Detail detail : Detail.values()) {
             boolean inline = originals == null || !originals.takes(original);
@@ -171,8 +172,8 @@ final class RecordEncoder {
                     .setReason(problem.reason())
                     .setMessage(
                             detail.compareTo(Detail.MESSAGE) > 0 ? BoundedText.start(message, SHORT_MESSAGE) : message)
-                    .setOriginalLength(original.length)
-                    .setOriginalSha256(sha256);
+                    .setOriginalLength(digest.length())
+                    .setOriginalSha256(digest.sha256());
             if (detail == Detail.ORIGINAL) {
                 failure.setOriginal(ByteBuffer.wrap(original));
             }

@@ -2,6 +2,7 @@ package io.upliftstream.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.upliftstream.model.FrameException;
 import io.upliftstream.model.video.AccessUnit;
 import io.upliftstream.model.video.AccessUnit.Codec;
 import io.upliftstream.schemas.FrameDropped;
@@ -109,6 +110,29 @@ class VideoTest extends VideoOperatorTest {
         assertThat(dropped(harness)).isEqualTo(6);
     }
 
+    @Test
+    void theFailureOfAPictureHasLengthAndHashOfItsPacket() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = harness();
+        harness.open();
+        List<RawFrame> records = Clip.records("yard", "intra.h264").subList(0, 2);
+        for (RawFrame record : records) {
+            process(harness, record);
+        }
+        while (engine.submitted.size() < 2) {
+            runMails(harness);
+        }
+        engine.fail(1, new FrameException(FrameException.Reason.MODEL_FAILED, "model: fails on purpose"));
+        engine.answer(0);
+        processAll(harness, List.of());
+        byte[] packet = Objects.requireNonNull(records.get(1).value());
+        assertThat(failures(harness)).hasSize(1).allSatisfy(failure -> {
+            assertThat(failure.getReason()).isEqualTo("MODEL_FAILED");
+            assertThat(failure.getOriginalLength()).isEqualTo(packet.length);
+            assertThat(failure.getOriginalSha256()).isEqualTo(BoundedText.sha256(packet));
+            assertThat(failure.getOriginal()).isEmpty();
+        });
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"every-n", "per-second", "key-frames"})
     void whatIsNotChosenIsPassedOver(String choice) throws Exception {
@@ -204,7 +228,8 @@ class VideoTest extends VideoOperatorTest {
         assertThat(failures)
                 .isNotEmpty()
                 .allMatch(failure -> failure.getReason().equals("NO_PICTURE"))
-                .allMatch(failure -> failure.getMessage().contains("no longer on the topic"));
+                .allMatch(failure -> failure.getMessage().contains("no longer on the topic"))
+                .allMatch(failure -> failure.getOriginalLength() == 0);
         assertThat(offsets(first).size() + dropped(second) + failures.size()).isEqualTo(30);
         assertThat(results(second)).isEmpty();
     }

@@ -2,6 +2,10 @@ package io.upliftstream.tools;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.FrameEngine;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.VideoHeaders;
 import io.upliftstream.model.Picture;
@@ -11,22 +15,33 @@ import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.net.http.HttpClient;
+import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import javax.imageio.ImageIO;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeaders;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.apache.kafka.common.serialization.StringSerializer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -34,6 +49,7 @@ import org.junit.jupiter.api.Timeout;
 @Timeout(value = 10, unit = TimeUnit.MINUTES)
 class VideoPacketsITCase {
     private static final AtomicInteger SUBMITTED = new AtomicInteger();
+    private static final AtomicBoolean FAILS = new AtomicBoolean();
 
     @Test
     void aVideoAndItsPicturesAsPngGiveTheSameLabels() throws Exception {
@@ -138,10 +154,7 @@ class VideoPacketsITCase {
                     .isEmpty();
             assertThat(topics.read("dropped", "read_committed", FrameDropped.class))
                     .isEmpty();
-            List<RecordHeader> headers =
-                    topics.read("segmentation", "read_committed", SegmentationRecord.class).stream()
-                            .map(SegmentationRecord::getHeader)
-                            .toList();
+            List<RecordHeader> headers = headers(topics);
             for (String camera : cameras.keySet()) {
                 List<RecordHeader> its = headers.stream()
                         .filter(header -> header.getCameraId().equals(camera))
@@ -155,5 +168,132 @@ class VideoPacketsITCase {
                         .isSorted();
             }
         }
+    }
+
+    /**
+     * One partition is at its end long before the other, whose last packets are in transactions: they end once checkpoints
+     * were seen, and the operator fails between them.
+     */
+    @Test
+    void checkpointsGoOnWhileOnePartitionIsAtItsEnd() throws Exception {
+        VideoClip yard = VideoClip.of("intra.h264");
+        VideoClip lane = VideoClip.of("open.h265");
+        try (EmbeddedKafka kafka = EmbeddedKafka.start();
+                KafkaProducer<String, byte[]> one = transaction(kafka, "one");
+                KafkaProducer<String, byte[]> other = transaction(kafka, "other")) {
+            Topics topics = Topics.create(kafka, "ends", 2, 1 << 20);
+            for (int i = 0; i < 12; i++) {
+                topics.send(0, "yard", SingleObject.encode(yard.packet("yard", i)));
+                topics.send(1, "lane", SingleObject.encode(lane.packet("lane", i)));
+            }
+            send(one, topics, lane, 12, 24);
+            send(other, topics, lane, 24, 36);
+            JobSettings settings = topics.settings(
+                    "uplift.model.bundle=" + TinyBundle.PATH,
+                    "uplift.parallelism=2",
+                    "web.refresh-interval=50 ms",
+                    "restart-strategy.type=fixed-delay",
+                    "restart-strategy.fixed-delay.attempts=1000",
+                    "restart-strategy.fixed-delay.delay=10 ms");
+            FAILS.set(false);
+            try (EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 2)) {
+                StreamExecutionEnvironment env = flink.environment();
+                DenseVisionJob.definePipeline(
+                        env,
+                        settings,
+                        (given, subtask) -> new FailingEngine(
+                                FrameEngine.ofBundle(given, subtask), () -> FAILS.compareAndSet(true, false)));
+                EmbeddedFlink.Job job = flink.submit(env);
+                awaitPictures(topics, "yard", 12, 0, flink, job);
+                awaitCheckpoints(flink, job);
+                FAILS.set(true);
+                one.commitTransaction();
+                awaitPictures(topics, "lane", 18, 1, flink, job); // the decoder holds some back
+                awaitCheckpoints(flink, job);
+                other.commitTransaction();
+                job.awaitEnd();
+                assertThat(job.restarts()).isOne();
+            }
+            List<RecordHeader> headers = headers(topics);
+            assertThat(headers.stream()
+                            .filter(header -> header.getCameraId().equals("yard"))
+                            .map(RecordHeader::getSequence))
+                    .containsExactlyElementsOf(LongStream.range(0, 12).boxed().toList());
+            assertThat(headers.stream()
+                            .filter(header -> header.getCameraId().equals("lane"))
+                            .map(RecordHeader::getSequence))
+                    .containsExactlyInAnyOrderElementsOf(
+                            LongStream.range(0, 36).boxed().toList());
+            assertThat(topics.read("failures", "read_committed", FrameFailure.class))
+                    .isEmpty();
+            assertThat(topics.read("dropped", "read_committed", FrameDropped.class))
+                    .isEmpty();
+        }
+    }
+
+    private static KafkaProducer<String, byte[]> transaction(EmbeddedKafka kafka, String id) {
+        KafkaProducer<String, byte[]> producer = new KafkaProducer<>(
+                Map.of(
+                        "bootstrap.servers",
+                        kafka.bootstrapServers(),
+                        "transactional.id",
+                        id,
+                        "transaction.timeout.ms",
+                        600_000),
+                new StringSerializer(),
+                new ByteArraySerializer());
+        producer.initTransactions();
+        producer.beginTransaction();
+        return producer;
+    }
+
+    private static void send(KafkaProducer<String, byte[]> transaction, Topics topics, VideoClip lane, int from, int to)
+            throws IOException {
+        for (int i = from; i < to; i++) {
+            byte[] packet = SingleObject.encode(lane.packet("lane", i));
+            Future<?> unused = transaction.send(new ProducerRecord<>(topics.name("camera-frames"), 1, "lane", packet));
+        }
+        transaction.flush();
+    }
+
+    /** Waits until a camera's pictures are committed, in tasks that were started again so often, while checkpoints succeed. */
+    private static void awaitPictures(
+            Topics topics, String camera, int pictures, int restarts, EmbeddedFlink flink, EmbeddedFlink.Job job)
+            throws Exception {
+        while (job.restarts() < restarts || !job.isRunning()) {
+            assertThat(job.awaitEnd(Duration.ofMillis(50))).isFalse();
+        }
+        int before = checkpoints(flink, job).path("failed").asInt();
+        while (headers(topics).stream()
+                        .filter(header -> header.getCameraId().equals(camera))
+                        .count()
+                < pictures) {
+            assertThat(job.awaitEnd(Duration.ofMillis(50))).isFalse();
+            assertThat(checkpoints(flink, job).path("failed").asInt()).isLessThan(before + 20);
+        }
+    }
+
+    /** Waits for three more checkpoints, none of which fails. */
+    private static void awaitCheckpoints(EmbeddedFlink flink, EmbeddedFlink.Job job) throws Exception {
+        JsonNode before = checkpoints(flink, job);
+        JsonNode now = before;
+        while (now.path("completed").asInt() < before.path("completed").asInt() + 3) {
+            assertThat(job.awaitEnd(Duration.ofMillis(50))).isFalse();
+            now = checkpoints(flink, job);
+            assertThat(now.path("failed")).isEqualTo(before.path("failed"));
+        }
+    }
+
+    private static JsonNode checkpoints(EmbeddedFlink flink, EmbeddedFlink.Job job) throws Exception {
+        String answer = HttpClient.newHttpClient()
+                .send(flink.request("/jobs/" + job.id() + "/checkpoints"), BodyHandlers.ofString())
+                .body();
+        return new JsonMapper().readTree(answer).path("counts");
+    }
+
+    private static List<RecordHeader> headers(Topics topics) {
+        return topics.read("segmentation", "read_committed", SegmentationRecord.class).stream()
+                .map(SegmentationRecord::getHeader)
+                .toList();
     }
 }
