@@ -125,11 +125,11 @@ class MonitoringITCase {
         promtool("test", "rules", "alerts.test.yml");
         String alerts = Files.readString(MONITORING.resolve("alerts.yml"));
         String tests = Files.readString(MONITORING.resolve("alerts.test.yml"));
-        String runbooks = Files.readString(Path.of("..", "docs", "operations.md"));
+        String runbooks = Files.readString(Path.of("..", "docs", "alerts.md"));
         assertThat(Pattern.compile("alert: (\\w+)").matcher(alerts).results().map(match -> match.group(1)))
                 .isNotEmpty()
                 .allSatisfy(alert -> assertThat(tests).contains("alertname: " + alert + "\n"))
-                .allSatisfy(alert -> assertThat(runbooks).contains("### " + alert + "\n"));
+                .allSatisfy(alert -> assertThat(runbooks).contains("## " + alert + "\n"));
     }
 
     private static void promtool(String... arguments) throws IOException, InterruptedException {
