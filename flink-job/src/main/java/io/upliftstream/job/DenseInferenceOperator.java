@@ -199,7 +199,8 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 () -> capacity,
                 lanes::working,
                 waiting::size,
-                () -> waiting.bytes() + lanes.bytes(),
+                this::bytes,
+                maxBytes,
                 () -> models.serving().engine().health());
         departures = new Departures(
                 lanes,
@@ -216,7 +217,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         way = new VideoWay(live, latestOnly, waiting, lanes, departures, quarantine, gate, jobMetrics, this::moved);
         videos = new VideoStreams(factory.settings, parser, mailbox, factory.packets, factory.clock, way);
         videos.restore(videoState.restore());
-        jobMetrics.decodes(getMetricGroup(), videos::decoders, videos::decoderBytes);
+        jobMetrics.decodes(getMetricGroup(), videos);
         if (claimCheck != null) {
             jobMetrics.writes(getMetricGroup(), claimCheck);
         }

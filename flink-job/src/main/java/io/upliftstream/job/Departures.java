@@ -134,8 +134,8 @@ final class Departures {
                 jobMetrics.emitted(result, Math.max(0, gate.ageMillis(result.frame())));
             } else if (outcome instanceof FrameOutcome.Dropped dropped) {
                 jobMetrics.emitted(dropped);
-            } else {
-                jobMetrics.emittedFailure();
+            } else if (outcome instanceof FrameOutcome.Failure failure) {
+                jobMetrics.emittedFailure(failure.problem().reason());
                 LOG.debug("no result: {}", outcome);
             }
             if (outcome.messages().isEmpty() && !(outcome instanceof FrameOutcome.Result)) {

@@ -31,6 +31,7 @@ final class JobMetrics {
     static final String QUEUE = "queue";
     static final String LATENCY = "latency";
     static final String MODEL = "model";
+    static final String VIDEO = "video";
     private static final int WINDOW = 1000;
 
     /** Cameras with counters of their own; further ones are counted under {@value #OTHER_CAMERAS}. */
@@ -40,6 +41,7 @@ final class JobMetrics {
 
     private final MetricGroup frames;
     private final Map<String, CameraCounters> cameras = new HashMap<>();
+    private final Map<String, Counter> failuresByReason = new HashMap<>();
     private final MetricGroup model;
     private final Histogram drain;
     private final Counter in;
@@ -50,6 +52,7 @@ final class JobMetrics {
     private final Counter passedOver;
     private final Counter aheadOfClock;
     private final Counter unrecorded;
+    private final Counter packetsDecoded;
     private final Histogram packet;
     private final Histogram decode;
     private final Histogram queue;
@@ -73,7 +76,8 @@ final class JobMetrics {
      * Registers everything but the counters of cameras and the served model.
      *
      * @param capacity most frames at work, for the model that serves
-     * @param bytes of the encoded frames that wait or are at work
+     * @param bytes of what waits or is at work: images, packets and pictures
+     * @param maxBytes that these may be
      */
     JobMetrics(
             MetricGroup operator,
@@ -81,6 +85,7 @@ final class JobMetrics {
             IntSupplier working,
             IntSupplier waiting,
             LongSupplier bytes,
+            long maxBytes,
             Supplier<ModelHealth> health) {
         frames = operator.addGroup(FRAMES);
         in = frames.counter("in");
@@ -96,6 +101,7 @@ final class JobMetrics {
         inFlightQueue.<Integer, Gauge<Integer>>gauge("inFlight", working::getAsInt);
         inFlightQueue.<Integer, Gauge<Integer>>gauge("waiting", waiting::getAsInt);
         inFlightQueue.<Long, Gauge<Long>>gauge("bytes", bytes::getAsLong);
+        inFlightQueue.<Long, Gauge<Long>>gauge("maxBytes", () -> maxBytes);
         inFlightQueue.<Integer, Gauge<Integer>>gauge("capacity", capacity::getAsInt);
         inFlightQueue.<Long, Gauge<Long>>gauge("blockedMillis", () -> TimeUnit.NANOSECONDS.toMillis(blockedNanos));
         drain = histogram(inFlightQueue, "drainMicros");
@@ -108,6 +114,8 @@ final class JobMetrics {
         swaps = model.counter("swaps");
         refusals = model.counter("refusals");
         model.<Long, Gauge<Long>>gauge("loadMillis", () -> loadMillis);
+
+        packetsDecoded = operator.addGroup(VIDEO).counter("decoded");
 
         MetricGroup latency = operator.addGroup(LATENCY);
         packet = histogram(latency, "packetMicros");
@@ -164,11 +172,14 @@ final class JobMetrics {
         group.<Integer, Gauge<Integer>>gauge("waiting", () -> waiting.getAsBoolean() ? 1 : 0);
     }
 
-    /** What the decoders of videos are and take. */
-    void decodes(MetricGroup operator, IntSupplier decoders, LongSupplier bytes) {
-        MetricGroup group = operator.addGroup("video");
-        group.<Integer, Gauge<Integer>>gauge("decoders", decoders::getAsInt);
-        group.<Long, Gauge<Long>>gauge("decoderBytes", bytes::getAsLong);
+    /** What the decoders of videos are and take, and what waits for them. */
+    void decodes(MetricGroup operator, VideoStreams videos) {
+        MetricGroup group = operator.addGroup(VIDEO);
+        group.<Integer, Gauge<Integer>>gauge("decoders", videos::decoders);
+        group.<Long, Gauge<Long>>gauge("decoderBytes", videos::decoderBytes);
+        group.<Integer, Gauge<Integer>>gauge("waiting", videos::waiting);
+        group.<Long, Gauge<Long>>gauge("waitingBytes", videos::bytes);
+        group.<Long, Gauge<Long>>gauge("readAgain", videos::readAgain);
     }
 
     /** A packet whose picture was not chosen, or was a part of another one's. */
@@ -178,6 +189,7 @@ final class JobMetrics {
 
     /** @param nanos that a packet took, with its wait for a thread */
     void packetDecoded(long nanos) {
+        packetsDecoded.inc();
         packet.update(TimeUnit.NANOSECONDS.toMicros(nanos));
     }
 
@@ -232,8 +244,12 @@ final class JobMetrics {
         age.update(TimeUnit.MILLISECONDS.toMicros(ageMillis));
     }
 
-    void emittedFailure() {
+    /** @param reason one of those that failure records have */
+    void emittedFailure(String reason) {
         failures.inc();
+        failuresByReason
+                .computeIfAbsent(reason, name -> frames.addGroup("reason", name).counter("failures"))
+                .inc();
     }
 
     /** A frame is held back; its failure is counted when it is emitted. */

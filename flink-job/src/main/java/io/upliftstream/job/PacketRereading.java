@@ -18,6 +18,7 @@ final class PacketRereading {
 
     private @Nullable ExecutorService reading;
     private int streams;
+    private long packets;
 
     // for the reading thread
     private @Nullable PacketReader reader;
@@ -32,6 +33,11 @@ final class PacketRereading {
     /** Whether no stream is fed. For the subtask's thread, as all that follows. */
     boolean idle() {
         return streams == 0;
+    }
+
+    /** Packets that streams were fed; metrics read it. */
+    long packets() {
+        return packets;
     }
 
     /** @param fed run on the subtask's thread after each packet, and after the last */
@@ -97,6 +103,7 @@ final class PacketRereading {
                     throw new InterruptException(e);
                 }
                 mail(() -> {
+                    packets++;
                     stream.fedAgain(packet);
                     fed.run();
                 });

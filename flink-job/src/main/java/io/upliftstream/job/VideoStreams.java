@@ -295,8 +295,19 @@ final class VideoStreams {
         return total.packets() > MAX_PACKETS;
     }
 
+    /** Packets that wait for their decoders; metrics read it, as the following two. */
+    int waiting() {
+        return total.packets();
+    }
+
+    /** Bytes of these. */
     long bytes() {
         return total.bytes();
+    }
+
+    /** Packets that were read again, after a restart or a silence. */
+    long readAgain() {
+        return rereading.packets();
     }
 
     /** Makes room at the camera with the most bytes; false if none waits. */

@@ -26,7 +26,13 @@ import org.junit.jupiter.api.Test;
 class JobMetricsTest {
     private final Map<String, Metric> registered = new LinkedHashMap<>();
     private final JobMetrics metrics = new JobMetrics(
-            new RecordingGroup("", registered), () -> 6, () -> 3, () -> 2, () -> 4096L, () -> new ModelHealth(1, 2, 4));
+            new RecordingGroup("", registered),
+            () -> 6,
+            () -> 3,
+            () -> 2,
+            () -> 4096L,
+            1 << 20,
+            () -> new ModelHealth(1, 2, 4));
 
     @Test
     void namesAreAnInterface() {
@@ -43,6 +49,7 @@ class JobMetricsTest {
                         "queue.inFlight",
                         "queue.waiting",
                         "queue.bytes",
+                        "queue.maxBytes",
                         "queue.capacity",
                         "queue.blockedMillis",
                         "queue.drainMicros",
@@ -53,6 +60,7 @@ class JobMetricsTest {
                         "model.swaps",
                         "model.refusals",
                         "model.loadMillis",
+                        "video.decoded",
                         "latency.packetMicros",
                         "latency.decodeMicros",
                         "latency.queueMicros",
@@ -83,7 +91,8 @@ class JobMetricsTest {
         metrics.arrived(20);
         metrics.emitted(
                 new FrameOutcome.Result(List.of(), frame, TestFrames.result().timings(), 5_000_000, 0), 80);
-        metrics.emittedFailure();
+        metrics.emittedFailure("CORRUPT_IMAGE");
+        metrics.packetDecoded(9_000_000);
         metrics.frameQuarantined();
         metrics.unrecorded();
         metrics.emitted(dropped("north", 7));
@@ -94,6 +103,10 @@ class JobMetricsTest {
         assertThat(count("frames.results")).isEqualTo(1);
         assertThat(count("frames.camera.north.results")).isEqualTo(1);
         assertThat(count("frames.failures")).isEqualTo(1);
+        assertThat(count("frames.reason.CORRUPT_IMAGE.failures")).isEqualTo(1);
+        assertThat(count("video.decoded")).isEqualTo(1);
+        assertThat(median("latency.packetMicros")).isEqualTo(9000);
+        assertThat(gauge("queue.maxBytes")).isEqualTo(1L << 20);
         assertThat(count("frames.quarantined")).isEqualTo(1);
         assertThat(count("frames.dropped")).isEqualTo(7);
         assertThat(count("frames.unrecorded")).isEqualTo(1);

@@ -236,7 +236,7 @@ class ModelControlITCase {
 
     private Path stop(EmbeddedFlink.Job job, int number) throws IOException {
         Path savepoints = Files.createDirectories(directory.resolve("savepoints-" + number));
-        job.stop(PATIENCE, savepoints.toUri().toString());
+        job.stop(PATIENCE, savepoints.toUri().toString(), false);
         try (Stream<Path> made = Files.list(savepoints)) {
             return made.findFirst().orElseThrow();
         }

@@ -125,12 +125,12 @@ class MonitoringITCase {
         promtool("test", "rules", "alerts.test.yml");
         String alerts = Files.readString(MONITORING.resolve("alerts.yml"));
         String tests = Files.readString(MONITORING.resolve("alerts.test.yml"));
-        String runbooks = Files.readString(Path.of("..", "docs", "operations.md"));
+        String runbooks = Files.readString(Path.of("..", "docs", "alerts.md"));
         assertThat(Pattern.compile("alert: (\\w+)").matcher(alerts).results().map(match -> match.group(1)))
                 .isNotEmpty()
                 .allSatisfy(alert -> assertThat(tests)
                         .containsPattern("alertname: " + alert + "\n +eval_time: \\S+\n +exp_alerts:\n +- exp_labels"))
-                .allSatisfy(alert -> assertThat(runbooks).contains("### " + alert + "\n"));
+                .allSatisfy(alert -> assertThat(runbooks).contains("## " + alert + "\n"));
         String healthy = tests.substring(0, tests.indexOf("promql_expr_test"));
         assertThat(healthy).contains("a healthy job");
         assertThat(metrics(healthy)).containsAll(metrics(alerts));

@@ -10,7 +10,11 @@ import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
-import io.upliftstream.tools.camera.SyntheticCamera;
+import io.upliftstream.tools.camera.Camera;
+import io.upliftstream.tools.camera.CameraSource;
+import io.upliftstream.tools.camera.JpegFormat;
+import io.upliftstream.tools.camera.Shot;
+import io.upliftstream.tools.camera.Video;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.traffic.Account;
@@ -41,7 +45,7 @@ import org.jspecify.annotations.Nullable;
  * policy is run under every load, open loop, with topics and a job of its own. The model stays loaded between runs.
  */
 public final class LoadBench {
-    private static final int IMAGES = 32;
+    private static final int SHOTS = 32;
     private static final int MIN_BACKLOG = 20;
     private static final int MAX_BACKLOG = 20_000;
     private static final long POLL_MILLIS = 100;
@@ -53,7 +57,7 @@ public final class LoadBench {
     private final Admin admin;
     private final EmbeddedFlink flink;
     private final Set<String> heads;
-    private final List<byte[]> images;
+    private final List<Shot> shots;
     private final Consumer<String> say;
     private final String prefix = "uplift-bench-" + Long.toString(System.currentTimeMillis(), 36) + "-";
     private int jobs;
@@ -64,14 +68,15 @@ public final class LoadBench {
             Admin admin,
             EmbeddedFlink flink,
             Set<String> heads,
-            Consumer<String> say) {
+            Consumer<String> say)
+            throws IOException {
         this.options = options;
         this.bootstrapServers = bootstrapServers;
         this.admin = admin;
         this.flink = flink;
         this.heads = heads;
         this.say = say;
-        images = images();
+        shots = shots();
     }
 
     /**
@@ -121,15 +126,13 @@ public final class LoadBench {
         return JobSettings.load(null, Map.of(), assignments);
     }
 
-    private List<byte[]> images() {
-        List<byte[]> encoded = new ArrayList<>();
-        try (SyntheticCamera street =
-                new SyntheticCamera("bench", 20_900, options.width(), options.height(), 10, 0.9)) {
-            for (int i = 0; i < IMAGES; i++) {
-                encoded.add(street.next().image());
-            }
+    /** Of video one group of pictures: its first alone is a key frame. */
+    private List<Shot> shots() throws IOException {
+        JpegFormat format = new JpegFormat(0.9, options.width(), options.height());
+        Video video = options.packets() ? Video.ENCODED : Video.NONE;
+        try (Camera street = new CameraSource("bench", "synthetic:20900").open(format, video)) {
+            return street.take(SHOTS);
         }
-        return encoded;
     }
 
     private LoadReport measure(String model, String variant, Duration maxAge) throws IOException, InterruptedException {
@@ -225,7 +228,7 @@ public final class LoadBench {
         }
 
         private OpenLoop cameras(Account account) {
-            return new OpenLoop(bootstrapServers, topics, turns(), images, account);
+            return new OpenLoop(bootstrapServers, topics, turns(), shots, account);
         }
 
         /** The cameras one after the other, the loud one's further frames spread between them. */

@@ -17,6 +17,7 @@ import org.jspecify.annotations.Nullable;
  * @param sampleSeconds between two looks at the process
  * @param cameras that send
  * @param loud how many times as many frames the first camera sends as each of the others
+ * @param packets whether cameras send H.264, a key frame every 32 pictures, rather than JPEGs
  * @param width of the synthetic frames, pixels
  * @param height of the synthetic frames, pixels
  * @param set options of the job, {@code key=value}, model and device included
@@ -31,6 +32,7 @@ public record LoadOptions(
         double sampleSeconds,
         int cameras,
         int loud,
+        boolean packets,
         int width,
         int height,
         Path output,

@@ -18,6 +18,7 @@ import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.schemas.Timings;
+import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
@@ -85,10 +86,10 @@ public final class PipelineBench {
     private final EmbeddedKafka kafka;
     private final Admin admin;
     private final EmbeddedFlink flink;
-    private final List<byte[]> images;
+    private final List<Shot> images;
     private int jobs;
 
-    private PipelineBench(Options options, EmbeddedKafka kafka, Admin admin, EmbeddedFlink flink) {
+    private PipelineBench(Options options, EmbeddedKafka kafka, Admin admin, EmbeddedFlink flink) throws IOException {
         this.options = options;
         this.kafka = kafka;
         this.admin = admin;
@@ -106,12 +107,12 @@ public final class PipelineBench {
     }
 
     /** Frames of about the wanted size in bytes. */
-    private static List<byte[]> images(Options options) {
+    private static List<Shot> images(Options options) throws IOException {
         double low = 0.05;
         double high = 1;
         while (high - low > 0.01) {
             double quality = (low + high) / 2;
-            if (shots(options, quality, 1).get(0).length > 1000 * options.kilobytes()) {
+            if (shots(options, quality, 1).get(0).image().length > 1000 * options.kilobytes()) {
                 high = quality;
             } else {
                 low = quality;
@@ -120,15 +121,11 @@ public final class PipelineBench {
         return shots(options, low, IMAGES);
     }
 
-    private static List<byte[]> shots(Options options, double quality, int count) {
-        List<byte[]> shots = new ArrayList<>();
+    private static List<Shot> shots(Options options, double quality, int count) throws IOException {
         try (SyntheticCamera street =
                 new SyntheticCamera("bench", 20_900, options.width(), options.height(), 10, quality)) {
-            for (int i = 0; i < count; i++) {
-                shots.add(street.next().image());
-            }
+            return street.take(count);
         }
-        return shots;
     }
 
     private PipelineReport measure(Consumer<String> say) throws Exception {
@@ -184,7 +181,7 @@ public final class PipelineBench {
                 Runtime.getRuntime().availableProcessors(),
                 options.frames(),
                 LoadReport.round(images.stream()
-                                .mapToInt(image -> image.length)
+                                .mapToInt(shot -> shot.image().length)
                                 .average()
                                 .orElseThrow()
                         / 1e3),
@@ -282,7 +279,7 @@ public final class PipelineBench {
         long cpu = cpuNanos();
         long bytes = 0;
         for (int i = 0; i < frames; i++) {
-            DenseResult result = IdleEngine.decode(images.get(i % images.size()), System.nanoTime());
+            DenseResult result = IdleEngine.decode(images.get(i % images.size()).image(), System.nanoTime());
             bytes += encode(result, masks, i).length;
         }
         if (bytes == 0) {

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.camera;
 
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -30,6 +31,19 @@ public interface Camera extends AutoCloseable {
      */
     @Nullable
     Shot next() throws IOException;
+
+    /** The next pictures, at most so many: fewer where the camera ends. */
+    default List<Shot> take(int count) throws IOException {
+        List<Shot> shots = new ArrayList<>();
+        while (shots.size() < count) {
+            Shot shot = next();
+            if (shot == null) {
+                break;
+            }
+            shots.add(shot);
+        }
+        return shots;
+    }
 
     /** What there is to say about its pictures, in sentences, since this was asked last. */
     default List<String> notes() {

@@ -7,6 +7,7 @@ import io.upliftstream.job.ServingOptions.Mode;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.model.HeadSpec;
 import io.upliftstream.model.ModelBundle;
+import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.picture.FreshFile;
@@ -131,14 +132,10 @@ public final class Chaos {
         return leftOut;
     }
 
-    private static List<byte[]> images() {
-        List<byte[]> encoded = new ArrayList<>();
+    private static List<Shot> images() throws IOException {
         try (SyntheticCamera street = new SyntheticCamera("chaos", 20_950, 160, 96, 10, 0.9)) {
-            for (int i = 0; i < IMAGES; i++) {
-                encoded.add(street.next().image());
-            }
+            return street.take(IMAGES);
         }
-        return encoded;
     }
 
     private ChaosReport run(

@@ -81,6 +81,11 @@ final class BenchLoadCommand implements Callable<Integer> {
             description = "Size of the synthetic frames; default: ${DEFAULT-VALUE}.")
     private Size size;
 
+    @Option(
+            names = "--packets",
+            description = "Cameras send packets of H.264, a key frame every 32 pictures, rather than JPEGs.")
+    private boolean packets;
+
     @Option(names = "--quick", description = "Short phases: to see that everything works.")
     private boolean quick;
 
@@ -121,6 +126,7 @@ final class BenchLoadCommand implements Callable<Integer> {
                 quick ? Math.min(sampleSeconds, 1) : sampleSeconds,
                 cameras,
                 loud,
+                packets,
                 size.width(),
                 size.height(),
                 output,

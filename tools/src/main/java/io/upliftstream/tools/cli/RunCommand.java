@@ -126,7 +126,7 @@ final class RunCommand implements Callable<Integer> {
                     end(settings, state, ends, status);
                 } catch (InterruptedException e) {
                     status.say("Stopping with a savepoint; Ctrl-C once more ends at once …");
-                    job.stop(PATIENCE, state.directory());
+                    job.stop(PATIENCE, state.directory(), false);
                     state.prune(null);
                     status.say("Stopped." + goesOn(settings, state));
                 }

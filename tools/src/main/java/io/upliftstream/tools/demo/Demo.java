@@ -20,6 +20,8 @@ import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
+import io.upliftstream.tools.embedded.JobProgress;
+import io.upliftstream.tools.embedded.ScratchDirectory;
 import io.upliftstream.tools.picture.Grid;
 import io.upliftstream.tools.stream.CameraPublisher;
 import io.upliftstream.tools.stream.ClaimedPayloads;
@@ -149,11 +151,13 @@ public final class Demo {
             try (KafkaConsumer<byte[], byte[]> subscriber = RecordReader.consumer(settings, Map.of())) {
                 subscribe(subscriber, settings.outputTopics(bundle.heads()), cameras.size());
                 publisher.begin();
-                follow(subscriber, publisher, job);
+                boolean ended = follow(subscriber, publisher, job);
                 publisher.news().forEach(progress::say);
                 unsent = publisher.failed();
+                if (!ended) {
+                    job.cancel();
+                }
             }
-            job.cancel();
         }
         return finish();
     }
@@ -208,27 +212,54 @@ public final class Demo {
         consumer.assign(all);
     }
 
-    /** Reads what comes out until every frame has ended. */
-    private void follow(KafkaConsumer<byte[], byte[]> subscriber, CameraPublisher publisher, EmbeddedFlink.Job job)
+    /**
+     * Reads what comes out until every frame has ended.
+     *
+     * @return whether the job has ended
+     */
+    private boolean follow(KafkaConsumer<byte[], byte[]> subscriber, CameraPublisher publisher, EmbeddedFlink.Job job)
             throws IOException {
         long begin = System.nanoTime();
+        JobProgress jobProgress = job.progress(settings.get(ServingOptions.AGE_FROM));
+        boolean ended = false;
         while (true) {
             // Asked first: what was published before the last camera ended is in the account then.
             boolean finished = publisher.finished();
             if (finished && account.open() == 0) {
-                return;
+                return ended;
+            }
+            if (finished && options.packets() && !ended && readAll(jobProgress)) {
+                end(job); // decoders hold the last pictures back until then
+                ended = true;
             }
             for (ConsumerRecord<byte[], byte[]> record : subscriber.poll(POLL)) {
                 read(record);
             }
             publisher.news().forEach(progress::say);
             progress.update(account, inFlight);
-            job.throwIfEnded();
+            if (!ended) {
+                job.throwIfEnded();
+            }
             long quiet = System.nanoTime() - Math.max(begin, inFlight.lastEndNanos());
             if (quiet > PATIENCE.toNanos()) {
                 progress.say("No frame ended for " + PATIENCE.toMinutes() + " minutes: giving up.");
-                return;
+                return ended;
             }
+        }
+    }
+
+    private boolean readAll(JobProgress jobProgress) throws IOException {
+        try {
+            return jobProgress.framesIn() == account.balance().published();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("interrupted while the job reads the last frames", e);
+        }
+    }
+
+    private static void end(EmbeddedFlink.Job job) throws IOException {
+        try (ScratchDirectory savepoint = ScratchDirectory.create("uplift-demo")) {
+            job.stop(PATIENCE, savepoint.path().toUri().toString(), true);
         }
     }
 

@@ -350,12 +350,13 @@ public final class EmbeddedFlink implements AutoCloseable {
          * goes first, for those who look at the group and for a next job without the savepoint.
          *
          * @param directory of the savepoint
+         * @param drain whether nothing goes on from it: decoders let out what they hold back, as at the end of the input
          */
-        public void stop(Duration patience, String directory) throws IOException {
+        public void stop(Duration patience, String directory, boolean drain) throws IOException {
             long deadline = System.nanoTime() + patience.toNanos();
             try {
                 cluster.triggerCheckpoint(id).get(patience.toMillis(), TimeUnit.MILLISECONDS);
-                cluster.stopWithSavepoint(id, directory, false, SavepointFormatType.CANONICAL)
+                cluster.stopWithSavepoint(id, directory, drain, SavepointFormatType.CANONICAL)
                         .get(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
                 result.get(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
             } catch (InterruptedException e) {

@@ -64,17 +64,11 @@ public final class JobProgress {
      * so, and the first ones come with the second question.
      */
     public String line() throws InterruptedException {
-        Map<String, JsonNode> metrics = new HashMap<>();
+        Map<String, JsonNode> metrics;
         int restarts;
         try {
             restarts = ask("/metrics?get=numRestarts").path(0).path("value").asInt();
-            for (JsonNode vertex : ask("").path("vertices")) {
-                String ask = "/vertices/" + vertex.path("id").asText() + "/subtasks/metrics?agg=sum,max&get=";
-                for (String names : QUESTIONS) {
-                    ask(ask + names)
-                            .forEach(metric -> metrics.put(metric.path("id").asText(), metric));
-                }
-            }
+            metrics = metrics();
         } catch (IOException e) {
             return "Flink does not say how the job goes: " + e;
         }
@@ -96,6 +90,22 @@ public final class JobProgress {
             line += " | backlog " + Math.round(value(metrics, BACKLOG, "sum"));
         }
         return restarts == 0 ? line : line + " | started again: " + restarts;
+    }
+
+    /** Frames that were read since the job last started, a second ago or so. */
+    public long framesIn() throws IOException, InterruptedException {
+        return Math.round(value(metrics(), FRAMES + "in", "sum"));
+    }
+
+    private Map<String, JsonNode> metrics() throws IOException, InterruptedException {
+        Map<String, JsonNode> metrics = new HashMap<>();
+        for (JsonNode vertex : ask("").path("vertices")) {
+            String ask = "/vertices/" + vertex.path("id").asText() + "/subtasks/metrics?agg=sum,max&get=";
+            for (String names : QUESTIONS) {
+                ask(ask + names).forEach(metric -> metrics.put(metric.path("id").asText(), metric));
+            }
+        }
+        return metrics;
     }
 
     private JsonNode ask(String question) throws IOException, InterruptedException {

@@ -23,7 +23,7 @@ import org.apache.kafka.common.header.Headers;
 import org.jspecify.annotations.Nullable;
 
 /** Makes records of the job's input topic: {@link CameraFrame} and {@link VideoPacket}, or images and packets alone. */
-final class InputRecords {
+public final class InputRecords {
     private final String topic;
     private final @Nullable Framing framing;
 
@@ -40,9 +40,8 @@ final class InputRecords {
             @Nullable Integer partition, String camera, long sequence, Shot shot, Instant capture) {
         long micros = ChronoUnit.MICROS.between(Instant.EPOCH, capture);
         if (framing != null) {
-            SpecificRecord record =
-                    shot.isPacket() ? packet(camera, sequence, shot, micros) : frame(camera, sequence, shot, micros);
-            return new ProducerRecord<>(topic, partition, camera, framing.encode(topic, record));
+            return new ProducerRecord<>(
+                    topic, partition, camera, framing.encode(topic, record(camera, sequence, shot, micros)));
         }
         ProducerRecord<String, byte[]> record = new ProducerRecord<>(topic, partition, camera, shot.image());
         if (shot.isPacket()) {
@@ -56,6 +55,11 @@ final class InputRecords {
 
     private static void add(Headers headers, String name, String value) {
         headers.add(name, value.getBytes(US_ASCII));
+    }
+
+    /** The record of an image or a packet of video that was taken at a time, in microseconds since 1970. */
+    public static SpecificRecord record(String camera, long sequence, Shot shot, long micros) {
+        return shot.isPacket() ? packet(camera, sequence, shot, micros) : frame(camera, sequence, shot, micros);
     }
 
     private static SpecificRecord frame(String camera, long sequence, Shot shot, long micros) {

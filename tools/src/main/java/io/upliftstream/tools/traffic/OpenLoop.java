@@ -1,10 +1,9 @@
 package io.upliftstream.tools.traffic;
 
-import io.upliftstream.schemas.CameraFrame;
-import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.camera.Shot;
+import io.upliftstream.tools.stream.InputRecords;
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
@@ -22,8 +21,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Cameras that send images on schedule, whether or not anybody keeps up. The images are encoded beforehand, so that the
- * publisher costs next to nothing. A frame's capture time and its Kafka timestamp are the time at which it was due: a
+ * Cameras that send images or packets of video on schedule, whether or not anybody keeps up. They are encoded beforehand, so
+ * that the publisher costs next to nothing. A frame's capture time and its Kafka timestamp are the time at which it was due: a
  * frame that is sent late has aged by as much.
  *
  * <p>Camera i sends to partition i, modulo their number. For one thread, except {@link #stop}, {@link #kill} and {@link #restart}.
@@ -39,7 +38,7 @@ public final class OpenLoop implements AutoCloseable {
     private final List<String> turns;
     private final List<String> cameras;
     private final Map<String, Long> sequences = new HashMap<>();
-    private final List<byte[]> images;
+    private final List<Shot> shots;
     private final Account account;
     private final AtomicReference<Exception> failure = new AtomicReference<>();
     private volatile @Nullable KafkaProducer<String, byte[]> producer;
@@ -48,15 +47,16 @@ public final class OpenLoop implements AutoCloseable {
 
     /**
      * @param turns cameras in the order in which they send; one that is named twice sends twice as much
-     * @param images JPEG or PNG, sent one after the other and from the beginning again
+     * @param shots that each camera sends one after the other, and from the beginning again; of video without B-frames, the
+     *     first is a key frame
      */
     public OpenLoop(
-            String bootstrapServers, FrameTopics topics, List<String> turns, List<byte[]> images, Account account) {
+            String bootstrapServers, FrameTopics topics, List<String> turns, List<Shot> shots, Account account) {
         this.bootstrapServers = bootstrapServers;
         this.topics = topics;
         this.turns = List.copyOf(turns);
         cameras = turns.stream().distinct().toList();
-        this.images = List.copyOf(images);
+        this.shots = List.copyOf(shots);
         this.account = account;
         restart();
     }
@@ -142,13 +142,9 @@ public final class OpenLoop implements AutoCloseable {
     }
 
     private byte[] frame(String camera, long sequence, Instant due) {
-        return SingleObject.encode(CameraFrame.newBuilder()
-                .setCameraId(camera)
-                .setSequence(sequence)
-                .setCaptureTimeMicros(ChronoUnit.MICROS.between(Instant.EPOCH, due))
-                .setCaptureClock(CaptureClock.PUBLISHER)
-                .setImage(ByteBuffer.wrap(images.get((int) (sent % images.size()))))
-                .build());
+        Shot shot = shots.get((int) (sequence % shots.size()));
+        return SingleObject.encode(
+                InputRecords.record(camera, sequence, shot, ChronoUnit.MICROS.between(Instant.EPOCH, due)));
     }
 
     /** Lets {@link #publish} return soon. */

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.upliftstream.job.ServingOptions.Mode;
+import io.upliftstream.tools.TinyBundle;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -16,6 +17,9 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** A short run of {@code uplift bench load}: nothing is asserted about speed. */
 class LoadBenchITCase {
+    private static final List<String> SETTINGS = List.of(
+            "uplift.model.bundle=" + TinyBundle.PATH, "uplift.max-age=100 ms", "uplift.checkpoint.interval=500 ms");
+
     @Test
     @Timeout(value = 10, unit = TimeUnit.MINUTES)
     void everyFrameIsAccountedForUnderloadAndOverloadAndTheReportSaysSo(@TempDir Path output) throws Exception {
@@ -29,16 +33,11 @@ class LoadBenchITCase {
                 0.5,
                 3,
                 8,
+                false,
                 160,
                 96,
                 output,
-                List.of(
-                        "uplift.model.bundle="
-                                + Path.of("..", "model", "src", "test", "resources", "tiny")
-                                        .toAbsolutePath()
-                                        .normalize(),
-                        "uplift.max-age=100 ms",
-                        "uplift.checkpoint.interval=500 ms"));
+                SETTINGS);
         List<String> said = new ArrayList<>();
         assertThat(LoadBench.run(options, said::add))
                 .as(String.join("\n", said))
@@ -69,5 +68,20 @@ class LoadBenchITCase {
                 .isZero();
         assertThat(Files.readAllLines(output.resolve("load.csv"))).hasSize(5);
         assertThat(output.resolve("load.png")).isNotEmptyFile();
+    }
+
+    @Test
+    @Timeout(value = 10, unit = TimeUnit.MINUTES)
+    void packetsAreAccountedForUnderOverload(@TempDir Path output) throws Exception {
+        LoadOptions options = new LoadOptions(
+                null, List.of(Mode.LIVE), List.of(5.0), 2, 5, 1, 0.5, 3, 1, true, 160, 96, output, SETTINGS);
+        List<String> said = new ArrayList<>();
+        assertThat(LoadBench.run(options, said::add))
+                .as(String.join("\n", said))
+                .isTrue();
+        JsonNode balance =
+                new JsonMapper().readTree(output.resolve("load.json").toFile()).at("/runs/0/balance");
+        assertThat(balance.path("drops").asLong()).as("%s", balance).isPositive();
+        assertThat(balance.path("results").asLong()).as("%s", balance).isPositive();
     }
 }

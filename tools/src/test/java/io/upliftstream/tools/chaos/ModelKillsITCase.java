@@ -12,6 +12,7 @@ import io.upliftstream.schemas.ModelOutcome;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.tools.TinyBundle;
+import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.stream.JobCommands;
 import io.upliftstream.tools.stream.OutputTopics;
@@ -265,7 +266,12 @@ class ModelKillsITCase {
             kafka.createTopic("answers", 1, Map.of());
             settings = JobSettings.load(null, Map.of(), arguments(1));
             subscriber = new Subscriber(topics, settings, account);
-            cameras = new OpenLoop(kafka.bootstrapServers(), topics, CAMERAS, List.of(TinyBundle.image(1)), account);
+            cameras = new OpenLoop(
+                    kafka.bootstrapServers(),
+                    topics,
+                    CAMERAS,
+                    List.of(new Shot("image", TinyBundle.image(1), "png", Duration.ZERO, null)),
+                    account);
             sending = CompletableFuture.runAsync(() -> {
                 try {
                     cameras.publish(FRAMES_PER_SECOND, Long.MAX_VALUE);

@@ -6,6 +6,7 @@ import com.sun.net.httpserver.HttpServer;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.tools.Listeners;
 import io.upliftstream.tools.TinyBundle;
+import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.traffic.Account;
@@ -55,7 +56,7 @@ class ProcessClusterITCase {
     private static ProcessCluster cluster;
 
     @SuppressWarnings("NullAway.Init")
-    private static byte[] image;
+    private static Shot image;
 
     /** A wait that does not end says where, and what the cluster was at: its processes are gone when anybody looks. */
     @RegisterExtension
@@ -79,7 +80,7 @@ class ProcessClusterITCase {
     @BeforeAll
     static void start() throws Exception {
         try (SyntheticCamera street = new SyntheticCamera("street", 20_300, 160, 96, 10, 0.9)) {
-            image = street.next().image();
+            image = street.next();
         }
         cluster = ProcessCluster.start(
                 Path.of(".."), new ClusterShape(1, 1, 2), Set.of(), Path.of("target", "cluster-log"));

@@ -71,7 +71,8 @@ class ModelCommandITCase {
                 assertEnds(0, "rolled back tiny 1", uplift("roll-back"));
                 job.stop(
                         Duration.ofMinutes(1),
-                        directory.resolve("savepoint").toUri().toString());
+                        directory.resolve("savepoint").toUri().toString(),
+                        false);
             }
             Commands nobody = uplift("status", "--wait", "1");
             assertThat(nobody.exitCode()).as(nobody.output()).isNotZero();

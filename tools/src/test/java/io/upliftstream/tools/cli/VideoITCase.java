@@ -35,7 +35,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A video through {@code uplift publish}, {@code run} and {@code consume}, and back a video. */
+/**
+ * A video through {@code uplift publish}, as pictures and as packets, {@code run} and {@code consume}, and back a video.
+ */
 class VideoITCase {
     private static final int WIDTH = 160;
     private static final int HEIGHT = 96;
@@ -68,7 +70,19 @@ class VideoITCase {
                             "--input=gate=" + source))
                     .as(errors.toString())
                     .isZero();
+            assertThat(uplift(
+                            settings,
+                            "publish",
+                            "--packets",
+                            "--rate=max",
+                            "--start=2026-03-01T12:00:00Z",
+                            "--input=lane=" + source))
+                    .as(errors.toString())
+                    .isZero();
             assertThat(uplift(settings, "run")).as(errors.toString()).isZero();
+            assertThat(uplift(settings, "consume", "frames", "--format=mp4", "--camera=lane", "--output=" + directory))
+                    .as(errors.toString())
+                    .isZero();
             assertThat(uplift(settings, "consume", "segmentation", "--format=mp4", "--output=" + directory))
                     .as(errors.toString())
                     .isZero();
@@ -85,22 +99,26 @@ class VideoITCase {
                             "--output=" + directory))
                     .as(errors.toString())
                     .isZero();
-            List<SegmentationRecord> records =
-                    topics.read("segmentation", "read_committed", SegmentationRecord.class).stream()
-                            .filter(record -> record.getHeader().getCameraId().equals("yard"))
-                            .toList();
-            assertThat(records)
-                    .extracting(record -> record.getHeader().getCaptureTimeMicros())
-                    .containsExactlyElementsOf(
-                            TIMES.stream().map(time -> START + time).toList());
-            assertShows(directory.resolve("yard.segmentation.mp4"), source, records);
+            for (String camera : List.of("yard", "lane")) {
+                List<SegmentationRecord> records =
+                        topics.read("segmentation", "read_committed", SegmentationRecord.class).stream()
+                                .filter(record ->
+                                        record.getHeader().getCameraId().equals(camera))
+                                .toList();
+                assertThat(records)
+                        .extracting(record -> record.getHeader().getCaptureTimeMicros())
+                        .containsExactlyElementsOf(
+                                TIMES.stream().map(time -> START + time).toList());
+                assertShows(directory.resolve(camera + ".segmentation.mp4"), source, records);
+            }
         }
+        assertThat(times(directory.resolve("lane.mp4"))).isEqualTo(TIMES);
         assertThat(directory)
                 .isDirectoryContaining("glob:**/legend.png")
                 .isDirectoryContaining("glob:**/gate_000001.depth.npy")
                 .isDirectoryNotContaining("glob:**/gate_000002.depth.npy")
                 .isDirectoryNotContaining("glob:**/yard_*.npy");
-        for (String camera : List.of("yard", "gate")) {
+        for (String camera : List.of("yard", "gate", "lane")) {
             byte[] last = Files.readAllBytes(directory.resolve(camera + "_000005.features.png"));
             assertThat(Images.decode(last).getWidth()).isEqualTo(WIDTH);
             assertThat(times(directory.resolve(camera + ".segmentation.mp4"))).isEqualTo(TIMES);

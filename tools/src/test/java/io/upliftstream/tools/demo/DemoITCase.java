@@ -40,7 +40,7 @@ class DemoITCase {
         for (String link : List.of("summary.json", "contact-sheet.png")) {
             Files.createSymbolicLink(output.resolve(link), elsewhere);
         }
-        Summary summary = Demo.run(options(null, 2, 4, output, ServingOptions.Mode.LOSSLESS), quiet());
+        Summary summary = Demo.run(options(null, false, 2, 4, output, ServingOptions.Mode.LOSSLESS), quiet());
 
         assertThat(summary.balanced()).as("%s", summary).isTrue();
         assertThat(summary.published()).isEqualTo(8);
@@ -77,7 +77,8 @@ class DemoITCase {
         Files.write(input.resolve("broken.jpeg"), Arrays.copyOf(jpeg, 400));
         Files.writeString(input.resolve("notes.txt"), "no image");
         Summary summary = Demo.run(
-                options(input, 1, null, directory.resolve("out"), ServingOptions.Mode.LOSSLESS, "features"), quiet());
+                options(input, false, 1, null, directory.resolve("out"), ServingOptions.Mode.LOSSLESS, "features"),
+                quiet());
 
         assertThat(summary.balanced()).as("%s", summary).isTrue();
         assertThat(summary.published()).isEqualTo(3);
@@ -92,9 +93,24 @@ class DemoITCase {
                         FileNames.of("mixed photos") + "_000000.png", FileNames.of("mixed photos") + "_000001.png");
     }
 
+    /** With B-frames, so that results come in another order than packets. */
+    @Test
+    void everyPacketOfAVideoHasItsResults(@TempDir Path output) throws Exception {
+        Path input = Path.of("src", "test", "resources", "video", "h264.mp4");
+        Summary summary =
+                Demo.run(options(input, true, 1, 12, output, ServingOptions.Mode.LOSSLESS, "features"), quiet());
+
+        assertThat(summary.balanced()).as("%s", summary).isTrue();
+        assertThat(summary.published()).isEqualTo(12);
+        assertThat(summary.segmentation()).isEqualTo(12);
+        assertThat(summary.depth()).isEqualTo(12);
+        assertThat(names(output.resolve("overlays"))).hasSize(12).contains("h264_000000.png", "h264_000011.png");
+        assertThat(output.resolve("contact-sheet.png")).isNotEmptyFile();
+    }
+
     @Test
     void liveModeCountsEveryFrameItDrops(@TempDir Path output) throws Exception {
-        DemoOptions options = options(null, 2, 30, output, ServingOptions.Mode.LIVE);
+        DemoOptions options = options(null, false, 2, 30, output, ServingOptions.Mode.LIVE);
         Summary summary = Demo.run(options, quiet());
 
         assertThat(summary.balanced()).as("%s", summary).isTrue();
@@ -116,6 +132,7 @@ class DemoITCase {
 
     private static DemoOptions options(
             @Nullable Path input,
+            boolean packets,
             int cameras,
             @Nullable Integer frames,
             Path output,
@@ -129,7 +146,7 @@ class DemoITCase {
             set.add("uplift.max-age=20 ms"); // at a hundred frames a second no model here keeps up with that
         }
         return new DemoOptions(
-                input, false, cameras, frames, output, mode, BUNDLE, "cpu", "fp32", 320, 180, 100, 20_000, set, false,
+                input, packets, cameras, frames, output, mode, BUNDLE, "cpu", "fp32", 320, 180, 100, 20_000, set, false,
                 null);
     }
 
