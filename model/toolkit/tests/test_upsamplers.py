@@ -17,7 +17,7 @@ from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.parity import compare
 from uplift_toolkit.train_upsampler import LOSSES, Example
 from uplift_toolkit.uplift import resize
-from uplift_toolkit.upsamplers import UPSAMPLERS, attention, loftup, upsampler_of
+from uplift_toolkit.upsamplers import UPSAMPLERS, attention, featup, loftup, upsampler_of
 from uplift_toolkit.weights import WeightsError, load_strict, read_state_dict
 
 # Names of cases, with the authors' arguments, the sizes of image and features, and of an output that the
@@ -317,6 +317,19 @@ def test_every_kind_that_learns_learns(kind, tmp_path):
                 loss.backward()
                 optimiser.step()
             assert loss < first
+
+
+def test_featups_sum_by_bands_has_the_gradients_of_the_plain_one():
+    padded = torch.randn(2, 3, featup.ROWS + 9, 11, dtype=torch.double, requires_grad=True)
+    kernel = torch.randn(2, 49, featup.ROWS + 3, 5, dtype=torch.double, requires_grad=True)
+    found = featup.NeighbourSum.apply(padded, kernel)
+    wanted = sum(x * kernel[:, i : i + 1] for i, x in enumerate(featup.windows(padded)))
+    gradient = torch.randn_like(wanted)
+    torch.testing.assert_close(found, wanted)
+    for a, b in zip(
+        *(torch.autograd.grad(y, (padded, kernel), gradient) for y in (found, wanted)), strict=True
+    ):
+        torch.testing.assert_close(a, b)
 
 
 def test_the_error_of_directions():

@@ -79,11 +79,10 @@ class OtherMaps:
         return resize(read, self.config.size_of(head.config))
 
     def at(self, head: HeadConfig, y: Tensor, x: Tensor) -> Tensor:
-        size = self.config.size_of(head)
-        if size not in self.maps:
-            given = self.config.size_read(head, self.upsampler)
-            self.maps[size] = resize(self.upsampler.upsample(self.guide, self.features, given), size)
-        return gather(self.maps[size], y, x)
+        given = self.config.size_read(head, self.upsampler)
+        if given not in self.maps:
+            self.maps[given] = self.upsampler.upsample(self.guide, self.features, given)
+        return gather(resize(self.maps[given], self.config.size_of(head)), y, x)
 
 
 def maps_of(

@@ -15,6 +15,7 @@ from uplift_toolkit.upsamplers.base import Size, Upsampler, adaptive_pool, const
 RADIUS = 3
 SIDE = 2 * RADIUS + 1
 STEPS = 4
+ROWS = 8  # that are computed at a time
 
 
 def projection(inputs: int, outputs: int) -> nn.Sequential:
@@ -59,16 +60,62 @@ class JointBilateral(nn.Module):
         size = (2 * int(x.shape[2]), 2 * int(x.shape[3]))
         kernel = self.kernel(image, size)
         x = F.interpolate(x, size, mode="bicubic", align_corners=False)
+        if not torch.jit.is_tracing():
+            return NeighbourSum.apply(reflected(x), kernel.to(x.dtype))
         out = torch.zeros_like(x)
         for i, neighbour in enumerate(shifted(x)):
             out = torch.addcmul(out, neighbour, kernel[:, i : i + 1])
         return out
 
 
+class NeighbourSum(torch.autograd.Function):
+    """Padded maps [N,C,H+6,W+6] and kernels [N,49,H,W] to the sums [N,C,H,W] of neighbours times kernels.
+
+    By bands of rows, which stay in the cache, and with gradients added in place: autograd would make a map
+    of its own for the gradient of each of the 49 neighbours.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, padded: Tensor, kernel: Tensor) -> Tensor:
+        ctx.save_for_backward(padded, kernel)
+        out = padded.new_zeros(*padded.shape[:2], *kernel.shape[2:])
+        for rows, around in bands(out):
+            for i, neighbour in enumerate(windows(padded[:, :, around])):
+                out[:, :, rows].addcmul_(neighbour, kernel[:, i : i + 1, rows])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        padded, kernel = ctx.saved_tensors
+        of_padded, of_kernel = torch.zeros_like(padded), torch.empty_like(kernel)
+        for rows, around in bands(gradient):
+            part = gradient[:, :, rows]
+            pairs = zip(windows(padded[:, :, around]), windows(of_padded[:, :, around]), strict=True)
+            for i, (neighbour, of_neighbour) in enumerate(pairs):
+                of_neighbour.addcmul_(part, kernel[:, i : i + 1, rows])
+                of_kernel[:, i, rows] = (part * neighbour).sum(dim=1)
+        return of_padded, of_kernel
+
+
+def bands(x: Tensor) -> list[tuple[slice, slice]]:
+    """A few rows of a map at a time, and the rows of the padded map that their neighbours are in."""
+    starts = range(0, x.shape[2], ROWS)
+    ends = [min(top + ROWS, x.shape[2]) for top in starts]
+    return [(slice(a, b), slice(a, b + 2 * RADIUS)) for a, b in zip(starts, ends, strict=True)]
+
+
+def reflected(x: Tensor) -> Tensor:
+    return F.pad(x, (RADIUS,) * 4, mode="reflect")
+
+
 def shifted(x: Tensor) -> list[Tensor]:
     """The 49 neighbours of every pixel, row by row; beyond the border the map is reflected."""
-    height, width = int(x.shape[2]), int(x.shape[3])
-    padded = F.pad(x, (RADIUS,) * 4, mode="reflect")
+    return windows(reflected(x))
+
+
+def windows(padded: Tensor) -> list[Tensor]:
+    """The same of a map that is padded already."""
+    height, width = (int(side) - 2 * RADIUS for side in padded.shape[2:])
     return [padded[:, :, i : i + height, j : j + width] for i in range(SIDE) for j in range(SIDE)]
 
 
