@@ -29,6 +29,7 @@ public enum FaultKind {
     DISK_READONLY_CHECKPOINTS("checkpoints", "checkpoints and high availability cannot be written"),
     DISK_READONLY_QUARANTINE("quarantine", "the quarantine's notes cannot be written"),
     DISK_FULL_BROKER("broker", "no room for a broker's logs"),
+    DISK_SLOW_ZOOKEEPER("zookeeper", "what ZooKeeper writes is on its disk after a second or more"),
     CLOCK_AHEAD("", "the clock of one process leaps ten minutes ahead, and back"),
     CLOCK_BEHIND("", "the clock of one process leaps ten minutes back, and ahead"),
     CLOCK_DRIFT_AHEAD("", "the clock of one process gains a tenth of a second every second, then is put right"),

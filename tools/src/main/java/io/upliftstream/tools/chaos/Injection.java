@@ -54,6 +54,8 @@ final class Injection {
             case DISK_FULL_CHECKPOINTS, DISK_FULL_BROKER -> means.disk(victim).fill();
             case DISK_READONLY_CHECKPOINTS, DISK_READONLY_QUARANTINE ->
                 means.disk(victim).makeReadOnly();
+            case DISK_SLOW_ZOOKEEPER ->
+                means.slowDisk().slow(cluster.process(victim).pid());
             case CLOCK_AHEAD -> means.setClock(victim, CLOCK_SECONDS);
             case CLOCK_BEHIND -> means.setClock(victim, -CLOCK_SECONDS);
             case CLOCK_DRIFT_AHEAD, CLOCK_DRIFT_BEHIND -> {} // right at first
@@ -87,6 +89,7 @@ final class Injection {
                 cluster.means().network().heal(victim);
             case DISK_FULL_CHECKPOINTS, DISK_FULL_BROKER, DISK_READONLY_CHECKPOINTS, DISK_READONLY_QUARANTINE ->
                 cluster.means().disk(victim).heal();
+            case DISK_SLOW_ZOOKEEPER -> cluster.means().slowDisk().heal();
             case CLOCK_AHEAD, CLOCK_BEHIND, CLOCK_DRIFT_AHEAD, CLOCK_DRIFT_BEHIND ->
                 cluster.means().setClock(victim, 0);
             case READER_RESTART -> reader.restart();

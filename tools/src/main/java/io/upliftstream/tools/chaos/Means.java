@@ -28,9 +28,11 @@ final class Means implements AutoCloseable {
 
     private final Path directory;
     private final Map<String, Disk> disks = new TreeMap<>();
+    private final SlowDisk slowDisk;
     private final Map<FaultKind, String> impossible = new TreeMap<>();
     private volatile Network network = Network.loopback();
     private @Nullable Path clockLibrary;
+    private boolean slowAsked;
     private boolean closed;
 
     /**
@@ -40,6 +42,7 @@ final class Means implements AutoCloseable {
      */
     Means(Path directory) {
         this.directory = directory;
+        slowDisk = new SlowDisk(directory.resolve("zookeeper"));
     }
 
     /**
@@ -57,6 +60,9 @@ final class Means implements AutoCloseable {
             List<String> names = new ArrayList<>(List.of("checkpoints", "quarantine"));
             processes.stream().filter(name -> name.startsWith("broker")).forEach(names::add);
             mount(names);
+        }
+        if (kinds.contains(FaultKind.DISK_SLOW_ZOOKEEPER)) {
+            mountSlow();
         }
         clockLibrary = asked(kinds, "clock") ? clockLibrary() : null;
         if (!kinds.isEmpty() && impossible.keySet().containsAll(kinds)) {
@@ -106,6 +112,24 @@ final class Means implements AutoCloseable {
         disk.mount();
     }
 
+    private synchronized void mountSlow() throws InterruptedIOException {
+        if (closed) {
+            throw new InterruptedIOException("interrupted before a disk was mounted");
+        }
+        slowAsked = true;
+        try {
+            slowDisk.mount();
+        } catch (InterruptedIOException e) {
+            throw e;
+        } catch (IOException e) {
+            impossible.put(
+                    FaultKind.DISK_SLOW_ZOOKEEPER,
+                    "a slow disk needs root, ext4 on a loop device and blkio or io in /sys/fs/cgroup: "
+                            + e.getMessage());
+            slowDisk.close();
+        }
+    }
+
     private @Nullable Path clockLibrary() {
         for (String parent : List.of("/usr/lib", "/usr/local/lib", "/usr/lib64")) {
             try (Stream<Path> found =
@@ -153,6 +177,11 @@ final class Means implements AutoCloseable {
         return disk;
     }
 
+    /** ZooKeeper's. */
+    SlowDisk slowDisk() {
+        return slowDisk;
+    }
+
     /** What a process needs in its environment for its clock to be set. */
     Map<String, String> environment(String process) throws IOException {
         if (clockLibrary == null) {
@@ -187,6 +216,9 @@ final class Means implements AutoCloseable {
     public synchronized void close() {
         closed = true;
         disks.values().forEach(Disk::close);
+        if (slowAsked) {
+            slowDisk.close();
+        }
         network.close();
     }
 }

@@ -36,7 +36,7 @@ import picocli.CommandLine.Option;
             "  broker    one is stopped, and comes back later; one comes back with an empty disk",
             "  pause     SIGSTOP of a process for a while, then SIGCONT",
             "  network   a process cut off from all others, from one, in one direction; loss, a slow link, delay (root)",
-            "  disk      full and read-only, for checkpoints, the quarantine and a broker (root)",
+            "  disk      full, read-only or slow, for checkpoints, the quarantine, a broker or ZooKeeper (root)",
             "  clock     of one process ten minutes ahead or behind, or gaining or losing 6 s a minute (libfaketime)",
             "  reader    of the results ends without a commit, and comes back",
             "  publisher ends with frames on the way, and comes back",

@@ -9,10 +9,12 @@ import java.io.InterruptedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -113,6 +115,28 @@ class MeansTest {
             disk.heal();
             Files.write(file, new byte[1]);
         }
+    }
+
+    @Test
+    void aDiskIsSlowToSyncForOneProcessUntilItIsHealed() throws Exception {
+        Path file = directory.resolve("zookeeper").resolve("file");
+        try (Means means = new Means(directory)) {
+            means.prepare(EnumSet.of(FaultKind.PAUSE_BROKER, FaultKind.DISK_SLOW_ZOOKEEPER), PROCESSES);
+            assumeTrue(means.impossible().isEmpty(), "no slow disks here");
+            Process writer = new ProcessBuilder(
+                            "sh", "-c", "read go; dd if=/dev/zero of=%s bs=512 count=3 oflag=dsync".formatted(file))
+                    .redirectError(ProcessBuilder.Redirect.DISCARD)
+                    .start();
+            means.slowDisk().slow(writer.pid());
+            writer.outputWriter().append('\n').close();
+            assertThat(writer.waitFor(300, TimeUnit.MILLISECONDS)).isFalse();
+            Files.writeString(file.resolveSibling("other"), "", StandardOpenOption.CREATE, StandardOpenOption.DSYNC);
+            assertThat(writer.isAlive()).isTrue();
+            means.slowDisk().heal();
+            assertThat(writer.waitFor(10, TimeUnit.SECONDS)).isTrue();
+            assertThat(file).hasSize(3 * 512);
+        }
+        assertThat(file).doesNotExist();
     }
 
     @Test
