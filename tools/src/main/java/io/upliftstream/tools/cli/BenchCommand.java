@@ -15,12 +15,14 @@ import picocli.CommandLine.Command;
             "  uplift bench model --against other/bundle   stages, memory, and which is faster",
             "  uplift bench model --against model/bundles/street:int8   one bundle at two precisions",
             "  uplift bench pipeline                   what Kafka and Flink add to a plain loop",
+            "  uplift bench scale                      what a camera costs, from one to a thousand",
             "  uplift bench load --modes live --loads 3 --seconds 1800   half an hour at three times the capacity",
         },
         subcommands = {
             BenchLoadCommand.class,
             BenchCodecsCommand.class,
             BenchModelCommand.class,
-            BenchPipelineCommand.class
+            BenchPipelineCommand.class,
+            BenchScaleCommand.class
         })
 final class BenchCommand {}

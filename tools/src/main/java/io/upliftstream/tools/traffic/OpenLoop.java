@@ -36,7 +36,7 @@ public final class OpenLoop implements AutoCloseable {
     private final KafkaProducer<String, byte[]> producer;
     private final FrameTopics topics;
     private final List<String> turns;
-    private final List<String> cameras;
+    private final Map<String, Integer> partitions = new HashMap<>();
     private final Map<String, Long> sequences = new HashMap<>();
     private final List<byte[]> images;
     private final Account account;
@@ -52,7 +52,9 @@ public final class OpenLoop implements AutoCloseable {
             String bootstrapServers, FrameTopics topics, List<String> turns, List<byte[]> images, Account account) {
         this.topics = topics;
         this.turns = List.copyOf(turns);
-        cameras = turns.stream().distinct().toList();
+        for (String camera : turns) {
+            partitions.putIfAbsent(camera, partitions.size() % topics.partitions());
+        }
         this.images = List.copyOf(images);
         this.account = account;
         producer = new KafkaProducer<>(
@@ -99,12 +101,11 @@ public final class OpenLoop implements AutoCloseable {
     private void send(Instant due) {
         String camera = turns.get((int) (sent % turns.size()));
         long sequence = sequences.merge(camera, 1L, Long::sum) - 1;
-        int partition = cameras.indexOf(camera) % topics.partitions();
         byte[] value = frame(camera, sequence, due);
         account.published(camera, sequence);
         sent++;
         Future<?> unused = producer.send(
-                new ProducerRecord<>(topics.input(), partition, due.toEpochMilli(), camera, value),
+                new ProducerRecord<>(topics.input(), partitions.get(camera), due.toEpochMilli(), camera, value),
                 (metadata, failed) -> {
                     if (failed != null) {
                         failure.compareAndSet(null, failed);
