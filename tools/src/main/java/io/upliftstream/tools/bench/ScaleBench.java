@@ -44,6 +44,8 @@ public final class ScaleBench {
     private static final long SERVICE_MILLIS = 5;
 
     private static final double OVERLOAD = 2;
+    /** Rounds of overload, so that every camera has results to be compared. */
+    private static final int OVERLOAD_ROUNDS = 3;
 
     private final ScaleOptions options;
     private final ProcessCluster cluster;
@@ -86,6 +88,7 @@ public final class ScaleBench {
         try (ProcessCluster cluster = ProcessCluster.start(
                         checkout, shape, Set.of(), FreshFile.directory(options.output(), "log"), end -> {});
                 Admin admin = Admin.create(Map.of("bootstrap.servers", cluster.bootstrapServers()))) {
+            say.accept("Listening: " + cluster.listeners());
             ScaleBench bench = new ScaleBench(options, cluster, admin, heads, say);
             bench.measure();
             ScaleReport report = bench.report(bundle == null ? "idle" : bundle.toString());
@@ -124,10 +127,11 @@ public final class ScaleBench {
         int processes = options.taskManagers().get(0);
         resize(processes);
         try (ScaleJob job = job(partitions, processes, Mode.LOSSLESS, 0)) {
+            job.start(Double.POSITIVE_INFINITY);
             takeTurns(job, options.cameras());
             if (options.eachPerSecond() > 0) {
                 int most = options.mostCameras();
-                add(job.measure(Load.EACH, most, options.eachPerSecond() * most));
+                add(job.measure(Load.EACH, most, options.eachPerSecond() * most, options.seconds()));
             }
             takeOver(job, REFERENCE_CAMERAS < options.mostCameras() ? REFERENCE_CAMERAS : 1);
             takeOver(job, options.mostCameras());
@@ -148,6 +152,7 @@ public final class ScaleBench {
 
     private void compare(int partitions, int processes) throws IOException, InterruptedException {
         try (ScaleJob job = job(partitions, processes, Mode.LOSSLESS, 0)) {
+            job.start(Double.POSITIVE_INFINITY);
             takeTurns(job, List.of(options.mostCameras()));
             takeOver(job, options.mostCameras());
         }
@@ -159,19 +164,18 @@ public final class ScaleBench {
                 ? processes * 1e3 / SERVICE_MILLIS
                 : takeovers.get(takeovers.size() - 1).resultsPerSecond();
         try (ScaleJob job = job(partitions, processes, Mode.LIVE, SERVICE_MILLIS)) {
-            add(job.measure(Load.OVERLOAD, options.mostCameras(), OVERLOAD * capacity));
+            job.start(capacity);
+            add(job.measure(
+                    Load.OVERLOAD, options.mostCameras(), OVERLOAD * capacity, OVERLOAD_ROUNDS * options.seconds()));
         }
     }
 
-    private ScaleJob job(int partitions, int processes, Mode mode, long serviceMillis)
-            throws IOException, InterruptedException {
+    private ScaleJob job(int partitions, int processes, Mode mode, long serviceMillis) throws IOException {
         List<String> assignments = new ArrayList<>(options.set());
         assignments.add(InputOptions.BOOTSTRAP_SERVERS.key() + "=" + cluster.bootstrapServers());
         assignments.add(ServingOptions.MODE.key() + "=" + mode);
-        ScaleJob job = new ScaleJob(
+        return new ScaleJob(
                 cluster, admin, assignments, "scale-" + jobs++ + "-", partitions, processes, mode, serviceMillis, this);
-        job.start();
-        return job;
     }
 
     /** The numbers of cameras one after the other, forth and back, so that none is always first. */
@@ -182,7 +186,7 @@ public final class ScaleBench {
         for (int round = 0; round < options.rounds(); round++) {
             for (int turn = 0; turn <= last; turn++) {
                 int which = round % 2 == 0 ? turn : last - turn;
-                Row row = job.measure(Load.SHARED, cameras.get(which), options.framesPerSecond());
+                Row row = job.measure(Load.SHARED, cameras.get(which), options.framesPerSecond(), options.seconds());
                 rounds.get(which).add(row);
                 say.accept("round %d: %s".formatted(round + 1, describe(row)));
             }

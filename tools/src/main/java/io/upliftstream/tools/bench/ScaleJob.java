@@ -81,10 +81,10 @@ final class ScaleJob implements AutoCloseable {
         return new Account(bench.heads());
     }
 
-    /** Starts the job and warms it up, with as few cameras as there will be. */
-    void start() throws IOException, InterruptedException {
+    /** Starts the job and warms it up with as few cameras as there will be: as fast as it takes frames, or at a rate. */
+    void start(double framesPerSecond) throws IOException, InterruptedException {
         id = cluster.flink().run(main, arguments, null);
-        run(bench.options().cameras().get(0), Double.POSITIVE_INFINITY, bench.warmUpFrames());
+        run(bench.options().cameras().get(0), framesPerSecond, bench.warmUpFrames());
     }
 
     /** Publishes frames, waits until all have ended, and says how. */
@@ -141,10 +141,10 @@ final class ScaleJob implements AutoCloseable {
         }
     }
 
-    /** One load for the seconds of a round, and at least one frame of every camera. */
-    Row measure(Load load, int cameras, double framesPerSecond) throws IOException, InterruptedException {
-        long frames =
-                Math.max(cameras, Math.round(framesPerSecond * bench.options().seconds()));
+    /** One load, with at least one frame of every camera. */
+    Row measure(Load load, int cameras, double framesPerSecond, double seconds)
+            throws IOException, InterruptedException {
+        long frames = Math.max(cameras, Math.round(framesPerSecond * seconds));
         double[] before = bench.cpuMillis();
         long start = System.currentTimeMillis();
         Account account = run(cameras, framesPerSecond, frames);
@@ -194,11 +194,14 @@ final class ScaleJob implements AutoCloseable {
 
     /** The names of all metrics of the job's tasks, as Flink's page has them: the subtask comes first. */
     private List<String> metrics() throws IOException, InterruptedException {
-        List<String> names = new ArrayList<>();
+        List<String> paths = new ArrayList<>();
         for (JsonNode vertex : cluster.flink().get("/jobs/" + id).path("vertices")) {
-            String path = "/jobs/" + id + "/vertices/" + vertex.path("id").asText() + "/metrics";
-            cluster.flink().get(path);
-            Thread.sleep(METRICS_MILLIS);
+            paths.add("/jobs/" + id + "/vertices/" + vertex.path("id").asText() + "/metrics");
+            cluster.flink().get(paths.get(paths.size() - 1));
+        }
+        Thread.sleep(METRICS_MILLIS);
+        List<String> names = new ArrayList<>();
+        for (String path : paths) {
             names.addAll(cluster.flink().get(path).findValuesAsText("id"));
         }
         return names;
