@@ -30,8 +30,8 @@ final class FairQueue {
     private final Map<String, Waiting> cameras = new LinkedHashMap<>();
 
     /** Those with frames by their turns; of several the one whose turn is longest past. */
-    private final NavigableSet<Waiting> ready = new TreeSet<>(Comparator.<Waiting>comparingLong(waiting -> waiting.turn)
-            .thenComparingLong(waiting -> waiting.place));
+    private final NavigableSet<Waiting> ready = new TreeSet<>(
+            Comparator.<Waiting>comparingLong(waiting -> waiting.turn).thenComparingLong(waiting -> waiting.place));
 
     /** Virtual time: the turn of the frame that was taken last. */
     private long now;
