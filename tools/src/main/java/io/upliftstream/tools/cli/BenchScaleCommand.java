@@ -105,7 +105,7 @@ final class BenchScaleCommand implements Callable<Integer> {
     @Option(
             names = "--size",
             paramLabel = "WxH",
-            defaultValue = "320x180",
+            defaultValue = "160x96",
             converter = Size.Converter.class,
             description = "Size of the synthetic frames; default: ${DEFAULT-VALUE}.")
     private Size size;

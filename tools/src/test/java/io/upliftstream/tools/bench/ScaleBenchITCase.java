@@ -38,7 +38,7 @@ class ScaleBenchITCase {
                 64,
                 48,
                 output,
-                List.of("uplift.model.bundle=" + tiny, "uplift.checkpoint.interval=500 ms", "uplift.max-age=100 ms"));
+                List.of("uplift.model.bundle=" + tiny, "uplift.checkpoint.interval=500 ms"));
         List<String> said = new ArrayList<>();
         assertThat(ScaleBench.run(options, said::add))
                 .as(String.join("\n", said))
