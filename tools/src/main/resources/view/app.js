@@ -1,6 +1,6 @@
 // The live page. It asks for the newest moments, waits for the answer, draws it, and asks again: what it cannot draw in
 // time it never gets.
-import { draw, drawAll, markQuiet, others, part, place, tile, wanted } from './cameras.js';
+import { draw, drawAll, markQuiet, others, part, place, tile } from './cameras.js';
 import { chart } from './charts.js';
 import { legend } from './legend.js';
 import { ask, cell, decode, moments } from './records.js';
@@ -18,9 +18,9 @@ async function image(moment) {
 const wait = millis => new Promise(done => setTimeout(done, millis));
 
 async function follow() {
+  const only = state.chosen.map(name => `&camera=${encodeURIComponent(name)}`).join('');
   for (;;) {
     if (state.paused && !state.step) { await wait(50); continue; }
-    const only = wanted().map(name => `&camera=${encodeURIComponent(name)}`).join('');
     try {
       const head = await moments(`live?after=${state.after}&want=${WANTED[state.view]}${only}`);
       if (state.paused && !state.step) continue; // paused while it waited

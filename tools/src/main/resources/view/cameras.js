@@ -12,9 +12,6 @@ const MAX_PIXELS = 2 ** 23;
 // Cameras that the viewer counts one by one; the rest are called other.
 const COUNTED = 100;
 
-// Of a question; the viewer refuses one of twice the length.
-const MAX_ADDRESS = 4096;
-
 const byName = (a, b) => a.localeCompare(b, undefined, { numeric: true });
 const full = () => state.cameras.size >= Math.max(TILES, state.chosen.length);
 
@@ -26,13 +23,6 @@ export function place() {
   last.figure.remove();
   state.cameras.delete(last.name);
   return true;
-}
-
-/** The cameras to ask for; none for all. Where every place is taken, and for now stays so, others would come for nothing. */
-export function wanted() {
-  if (state.chosen.length || !full()) return state.chosen;
-  const names = [...state.cameras.values()].filter(camera => Date.now() - camera.seen < QUIET_MILLIS).map(camera => camera.name);
-  return names.length < TILES || address(names).length > MAX_ADDRESS ? [] : names;
 }
 
 /** Marks the cameras of which nothing has come for a while. */
