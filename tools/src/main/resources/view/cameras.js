@@ -9,6 +9,9 @@ const TILES = 16, QUIET_MILLIS = 10000;
 // Of a tile's canvas: larger frames are drawn smaller.
 const MAX_PIXELS = 2 ** 23;
 
+// Cameras that the viewer counts one by one; the rest are called other.
+const COUNTED = 100;
+
 const byName = (a, b) => a.localeCompare(b, undefined, { numeric: true });
 const full = () => state.cameras.size >= Math.max(TILES, state.chosen.length);
 
@@ -33,7 +36,8 @@ export function markQuiet() {
 
 /** Says which cameras have no tile, and how to get one; and which were chosen and never came. */
 export function others() {
-  const known = Object.entries(state.statistics.cameras).filter(([name, n]) => name && n.results).map(([name]) => name);
+  const counted = Object.entries(state.statistics.cameras).filter(([name, n]) => name && n.results).map(([name]) => name);
+  const many = counted.length > COUNTED, known = counted.filter(name => !many || name !== 'other');
   const hidden = state.chosen.length || full() ? known.filter(name => !state.cameras.has(name)).sort(byName) : [];
   const absent = state.chosen.filter(name => !known.includes(name) && !state.cameras.has(name));
   const link = (cameras, text) => Object.assign(document.createElement('a'), { href: address(cameras), textContent: text });
@@ -42,7 +46,7 @@ export function others() {
     + (known.length ? `; there are ${known.sort(byName).slice(0, 8).join(', ')}.` : '.');
   $('others').hidden = !hidden.length;
   $('others').replaceChildren(
-    `${hidden.length} more ${hidden.length === 1 ? 'camera is' : 'cameras are'} not shown: `,
+    `${many ? 'More than ' : ''}${hidden.length} more ${hidden.length === 1 ? 'camera is' : 'cameras are'} not shown: `,
     ...hidden.slice(0, 8).flatMap(name => [link([...state.chosen, name], name), ' ']),
     hidden.length > 8 ? '… ' : '', '(?camera=NAME in the address chooses, as often as needed) ',
     state.chosen.length ? link([], 'all') : '');

@@ -7,10 +7,11 @@ import java.util.Deque;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.NavigableSet;
 import java.util.Optional;
+import java.util.TreeSet;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
-import java.util.stream.Stream;
 
 /**
  * Frames that wait for their turn at the model, by start-time fair queueing (Goyal, Vin and Cheng, 1996) with cameras as
@@ -28,19 +29,33 @@ final class FairQueue {
     /** Cameras with frames here, and cameras that had a turn not long ago; the one whose turn is longest past comes first. */
     private final Map<String, Waiting> cameras = new LinkedHashMap<>();
 
+    /** Those with frames by their turns; of several the one whose turn is longest past. */
+    private final NavigableSet<Waiting> ready = new TreeSet<>(
+            Comparator.<Waiting>comparingLong(waiting -> waiting.turn).thenComparingLong(waiting -> waiting.place));
+
     /** Virtual time: the turn of the frame that was taken last. */
     private long now;
 
+    private long places;
     private long bytes;
     private int size;
 
     /** The waiting frames of one camera. */
     private static final class Waiting {
+        private final String cameraId;
         private final Deque<Frame> frames = new ArrayDeque<>();
         private long bytes;
 
+        /** Behind which the camera is among all; grows with every turn. */
+        private long place;
+
         /** Virtual time at which the camera's next frame is due: one after its last, but never before it came. */
         private long turn;
+
+        private Waiting(String cameraId, long place) {
+            this.cameraId = cameraId;
+            this.place = place;
+        }
     }
 
     /**
@@ -65,9 +80,10 @@ final class FairQueue {
         if (!cameras.containsKey(frame.cameraId()) && cameras.size() >= MAX_CAMERAS && !forgetOne()) {
             return false;
         }
-        Waiting waiting = cameras.computeIfAbsent(frame.cameraId(), unused -> new Waiting());
+        Waiting waiting = cameras.computeIfAbsent(frame.cameraId(), id -> new Waiting(id, places++));
         if (waiting.frames.isEmpty()) {
             waiting.turn = Math.max(waiting.turn, now);
+            ready.add(waiting);
         }
         waiting.frames.add(frame);
         long added = bytes(frame);
@@ -96,37 +112,48 @@ final class FairQueue {
      */
     Optional<Frame> next(Predicate<String> free, Predicate<Frame> young, Consumer<Frame> letGo) {
         while (size > 0) {
-            Map.Entry<String, Waiting> first = withFrames()
-                    .filter(entry -> free.test(entry.getKey()))
-                    .min(Comparator.comparingLong(entry -> entry.getValue().turn)) // of several, the first
+            Waiting first = ready.stream()
+                    .filter(waiting -> free.test(waiting.cameraId))
+                    .findFirst()
                     .orElse(null);
             if (first == null) {
                 return Optional.empty();
             }
-            Waiting waiting = first.getValue();
-            while (!waiting.frames.isEmpty()) {
-                Frame frame = remove(waiting);
+            while (!first.frames.isEmpty()) {
+                Frame frame = remove(first);
                 if (young.test(frame)) {
-                    now = waiting.turn++;
-                    cameras.values().removeIf(camera -> camera.frames.isEmpty() && camera.turn <= now);
-                    cameras.remove(first.getKey());
-                    cameras.put(first.getKey(), waiting); // at the end
+                    takeTurn(first);
                     return Optional.of(frame);
                 }
                 letGo.accept(frame);
             }
-            if (waiting.turn <= now) {
-                cameras.remove(first.getKey());
+            if (first.turn <= now) {
+                cameras.remove(first.cameraId);
             }
         }
         return Optional.empty();
     }
 
+    private void takeTurn(Waiting waiting) {
+        ready.remove(waiting);
+        now = waiting.turn++;
+        waiting.place = places++;
+        if (!waiting.frames.isEmpty()) {
+            ready.add(waiting);
+        }
+        cameras.remove(waiting.cameraId);
+        cameras.put(waiting.cameraId, waiting); // at the end
+        Iterator<Waiting> past = cameras.values().iterator();
+        for (Waiting each = past.next(); each.frames.isEmpty() && each.turn <= now; each = past.next()) {
+            past.remove(); // its turn would be now, as if it had never been here; the last one's is later
+        }
+    }
+
     /** Takes the oldest frame of the camera that has the most bytes here: who sends more than others makes room first. */
     Optional<Frame> oldestOfLargest() {
-        return withFrames()
-                .max(Comparator.comparingLong(entry -> entry.getValue().bytes))
-                .map(entry -> remove(entry.getValue()));
+        return ready.stream()
+                .max(Comparator.comparingLong(waiting -> waiting.bytes))
+                .map(this::remove);
     }
 
     /** Takes all frames of a camera, the oldest first; it keeps its turn for the next one. */
@@ -137,13 +164,11 @@ final class FairQueue {
         }
     }
 
-    private Stream<Map.Entry<String, Waiting>> withFrames() {
-        return cameras.entrySet().stream()
-                .filter(entry -> !entry.getValue().frames.isEmpty());
-    }
-
     private Frame remove(Waiting waiting) {
         Frame frame = waiting.frames.remove();
+        if (waiting.frames.isEmpty()) {
+            ready.remove(waiting);
+        }
         long removed = bytes(frame);
         waiting.bytes -= removed;
         bytes -= removed;

@@ -26,6 +26,9 @@ final class SteadyClock extends Clock implements Serializable {
 
     private static final long PATIENCE_MILLIS = Duration.ofMinutes(1).toMillis();
 
+    /** One for the process: a task that restarts while the clock is wrong does not begin anew with that. */
+    private static final SteadyClock MACHINE = new SteadyClock(Clock.systemUTC(), System::nanoTime);
+
     /** Counts nanoseconds from any moment on, whatever the clock does. */
     interface Ticker extends LongSupplier, Serializable {}
 
@@ -47,7 +50,11 @@ final class SteadyClock extends Clock implements Serializable {
     }
 
     static SteadyClock ofMachine() {
-        return new SteadyClock(Clock.systemUTC(), System::nanoTime);
+        return MACHINE;
+    }
+
+    private Object readResolve() {
+        return machine.equals(Clock.systemUTC()) ? MACHINE : this;
     }
 
     @Override

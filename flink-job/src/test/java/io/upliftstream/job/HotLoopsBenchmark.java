@@ -40,6 +40,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import javax.imageio.ImageIO;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -117,6 +118,19 @@ public class HotLoopsBenchmark {
     private final DenseResult stretchedLabels = result(SEGMENTATION, ByteBuffer.wrap(labels), STRETCHED);
     private final DenseResult letterboxedLabels = result(SEGMENTATION, ByteBuffer.wrap(labels), LETTERBOXED);
     private final DenseResult featuresOfAFrame = result(FEATURES, features, STRETCHED);
+
+    private final FairQueue waiting = new FairQueue();
+    private final Frame[] cameras = IntStream.range(0, FairQueue.MAX_CAMERAS)
+            .mapToObj(i -> new Frame("camera-" + i, 0, 0, CaptureClock.CAMERA, jpeg, TraceContext.NONE, source))
+            .toArray(Frame[]::new);
+    private int next;
+
+    /** A frame of one of a thousand cameras waits while no other does, and has its turn. */
+    @Benchmark
+    public Object takeTurn() {
+        waiting.add(cameras[next++ % cameras.length]);
+        return waiting.next(camera -> true, young -> true, old -> {});
+    }
 
     @Benchmark
     public Object parseFrame() throws FrameProblem {

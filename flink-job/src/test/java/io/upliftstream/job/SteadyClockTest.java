@@ -87,4 +87,9 @@ class SteadyClockTest {
         SteadyClock copy = InstantiationUtil.clone(SteadyClock.ofMachine());
         assertThat(copy.millis()).isCloseTo(System.currentTimeMillis(), within(60_000L));
     }
+
+    @Test
+    void aTaskThatRestartsGoesOnWithTheClockOfItsProcess() throws Exception {
+        assertThat(InstantiationUtil.clone(SteadyClock.ofMachine())).isSameAs(SteadyClock.ofMachine());
+    }
 }

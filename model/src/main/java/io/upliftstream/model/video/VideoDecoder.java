@@ -3,6 +3,7 @@ package io.upliftstream.model.video;
 import io.upliftstream.model.Picture;
 import io.upliftstream.model.video.AccessUnit.Codec;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -185,7 +186,11 @@ public final class VideoDecoder implements AutoCloseable {
     public static String message(int error) {
         byte[] text = new byte[avutil.AV_ERROR_MAX_STRING_SIZE];
         avutil.av_strerror(error, text, text.length);
-        return new BytePointer(text).getString();
+        int length = 0;
+        while (length < text.length && text[length] != 0) {
+            length++;
+        }
+        return new String(text, 0, length, StandardCharsets.UTF_8);
     }
 
     @Override

@@ -31,17 +31,33 @@ import java.util.function.BooleanSupplier;
 final class IdleEngine implements FrameEngine {
     static final int SIDE = 448;
     static final ModelIdentity MODEL = new ModelIdentity("none", "1", "0".repeat(64), "none");
-    private static final HeadSpec HEAD =
+    static final HeadSpec HEAD =
             new HeadSpec("segmentation", HeadKind.SEGMENTATION, 19, SIDE, SIDE, 1, DType.UINT8, null, false);
     private static final FrameDecoder DECODER =
             new FrameDecoder(new InputSpec(SIDE, SIDE, Fit.STRETCH, 1), FrameDecoder.DEFAULT_MAX_PIXELS);
 
     private final ExecutorService pool =
-            Executors.newFixedThreadPool(Math.max(2, Runtime.getRuntime().availableProcessors() / 4), task -> {
-                Thread thread = new Thread(task, "uplift-decode");
-                thread.setDaemon(true);
-                return thread;
-            });
+            threads(Math.max(2, Runtime.getRuntime().availableProcessors() / 4), "uplift-decode");
+    private final ExecutorService device = threads(1, "uplift-device");
+    private final long serviceMillis;
+
+    /** An engine that answers at once. */
+    IdleEngine() {
+        this(0);
+    }
+
+    /** @param serviceMillis for which each frame, one after the other, has a device to itself that takes no processor time */
+    IdleEngine(long serviceMillis) {
+        this.serviceMillis = serviceMillis;
+    }
+
+    private static ExecutorService threads(int count, String name) {
+        return Executors.newFixedThreadPool(count, task -> {
+            Thread thread = new Thread(task, name);
+            thread.setDaemon(true);
+            return thread;
+        });
+    }
 
     @Override
     public CompletableFuture<DenseResult> submit(String cameraId, byte[] image, BooleanSupplier expired) {
@@ -49,12 +65,26 @@ final class IdleEngine implements FrameEngine {
         CompletableFuture<DenseResult> answer = new CompletableFuture<>();
         pool.execute(() -> {
             try {
-                answer.complete(decode(image, submitted));
+                DenseResult result = decode(image, submitted);
+                if (serviceMillis == 0) {
+                    answer.complete(result);
+                } else {
+                    device.execute(() -> serve(result, answer));
+                }
             } catch (FrameException | RuntimeException e) {
                 answer.completeExceptionally(e);
             }
         });
         return answer;
+    }
+
+    private void serve(DenseResult result, CompletableFuture<DenseResult> answer) {
+        try {
+            Thread.sleep(serviceMillis);
+            answer.complete(result);
+        } catch (InterruptedException e) { // the engine was closed
+            answer.cancel(false);
+        }
     }
 
     /** Decodes the image and answers with the labels. */
@@ -117,5 +147,6 @@ final class IdleEngine implements FrameEngine {
     @Override
     public void close() {
         pool.shutdownNow();
+        device.shutdownNow();
     }
 }

@@ -18,6 +18,7 @@ import io.upliftstream.tools.camera.Video;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.traffic.Account;
+import io.upliftstream.tools.traffic.Fairness;
 import io.upliftstream.tools.traffic.FrameTopics;
 import io.upliftstream.tools.traffic.OpenLoop;
 import io.upliftstream.tools.traffic.Subscriber;
@@ -25,6 +26,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -49,6 +51,8 @@ public final class LoadBench {
     private static final int MIN_BACKLOG = 20;
     private static final int MAX_BACKLOG = 20_000;
     private static final long POLL_MILLIS = 100;
+    /** Cameras whose shares are told one by one. */
+    private static final int MAX_NAMED = 16;
     /** A run is given up after this long without a frame that ends. */
     private static final Duration PATIENCE = Duration.ofMinutes(3);
 
@@ -86,7 +90,7 @@ public final class LoadBench {
      */
     public static boolean run(LoadOptions options, Consumer<String> say)
             throws IOException, BundleException, InterruptedException {
-        FrameTopics none = new FrameTopics("", options.cameras());
+        FrameTopics none = new FrameTopics("", options.partitions());
         String given = options.kafka() == null ? "localhost:0" : options.kafka();
         JobSettings early = settings(options, given, none, Mode.LOSSLESS, List.of()); // before anything starts
         ModelBundle bundle = ModelBundle.load(early.bundle());
@@ -193,9 +197,22 @@ public final class LoadBench {
                 run.latency().p50(),
                 run.latency().p99(),
                 run.boundMillis() == null ? "" : String.format(Locale.ROOT, " (bound %.0f ms)", run.boundMillis()),
-                run.served().entrySet().stream()
+                served(run.served()));
+    }
+
+    /** Each camera's share, or of many the least, the most, and how even they are. */
+    private static String served(Map<String, Double> shares) {
+        return shares.size() <= MAX_NAMED
+                ? shares.entrySet().stream()
                         .map(camera -> String.format(Locale.ROOT, " %s %.3f", camera.getKey(), camera.getValue()))
-                        .collect(Collectors.joining(",", "; served:", "")));
+                        .collect(Collectors.joining(",", "; served:", ""))
+                : String.format(
+                        Locale.ROOT,
+                        "; served: %.3f to %.3f of %d cameras' frames, fairness %.3f",
+                        Collections.min(shares.values()),
+                        Collections.max(shares.values()),
+                        shares.size(),
+                        Fairness.jain(shares.values()));
     }
 
     /** A job between topics of its own, and those who write and read them. */
@@ -208,7 +225,7 @@ public final class LoadBench {
         /** Starts a job and returns when frames of every camera have gone through it. */
         Job(Mode mode, List<String> more) throws IOException, InterruptedException {
             this.mode = mode;
-            topics = new FrameTopics(prefix + jobs++ + "-", options.cameras());
+            topics = new FrameTopics(prefix + jobs++ + "-", options.partitions());
             topics.create(admin, EmbeddedKafka.MAX_RECORD_BYTES);
             JobSettings settings = settings(options, bootstrapServers, topics, mode, more);
             StreamExecutionEnvironment env = flink.environment();

@@ -36,4 +36,11 @@ public record LoadOptions(
         int width,
         int height,
         Path output,
-        List<String> set) {}
+        List<String> set) {
+    private static final int MAX_PARTITIONS = 64;
+
+    /** Of each topic: one for each camera, but no more than a topic of so many cameras would have. */
+    int partitions() {
+        return Math.min(cameras, MAX_PARTITIONS);
+    }
+}

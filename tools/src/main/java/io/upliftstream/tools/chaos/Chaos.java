@@ -82,7 +82,11 @@ public final class Chaos {
         FrameTopics topics = new FrameTopics("chaos-", options.cameras());
         say.accept("Starting " + String.join(", ", options.shape().processes()) + " …");
         try (ProcessCluster cluster = ProcessCluster.start(
-                options.home(), options.shape(), options.kinds(), FreshFile.directory(options.output(), "log"), ends)) {
+                Checkout.shortLived(options.home()),
+                options.shape(),
+                options.kinds(),
+                FreshFile.directory(options.output(), "log"),
+                ends)) {
             say.accept("Listening: " + cluster.listeners());
             Map<String, String> leftOut = leftOut(cluster, options.kinds());
             leftOut.forEach((kind, reason) -> say.accept("Left out: " + kind + ": " + reason));

@@ -54,6 +54,7 @@ final class ClusterSettings {
                 execution.checkpointing.dir: %s
                 pekko.startup-timeout: 2 min
                 pekko.ask.timeout: 1 min
+                metrics.fetcher.update-interval: 1 s
                 heartbeat.interval: 1 s
                 heartbeat.timeout: 10 s
                 restart-strategy.type: fixed-delay

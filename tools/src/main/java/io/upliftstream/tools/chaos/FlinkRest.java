@@ -2,6 +2,7 @@ package io.upliftstream.tools.chaos;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.tools.embedded.RestGuard;
 import java.io.IOException;
 import java.net.ConnectException;
@@ -61,7 +62,13 @@ public final class FlinkRest {
      * @param savepoint to start from; null for none
      */
     public String run(List<String> arguments, @Nullable String savepoint) throws IOException, InterruptedException {
-        Map<String, Object> body = new TreeMap<>(Map.of("programArgsList", arguments));
+        return run(DenseVisionJob.class.getName(), arguments, savepoint);
+    }
+
+    /** The same with another main class of the jar. */
+    public String run(String main, List<String> arguments, @Nullable String savepoint)
+            throws IOException, InterruptedException {
+        Map<String, Object> body = new TreeMap<>(Map.of("entryClass", main, "programArgsList", arguments));
         if (savepoint != null) {
             body.put("savepointPath", savepoint);
         }
@@ -155,7 +162,8 @@ public final class FlinkRest {
         }
     }
 
-    private JsonNode get(String path) throws IOException, InterruptedException {
+    /** The answer to a question, such as {@code /jobs}. */
+    public JsonNode get(String path) throws IOException, InterruptedException {
         return send(path, TIMEOUT, request -> request);
     }
 

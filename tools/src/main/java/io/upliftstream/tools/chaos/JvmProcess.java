@@ -3,6 +3,7 @@ package io.upliftstream.tools.chaos;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -105,6 +106,28 @@ public final class JvmProcess implements AutoCloseable {
     /** The id of the process that runs now or ran last. */
     public synchronized long pid() {
         return process == null ? -1 : process.pid();
+    }
+
+    /** Processor time of the process so far, in milliseconds: of all threads, those that compile and collect included. */
+    public double cpuMillis() {
+        return cpuMillis(ProcessHandle.of(pid()).orElseThrow());
+    }
+
+    /** That of any process of this user; 0 where the system does not say. */
+    public static double cpuMillis(ProcessHandle process) {
+        return process.info().totalCpuDuration().orElse(Duration.ZERO).toMillis();
+    }
+
+    /**
+     * Megabytes of what is alive on the heap, after a full collection.
+     *
+     * @throws IOException if this process's Java is no JDK, or the other process does not answer
+     */
+    public double liveMegabytes() throws IOException {
+        Path jcmd = Path.of(System.getProperty("java.home"), "bin", "jcmd");
+        String histogram = Command.run(jcmd.toString(), Long.toString(pid()), "GC.class_histogram");
+        String total = histogram.substring(histogram.lastIndexOf("Total")); // instances, bytes
+        return Long.parseLong(total.split("\\s+", -1)[2]) / 1048576.0;
     }
 
     Path log() {

@@ -3,7 +3,6 @@ package io.upliftstream.tools.chaos;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.embedded.RestGuard;
 import io.upliftstream.tools.embedded.ScratchDirectory;
-import java.io.File;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.net.InetSocketAddress;
@@ -13,7 +12,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
@@ -47,21 +45,6 @@ public final class ProcessCluster implements AutoCloseable {
 
     private static final String METASPACE = "-XX:MaxMetaspaceSize=" + ClusterSettings.METASPACE;
 
-    /** Jars that come with the job's, and what belongs to the command line alone. */
-    private static final List<String> NOT_IN_LIB = List.of(
-            "uplift-stream-",
-            "flink-connector-base",
-            "flink-connector-kafka",
-            "kafka",
-            "avro-",
-            "jackson-",
-            "zstd-jni",
-            "scala-",
-            "picocli",
-            "javacv",
-            "xchart",
-            "uplot");
-
     private final ScratchDirectory scratch;
     private final Means means;
     private final Path conf;
@@ -72,6 +55,7 @@ public final class ProcessCluster implements AutoCloseable {
     private final List<JvmProcess> processes;
     private final FlinkRest flink;
     private final ClusterShape shape;
+    private final List<String> jvm;
     private final Runnable end;
 
     private ProcessCluster(
@@ -80,8 +64,7 @@ public final class ProcessCluster implements AutoCloseable {
             List<JvmProcess> processes,
             Runnable end,
             ClusterShape shape,
-            Path jobJar,
-            List<Path> classPath,
+            Checkout checkout,
             Path logs)
             throws IOException {
         this.scratch = scratch;
@@ -89,6 +72,7 @@ public final class ProcessCluster implements AutoCloseable {
         this.processes = processes;
         this.end = end;
         this.shape = shape;
+        jvm = checkout.jvm();
         this.logs = Files.createDirectories(logs);
         Path home = scratch.path();
         ports = shape.freePorts();
@@ -105,9 +89,9 @@ public final class ProcessCluster implements AutoCloseable {
                 ClusterSettings.flink(home, means.directory("checkpoints"), listener("zookeeper", 0))
                         + RestGuard.install(guard, secret));
         Path uploads = Files.createDirectories(home.resolve("upload").resolve("flink-web-upload"));
-        String jar = "0_" + jobJar.getFileName();
-        Files.copy(jobJar, uploads.resolve(jar));
-        List<Path> lib = lib(classPath);
+        String jar = checkout.upload(uploads);
+        List<Path> classPath = checkout.classPath();
+        List<Path> lib = checkout.lib();
         List<Path> guarded = Stream.concat(Stream.of(guard), lib.stream()).toList();
         List<URI> rest = new ArrayList<>();
         for (String name : shape.processes()) {
@@ -179,8 +163,8 @@ public final class ProcessCluster implements AutoCloseable {
         all.add("-Dlog4j.configurationFile=" + conf.resolve("log4j2.properties"));
         all.add("-Djava.io.tmpdir=" + tmp);
         all.add("-XX:ErrorFile=" + logs.toAbsolutePath().resolve(name + "-%p.log"));
-        // Short-lived processes on few cores.
-        all.addAll(List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dai.djl.offline=true"));
+        all.addAll(jvm);
+        all.add("-Dai.djl.offline=true");
         all.addAll(options);
         Map<String, String> environment = new HashMap<>(means.environment(name));
         environment.put("OPT_OUT_TRACKING", "true");
@@ -204,12 +188,16 @@ public final class ProcessCluster implements AutoCloseable {
      */
     public static ProcessCluster start(Path home, ClusterShape shape, Collection<FaultKind> kinds, Path logs)
             throws IOException, InterruptedException {
-        return start(home, shape, kinds, logs, end -> {});
+        return start(Checkout.shortLived(home), shape, kinds, logs, end -> {});
     }
 
-    /** @param ends is told, before anything is there, what ends and removes it at once, on whatever thread */
-    static ProcessCluster start(
-            Path home, ClusterShape shape, Collection<FaultKind> kinds, Path logs, Consumer<Runnable> ends)
+    /**
+     * The same with processes of one's own choice.
+     *
+     * @param ends is told, before anything is there, what ends and removes it at once, on whatever thread
+     */
+    public static ProcessCluster start(
+            Checkout checkout, ClusterShape shape, Collection<FaultKind> kinds, Path logs, Consumer<Runnable> ends)
             throws IOException, InterruptedException {
         ScratchDirectory scratch = ScratchDirectory.create("uplift-cluster");
         Means means = new Means(scratch.path());
@@ -224,8 +212,7 @@ public final class ProcessCluster implements AutoCloseable {
         };
         try {
             means.prepare(kinds, shape.processes());
-            ProcessCluster cluster =
-                    new ProcessCluster(scratch, means, processes, end, shape, jobJar(home), classPath(home), logs);
+            ProcessCluster cluster = new ProcessCluster(scratch, means, processes, end, shape, checkout, logs);
             for (JvmProcess process : processes) {
                 process.start();
             }
@@ -242,33 +229,6 @@ public final class ProcessCluster implements AutoCloseable {
     private static List<String> openModules() {
         return ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(argument -> argument.startsWith("--add-"))
-                .toList();
-    }
-
-    private static Path jobJar(Path home) throws IOException {
-        try (Stream<Path> files = Files.list(home.resolve(Path.of("flink-job", "target")))) {
-            return files.filter(file -> file.getFileName().toString().endsWith("-job.jar"))
-                    .findFirst()
-                    .orElseThrow(() -> new IOException(
-                            "no job jar in %s/flink-job/target (expected: one, from mvn package)".formatted(home)));
-        }
-    }
-
-    private static List<Path> classPath(Path home) throws IOException {
-        Path target = home.resolve(Path.of("tools", "target")).toAbsolutePath().normalize();
-        return Stream.concat(
-                        Stream.of(target.resolve("classes")),
-                        Arrays.stream(Files.readString(target.resolve("classpath.txt"))
-                                        .strip()
-                                        .split(File.pathSeparator, -1))
-                                .map(Path::of))
-                .toList();
-    }
-
-    private static List<Path> lib(List<Path> classPath) {
-        return classPath.stream()
-                .filter(Files::isRegularFile)
-                .filter(jar -> NOT_IN_LIB.stream().noneMatch(jar.getFileName().toString()::startsWith))
                 .toList();
     }
 
@@ -311,7 +271,7 @@ public final class ProcessCluster implements AutoCloseable {
                 .toList();
     }
 
-    JvmProcess process(String name) {
+    public JvmProcess process(String name) {
         return processes(name).get(0);
     }
 

@@ -17,6 +17,7 @@ import picocli.CommandLine.Command;
             "  uplift bench model --against model/bundles/street:int8   one bundle at two precisions",
             "  uplift bench pipeline                   what Kafka and Flink add to a plain loop",
             "  uplift bench video                      a camera of 1080p as JPEGs and as packets: cores of the job",
+            "  uplift bench scale                      what a camera costs, from one to a thousand",
             "  uplift bench load --modes live --loads 3 --seconds 1800   half an hour at three times the capacity",
         },
         subcommands = {
@@ -24,6 +25,7 @@ import picocli.CommandLine.Command;
             BenchCodecsCommand.class,
             BenchModelCommand.class,
             BenchPipelineCommand.class,
-            BenchVideoCommand.class
+            BenchVideoCommand.class,
+            BenchScaleCommand.class
         })
 final class BenchCommand {}

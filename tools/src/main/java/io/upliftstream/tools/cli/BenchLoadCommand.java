@@ -62,7 +62,7 @@ final class BenchLoadCommand implements Callable<Integer> {
             names = "--cameras",
             paramLabel = "N",
             defaultValue = "4",
-            description = "Cameras that send; default: ${DEFAULT-VALUE}.")
+            description = "Cameras that send, 1 to 1000, to a partition each or to 64; default: ${DEFAULT-VALUE}.")
     private int cameras;
 
     @Option(
@@ -111,7 +111,7 @@ final class BenchLoadCommand implements Callable<Integer> {
                 loads.stream().allMatch(load -> load > 0 && load <= 100), "--loads", loads, "above 0, at most 100");
         checks.require(seconds > 0, "--seconds", seconds, "above 0");
         checks.require(sampleSeconds > 0, "--sample-seconds", sampleSeconds, "above 0");
-        checks.require(cameras >= 1 && cameras <= 64, "--cameras", cameras, "1 to 64");
+        checks.require(cameras >= 1 && cameras <= 1000, "--cameras", cameras, "1 to 1000");
         checks.require(loud >= 1 && loud <= 100, "--loud", loud, "1 to 100");
         checks.writable("--output", output);
         List<String> assignments = new ArrayList<>(model.assignments());

@@ -36,7 +36,7 @@ public final class OpenLoop implements AutoCloseable {
     private final String bootstrapServers;
     private final FrameTopics topics;
     private final List<String> turns;
-    private final List<String> cameras;
+    private final Map<String, Integer> partitions = new HashMap<>();
     private final Map<String, Long> sequences = new HashMap<>();
     private final List<Shot> shots;
     private final Account account;
@@ -55,7 +55,9 @@ public final class OpenLoop implements AutoCloseable {
         this.bootstrapServers = bootstrapServers;
         this.topics = topics;
         this.turns = List.copyOf(turns);
-        cameras = turns.stream().distinct().toList();
+        for (String camera : turns) {
+            partitions.putIfAbsent(camera, partitions.size() % topics.partitions());
+        }
         this.shots = List.copyOf(shots);
         this.account = account;
         restart();
@@ -126,12 +128,11 @@ public final class OpenLoop implements AutoCloseable {
         }
         String camera = turns.get((int) (sent % turns.size()));
         long sequence = sequences.merge(camera, 1L, Long::sum) - 1;
-        int partition = cameras.indexOf(camera) % topics.partitions();
         byte[] value = frame(camera, sequence, due);
         account.published(camera, sequence);
         sent++;
         Future<?> unused = current.send(
-                new ProducerRecord<>(topics.input(), partition, due.toEpochMilli(), camera, value),
+                new ProducerRecord<>(topics.input(), partitions.get(camera), due.toEpochMilli(), camera, value),
                 (metadata, failed) -> {
                     if (failed != null && producer != current) {
                         account.withdraw(camera, sequence);
