@@ -10,6 +10,7 @@ import io.upliftstream.model.ModelBundle;
 import io.upliftstream.tools.bench.ScaleReport.Load;
 import io.upliftstream.tools.bench.ScaleReport.Row;
 import io.upliftstream.tools.bench.ScaleReport.Takeover;
+import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.SyntheticCamera;
 import io.upliftstream.tools.chaos.Checkout;
 import io.upliftstream.tools.chaos.ClusterShape;
@@ -51,7 +52,7 @@ public final class ScaleBench {
     private final ProcessCluster cluster;
     private final Admin admin;
     private List<JvmProcess> taskManagers;
-    private final List<byte[]> images;
+    private final List<Shot> shots;
     private final Set<String> heads;
     private final Consumer<String> say;
     private final List<Row> rows = new ArrayList<>();
@@ -60,14 +61,15 @@ public final class ScaleBench {
     private int jobs;
 
     private ScaleBench(
-            ScaleOptions options, ProcessCluster cluster, Admin admin, Set<String> heads, Consumer<String> say) {
+            ScaleOptions options, ProcessCluster cluster, Admin admin, Set<String> heads, Consumer<String> say)
+            throws IOException {
         this.options = options;
         this.cluster = cluster;
         this.admin = admin;
         this.heads = heads;
         this.say = say;
         taskManagers = cluster.taskManagers();
-        images = images();
+        shots = pictures();
     }
 
     /**
@@ -98,19 +100,16 @@ public final class ScaleBench {
         }
     }
 
-    private List<byte[]> images() {
-        List<byte[]> encoded = new ArrayList<>();
+    private List<Shot> pictures() throws IOException {
         try (SyntheticCamera street =
                 new SyntheticCamera("bench", 20_900, options.width(), options.height(), 10, 0.75)) {
-            for (int i = 0; i < IMAGES; i++) {
-                encoded.add(street.next().image());
-            }
+            return street.take(IMAGES);
         }
-        return encoded;
     }
 
     private ScaleReport report(String engine) {
-        double bytes = images.stream().mapToInt(image -> image.length).average().orElseThrow();
+        double bytes =
+                shots.stream().mapToInt(shot -> shot.image().length).average().orElseThrow();
         return new ScaleReport(
                 Runtime.getRuntime().availableProcessors(),
                 engine,
@@ -269,8 +268,8 @@ public final class ScaleBench {
         return options;
     }
 
-    List<byte[]> shots() {
-        return images;
+    List<Shot> shots() {
+        return shots;
     }
 
     Set<String> heads() {
