@@ -11,6 +11,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 
@@ -59,10 +60,11 @@ final class TestBundles {
                 .toList();
     }
 
-    /** Fails if a thread that a service or batcher started does not end. */
+    /** Fails if a thread that a service or batcher started does not end, or one that such a thread started meanwhile. */
     static void assertNoThreadsLeft() throws InterruptedException {
-        for (Thread thread : upliftThreads()) {
-            thread.join(10_000);
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+        for (List<Thread> left = upliftThreads(); !left.isEmpty() && System.nanoTime() < end; left = upliftThreads()) {
+            left.get(0).join(1000);
         }
         assertThat(upliftThreads()).isEmpty();
     }
