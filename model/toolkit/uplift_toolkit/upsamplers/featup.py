@@ -114,7 +114,7 @@ def shifted(x: Tensor) -> list[Tensor]:
 
 
 def windows(padded: Tensor) -> list[Tensor]:
-    """The same of a map that is padded already."""
+    """The 49 neighbours of every pixel of a map that is padded already."""
     height, width = (int(side) - 2 * RADIUS for side in padded.shape[2:])
     return [padded[:, :, i : i + height, j : j + width] for i in range(SIDE) for j in range(SIDE)]
 

@@ -195,7 +195,7 @@ public final class DenseVisionJob {
                 KafkaSourceOptions.PARTITION_DISCOVERY_INTERVAL_MS.key(),
                 String.valueOf(settings.get(InputOptions.PARTITION_DISCOVERY).toMillis()));
         LOG.info(
-                "memory: a subtask holds at most {} of encoded frames, waiting or at work, and {} fetched from each broker",
+                "memory: a subtask holds at most {} of frames, packets and pictures, and {} fetched from each broker",
                 settings.get(ServingOptions.QUEUE_MAX_BYTES).toHumanReadableString(),
                 new MemorySize(POLLS * Long.parseLong(properties.getProperty(ConsumerConfig.FETCH_MAX_BYTES_CONFIG)))
                         .toHumanReadableString());

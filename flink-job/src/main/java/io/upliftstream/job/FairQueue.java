@@ -29,14 +29,14 @@ final class FairQueue {
     /** Cameras with frames here, and cameras that had a turn not long ago; the one whose turn is longest past comes first. */
     private final Map<String, Waiting> cameras = new LinkedHashMap<>();
 
-    /** Those with frames by their turns; of several the one whose turn is longest past. */
+    /** The cameras with frames, by their turns; of several with the same turn, the one whose last turn is longest past. */
     private final NavigableSet<Waiting> ready = new TreeSet<>(
-            Comparator.<Waiting>comparingLong(waiting -> waiting.turn).thenComparingLong(waiting -> waiting.place));
+            Comparator.<Waiting>comparingLong(waiting -> waiting.turn).thenComparingLong(waiting -> waiting.order));
 
-    /** Virtual time: the turn of the frame that was taken last. */
+    /** Virtual time: the latest turn of the frames that were taken; it never goes back. */
     private long now;
 
-    private long places;
+    private long orders;
     private long bytes;
     private int size;
 
@@ -46,15 +46,15 @@ final class FairQueue {
         private final Deque<Frame> frames = new ArrayDeque<>();
         private long bytes;
 
-        /** Behind which the camera is among all; grows with every turn. */
-        private long place;
+        /** Of cameras with the same turn the one with the lowest order is next; a camera goes to the end with every turn. */
+        private long order;
 
         /** Virtual time at which the camera's next frame is due: one after its last, but never before it came. */
         private long turn;
 
-        private Waiting(String cameraId, long place) {
+        private Waiting(String cameraId, long order) {
             this.cameraId = cameraId;
-            this.place = place;
+            this.order = order;
         }
     }
 
@@ -80,7 +80,7 @@ final class FairQueue {
         if (!cameras.containsKey(frame.cameraId()) && cameras.size() >= MAX_CAMERAS && !forgetOne()) {
             return false;
         }
-        Waiting waiting = cameras.computeIfAbsent(frame.cameraId(), id -> new Waiting(id, places++));
+        Waiting waiting = cameras.computeIfAbsent(frame.cameraId(), id -> new Waiting(id, orders++));
         if (waiting.frames.isEmpty()) {
             waiting.turn = Math.max(waiting.turn, now);
             ready.add(waiting);
@@ -136,16 +136,21 @@ final class FairQueue {
 
     private void takeTurn(Waiting waiting) {
         ready.remove(waiting);
-        now = waiting.turn++;
-        waiting.place = places++;
+        now = Math.max(now, waiting.turn); // the camera may have been held back while others had later turns
+        waiting.turn++;
+        waiting.order = orders++;
         if (!waiting.frames.isEmpty()) {
             ready.add(waiting);
         }
         cameras.remove(waiting.cameraId);
         cameras.put(waiting.cameraId, waiting); // at the end
         Iterator<Waiting> past = cameras.values().iterator();
-        for (Waiting each = past.next(); each.frames.isEmpty() && each.turn <= now; each = past.next()) {
-            past.remove(); // its turn would be now, as if it had never been here; the last one's is later
+        while (past.hasNext()) {
+            Waiting each = past.next();
+            if (!each.frames.isEmpty() || each.turn > now) {
+                return;
+            }
+            past.remove(); // its turn would be now, as if it had never been here
         }
     }
 

@@ -3,6 +3,7 @@ package io.upliftstream.job;
 import io.upliftstream.model.Picture;
 import io.upliftstream.model.video.AccessUnit;
 import io.upliftstream.schemas.CaptureClock;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -80,8 +81,7 @@ record Frame(
 
     /** A packet without its data, which says of the record's value how long it was, and its hash. */
     Frame withDigest() {
-        byte[] value = source.value();
-        return value == null ? this : with(null, Digest.of(value));
+        return with(null, Digest.of(Objects.requireNonNull(source.value())));
     }
 
     /** The picture of this packet. */

@@ -53,6 +53,7 @@ final class JobMetrics {
     private final Counter aheadOfClock;
     private final Counter unrecorded;
     private final Counter packetsDecoded;
+    private final Counter packetsReadAgain;
     private final Histogram packet;
     private final Histogram decode;
     private final Histogram queue;
@@ -115,7 +116,9 @@ final class JobMetrics {
         refusals = model.counter("refusals");
         model.<Long, Gauge<Long>>gauge("loadMillis", () -> loadMillis);
 
-        packetsDecoded = operator.addGroup(VIDEO).counter("decoded");
+        MetricGroup video = operator.addGroup(VIDEO);
+        packetsDecoded = video.counter("decoded");
+        packetsReadAgain = video.counter("readAgain");
 
         MetricGroup latency = operator.addGroup(LATENCY);
         packet = histogram(latency, "packetMicros");
@@ -179,12 +182,16 @@ final class JobMetrics {
         group.<Long, Gauge<Long>>gauge("decoderBytes", videos::decoderBytes);
         group.<Integer, Gauge<Integer>>gauge("waiting", videos::waiting);
         group.<Long, Gauge<Long>>gauge("waitingBytes", videos::bytes);
-        group.<Long, Gauge<Long>>gauge("readAgain", videos::readAgain);
     }
 
     /** A packet whose picture was not chosen, or was a part of another one's. */
     void passedOver() {
         passedOver.inc();
+    }
+
+    /** A packet that was read again, after a restart or a silence. */
+    void packetReadAgain() {
+        packetsReadAgain.inc();
     }
 
     /** @param nanos that a packet took, with its wait for a thread */

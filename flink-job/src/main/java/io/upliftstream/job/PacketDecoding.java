@@ -155,11 +155,17 @@ final class PacketDecoding {
         Decoded run() {
             itsHolder.enter();
             try {
-                rest = packet == null ? null : packet.frame.withDigest(); // here, since the subtask's thread is busier
+                rest = packet == null ? null : rest(packet); // here, since the subtask's thread is busier
                 return decode();
             } finally {
                 itsHolder.leave();
             }
+        }
+
+        private static Frame rest(Packet packet) {
+            return packet.owed // then it may become a failure, whose record has the digest
+                    ? packet.frame.withDigest()
+                    : packet.frame.withoutImage();
         }
 
         private Decoded decode() {

@@ -15,29 +15,30 @@ final class PacketRereading {
     private final FrameParser parser;
     private final MailboxExecutor mailbox;
     private final PacketReader.Factory readers;
+    private final VideoWay way;
 
     private @Nullable ExecutorService reading;
     private int streams;
-    private long packets;
 
     // for the reading thread
     private @Nullable PacketReader reader;
 
-    PacketRereading(JobSettings settings, FrameParser parser, MailboxExecutor mailbox, PacketReader.Factory readers) {
+    PacketRereading(
+            JobSettings settings,
+            FrameParser parser,
+            MailboxExecutor mailbox,
+            PacketReader.Factory readers,
+            VideoWay way) {
         this.settings = settings;
         this.parser = parser;
         this.mailbox = mailbox;
         this.readers = readers;
+        this.way = way;
     }
 
     /** Whether no stream is fed. For the subtask's thread, as all that follows. */
     boolean idle() {
         return streams == 0;
-    }
-
-    /** Packets that streams were fed; metrics read it. */
-    long packets() {
-        return packets;
     }
 
     /** @param fed run on the subtask's thread after each packet, and after the last */
@@ -103,7 +104,7 @@ final class PacketRereading {
                     throw new InterruptException(e);
                 }
                 mail(() -> {
-                    packets++;
+                    way.readAgain();
                     stream.fedAgain(packet);
                     fed.run();
                 });

@@ -143,9 +143,10 @@ public final class ServingOptions {
                     .memoryType()
                     .defaultValue(MemorySize.ofMebiBytes(64))
                     .withDescription(
-                            "Encoded frames, waiting or at the model, per subtask; as much again may be fetched from"
-                                    + " Kafka ahead, per broker. Above it, lossless mode reads no further; live mode lets the oldest"
-                                    + " frame go of the camera with the most bytes."),
+                            "Frames that wait or are at the model, and packets and decoded pictures of videos that wait,"
+                                    + " per subtask; as much again may be fetched from Kafka ahead, per broker. Above it,"
+                                    + " lossless mode reads no further; live mode lets the oldest frame go of the camera with"
+                                    + " the most bytes."),
             new Rule<>(
                     (bytes, settings) -> bytes.getBytes() >= twoFrames(settings).getBytes(),
                     settings -> ">= twice " + InputOptions.FRAME_MAX_BYTES.key() + ", " + twoFrames(settings)));

@@ -12,8 +12,8 @@ import org.slf4j.LoggerFactory;
 
 /**
  * The machine's clock, but for leaps, and for a drift of more than a second in a minute: it goes on as before for a minute,
- * and follows what lasts. A leap that is taken back costs no frame; without it, ten minutes ahead would make every frame too
- * old for live mode, and ten minutes back would let every backlog pass.
+ * and then follows, unless the machine's clock came back. A leap that is taken back costs no frame; without it, ten minutes
+ * ahead would make every frame too old for live mode, and ten minutes back would let every backlog pass.
  *
  * <p>Limit: time that a machine was suspended for is a leap, too, so a backlog that came of it passes for a minute.
  */
@@ -26,7 +26,10 @@ final class SteadyClock extends Clock implements Serializable {
 
     private static final long PATIENCE_MILLIS = Duration.ofMinutes(1).toMillis();
 
-    /** One for the process: a task that restarts while the clock is wrong does not begin anew with that. */
+    /**
+     * One for each class loader of the job, which a TaskManager keeps as long as the job has a slot there: a task that
+     * restarts while the clock is wrong does not begin anew with that.
+     */
     private static final SteadyClock MACHINE = new SteadyClock(Clock.systemUTC(), System::nanoTime);
 
     /** Counts nanoseconds from any moment on, whatever the clock does. */
@@ -40,8 +43,10 @@ final class SteadyClock extends Clock implements Serializable {
 
     private long offsetSinceMillis;
 
+    /** What this clock says more than the ticker. */
+    private long toldMillis;
+
     private boolean leapt;
-    private long leapOffsetMillis;
     private long leapSinceMillis;
 
     SteadyClock(Clock machine, Ticker ticker) {
@@ -71,22 +76,21 @@ final class SteadyClock extends Clock implements Serializable {
             }
             begun = true;
             leapt = false;
-            return now + found;
-        }
-        if (!leapt || Math.abs(found - leapOffsetMillis) > LEAP_MILLIS) {
+            toldMillis = found;
+        } else if (!leapt) {
             LOG.warn(
                     "this machine's clock leapt by {} ms; ages are counted as if it had not, unless it stays so for {} s",
                     found - offsetMillis,
                     TimeUnit.MILLISECONDS.toSeconds(PATIENCE_MILLIS));
             leapt = true;
-            leapOffsetMillis = found;
             leapSinceMillis = now;
         } else if (now - leapSinceMillis >= PATIENCE_MILLIS) {
-            LOG.warn("this machine's clock stays where it leapt to; ages change by {} ms", found - offsetMillis);
+            LOG.warn("this machine's clock has not come back from its leap; ages change by {} ms", found - toldMillis);
             follow(now, found);
             leapt = false;
+            toldMillis = found;
         }
-        return now + offsetMillis;
+        return now + toldMillis;
     }
 
     private void follow(long now, long found) {

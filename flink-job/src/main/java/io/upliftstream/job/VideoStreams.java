@@ -70,7 +70,7 @@ final class VideoStreams {
             VideoWay way) {
         this.settings = settings;
         this.mailbox = mailbox;
-        rereading = new PacketRereading(settings, parser, mailbox, readers);
+        rereading = new PacketRereading(settings, parser, mailbox, readers, way);
         this.clock = clock;
         this.way = way;
         idleMillis = settings.get(VideoOptions.IDLE).toMillis();
@@ -295,19 +295,14 @@ final class VideoStreams {
         return total.packets() > MAX_PACKETS;
     }
 
-    /** Packets that wait for their decoders; metrics read it, as the following two. */
+    /** Packets that wait for their decoders; metrics read this number, and their bytes. */
     int waiting() {
         return total.packets();
     }
 
-    /** Bytes of these. */
+    /** Bytes of the packets that wait for their decoders. */
     long bytes() {
         return total.bytes();
-    }
-
-    /** Packets that were read again, after a restart or a silence. */
-    long readAgain() {
-        return rereading.packets();
     }
 
     /** Makes room at the camera with the most bytes; false if none waits. */

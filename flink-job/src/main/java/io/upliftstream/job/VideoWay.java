@@ -71,6 +71,11 @@ final class VideoWay {
         jobMetrics.passedOver();
     }
 
+    /** A stream is fed a packet that it had before. */
+    void readAgain() {
+        jobMetrics.packetReadAgain();
+    }
+
     /** Whether a packet's picture is too old for the model; of any thread. */
     boolean late(Frame packet) {
         return live && gate.ageMillis(packet) > gate.maxAgeMillis();

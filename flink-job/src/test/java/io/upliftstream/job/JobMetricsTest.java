@@ -61,6 +61,7 @@ class JobMetricsTest {
                         "model.refusals",
                         "model.loadMillis",
                         "video.decoded",
+                        "video.readAgain",
                         "latency.packetMicros",
                         "latency.decodeMicros",
                         "latency.queueMicros",
@@ -93,6 +94,7 @@ class JobMetricsTest {
                 new FrameOutcome.Result(List.of(), frame, TestFrames.result().timings(), 5_000_000, 0), 80);
         metrics.emittedFailure("CORRUPT_IMAGE");
         metrics.packetDecoded(9_000_000);
+        metrics.packetReadAgain();
         metrics.frameQuarantined();
         metrics.unrecorded();
         metrics.emitted(dropped("north", 7));
@@ -105,6 +107,7 @@ class JobMetricsTest {
         assertThat(count("frames.failures")).isEqualTo(1);
         assertThat(count("frames.reason.CORRUPT_IMAGE.failures")).isEqualTo(1);
         assertThat(count("video.decoded")).isEqualTo(1);
+        assertThat(count("video.readAgain")).isEqualTo(1);
         assertThat(median("latency.packetMicros")).isEqualTo(9000);
         assertThat(gauge("queue.maxBytes")).isEqualTo(1L << 20);
         assertThat(count("frames.quarantined")).isEqualTo(1);

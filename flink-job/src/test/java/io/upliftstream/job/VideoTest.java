@@ -287,7 +287,7 @@ class VideoTest extends VideoOperatorTest {
         process(harness, Clip.moved(records.get(20), 4, 7));
         harness.prepareSnapshotPreBarrier(2);
         processAll(harness, records.subList(20, 30));
-        assertThat(metric("readAgain", Gauge.class).getValue()).isEqualTo(20L);
+        assertThat(metric("readAgain", Counter.class).getCount()).isEqualTo(20);
         assertThat(failures(harness)).isEmpty();
         assertComplete(harness, 30);
         assertThat(drops(harness)).hasSize(1);

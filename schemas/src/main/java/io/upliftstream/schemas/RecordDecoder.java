@@ -48,10 +48,10 @@ public final class RecordDecoder {
     }
 
     /**
-     * Whether a value is in the wire format of the registry. Without a registry none is for sure: H.264 in Annex B begins as
-     * the wire format does.
+     * Whether a value is in the wire format of the registry. Without a registry the answer is always no, since a value that
+     * begins as the wire format does may as well be H.264 in Annex B.
      */
-    public boolean isRegistered(byte[] value) {
+    public boolean inWireFormat(byte[] value) {
         return registry != null && WireFormat.is(value);
     }
 

@@ -47,7 +47,7 @@ public final class CameraFrames {
                     .setImage(image)
                     .build();
         }
-        Optional<Codec> codec = decoder.isRegistered(value) ? Optional.empty() : AccessUnit.codec(value);
+        Optional<Codec> codec = decoder.inWireFormat(value) ? Optional.empty() : AccessUnit.codec(value);
         if (codec.isPresent()) {
             return packet(record, codec.get());
         }
