@@ -45,6 +45,8 @@ final class ScaleJob implements AutoCloseable {
     private final List<String> arguments = new ArrayList<>();
     private final Subscriber subscriber;
     private String id = "";
+    /** When the first frame of the last run was due. */
+    private long startMillis;
 
     ScaleJob(
             ProcessCluster cluster,
@@ -92,6 +94,7 @@ final class ScaleJob implements AutoCloseable {
         Account account = account();
         subscriber.follow(account);
         try (OpenLoop publisher = publisher(cameras, account)) {
+            startMillis = System.currentTimeMillis();
             CompletableFuture<Void> published =
                     CompletableFuture.runAsync(() -> publish(publisher, framesPerSecond, frames));
             while (!published.isDone()) {
@@ -146,13 +149,13 @@ final class ScaleJob implements AutoCloseable {
             throws IOException, InterruptedException {
         long frames = Math.max(cameras, Math.round(framesPerSecond * seconds));
         double[] before = bench.cpuMillis();
-        long start = System.currentTimeMillis();
         Account account = run(cameras, framesPerSecond, frames);
         double[] after = bench.cpuMillis();
         Account.Balance balance = account.balance();
-        double millis = Math.max(1, account.completedMillis(100) - start);
+        double millis = Math.max(1, account.completedMillis(100) - startMillis);
+        LoadReport.Latency latency = LoadReport.Latency.of(account);
         List<String> metrics = metrics();
-        List<JsonNode> checkpoints = checkpoints(start);
+        List<JsonNode> checkpoints = checkpoints(startMillis);
         return new Row(
                 load,
                 cameras,
@@ -162,9 +165,9 @@ final class ScaleJob implements AutoCloseable {
                 null,
                 new ScaleReport.Flow(
                         LoadReport.round(balance.results() * 1e3 / millis),
-                        LoadReport.round(account.latencyMillis(50)),
-                        LoadReport.round(account.latencyMillis(99)),
-                        LoadReport.round(millis - (frames - 1) * 1e3 / framesPerSecond),
+                        latency.p50(),
+                        latency.p99(),
+                        balance.results() == 0 ? null : LoadReport.round(millis - (frames - 1) * 1e3 / framesPerSecond),
                         LoadReport.round((after[0] - before[0]) / frames),
                         LoadReport.round((after[1] - before[1]) / frames),
                         LoadReport.round((after[2] - before[2]) / frames),
@@ -220,8 +223,9 @@ final class ScaleJob implements AutoCloseable {
         return checkpoints;
     }
 
-    /** Stops the job with a savepoint, lets frames come, and starts it from there. */
-    Takeover takeOver(int cameras, long frames) throws IOException, InterruptedException {
+    /** Stops the job with a savepoint, lets frames come, as many of each camera, and starts it from there. */
+    Takeover takeOver(int cameras, long atLeast) throws IOException, InterruptedException {
+        long frames = (atLeast + cameras - 1) / cameras * cameras;
         String savepoint = cluster.flink()
                 .stopWithSavepoint(id, cluster.directory().resolve("savepoints").toUri());
         Account account = account();
@@ -232,6 +236,7 @@ final class ScaleJob implements AutoCloseable {
         long start = System.currentTimeMillis();
         id = cluster.flink().run(main, arguments, savepoint);
         await(account);
+        Account.Balance balance = account.balance();
         double first = account.completedMillis(0) - start;
         double all = account.completedMillis(100) - start;
         return new Takeover(
@@ -239,10 +244,12 @@ final class ScaleJob implements AutoCloseable {
                 topics.partitions(),
                 processes,
                 frames,
-                first,
-                all,
-                LoadReport.round(frames * 1e3 / Math.max(1, all - first)),
-                account.balance().exactlyOnce() && account.balance().results() == frames);
+                balance.results() == 0 ? null : first,
+                balance.results() == 0 ? null : all,
+                balance.results() < 2
+                        ? null
+                        : LoadReport.round((balance.results() - 1) * 1e3 / Math.max(1, all - first)),
+                balance.exactlyOnce() && balance.results() == frames);
     }
 
     @Override

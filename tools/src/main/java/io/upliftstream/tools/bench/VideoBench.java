@@ -28,6 +28,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
 import org.apache.kafka.clients.admin.Admin;
 
@@ -72,6 +73,7 @@ public final class VideoBench {
     private final EmbeddedKafka kafka;
     private final Admin admin;
     private final Path scratch;
+    private final List<Process> processes = new CopyOnWriteArrayList<>();
 
     private VideoBench(Options options, EmbeddedKafka kafka, Admin admin, Path scratch) {
         this.options = options;
@@ -80,8 +82,12 @@ public final class VideoBench {
         this.scratch = scratch;
     }
 
-    /** Measures, and says on the way what it does. */
-    public static VideoReport run(Options options, Consumer<String> say)
+    /**
+     * Measures, and says on the way what it does.
+     *
+     * @param ends is told, before there are jobs, what ends their processes at once, on whatever thread
+     */
+    public static VideoReport run(Options options, Consumer<String> say, Consumer<Runnable> ends)
             throws IOException, BundleException, InterruptedException {
         ModelBundle bundle = ModelBundle.load(
                 settings(options, "localhost:0", new FrameTopics("", 1)).bundle());
@@ -91,11 +97,16 @@ public final class VideoBench {
                 EmbeddedKafka kafka = EmbeddedKafka.start();
                 Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
             VideoBench bench = new VideoBench(options, kafka, admin, scratch.path());
+            ends.accept(bench::endProcesses);
             try (Job asImages = bench.new Job("images", bundle, images);
                     Job asPackets = bench.new Job("packets", bundle, packets)) {
                 return bench.measure(bundle.toString(), asImages, asPackets, say);
             }
         }
+    }
+
+    private void endProcesses() {
+        processes.forEach(Process::destroyForcibly);
     }
 
     private static List<Shot> shots(Options options, Video video) {
@@ -192,6 +203,7 @@ public final class VideoBench {
             subscriber = new Subscriber(topics, settings, account);
             log = scratch.resolve(name + ".log");
             process = start(topics);
+            processes.add(process);
         }
 
         private Process start(FrameTopics topics) throws IOException {

@@ -90,7 +90,8 @@ final class BenchVideoCommand implements Callable<Integer> {
                         seconds,
                         List.of(Uplift.class.getName(), "run"),
                         assignments),
-                System.out::println);
+                System.out::println,
+                StopSignals::endWith);
         System.out.println(report);
         json.write(report);
         return 0;
