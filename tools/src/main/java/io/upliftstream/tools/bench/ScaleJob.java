@@ -19,6 +19,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -30,8 +31,10 @@ import org.jspecify.annotations.Nullable;
 /** A job of {@link ScaleBench} between topics of its own, and those who write and read them. */
 final class ScaleJob implements AutoCloseable {
     private static final long POLL_MILLIS = 100;
-    /** Flink's metrics are those of the last question; the next one has them. */
+    /** Flink's metrics are those of the last question, a second old or more. */
     private static final long METRICS_MILLIS = 1500;
+    /** They are asked for until two answers are alike, but not more often. */
+    private static final int MAX_ANSWERS = 20;
     /** A run is given up after this long without a frame that ends. */
     private static final Duration PATIENCE = Duration.ofMinutes(2);
 
@@ -200,13 +203,25 @@ final class ScaleJob implements AutoCloseable {
         List<String> paths = new ArrayList<>();
         for (JsonNode vertex : cluster.flink().get("/jobs/" + id).path("vertices")) {
             paths.add("/jobs/" + id + "/vertices/" + vertex.path("id").asText() + "/metrics");
-            cluster.flink().get(paths.get(paths.size() - 1));
         }
-        Thread.sleep(METRICS_MILLIS);
+        List<String> before = names(paths);
+        for (int answer = 0; answer < MAX_ANSWERS; answer++) {
+            Thread.sleep(METRICS_MILLIS);
+            List<String> names = names(paths);
+            if (answer > 0 && names.equals(before)) {
+                break;
+            }
+            before = names;
+        }
+        return before;
+    }
+
+    private List<String> names(List<String> paths) throws IOException, InterruptedException {
         List<String> names = new ArrayList<>();
         for (String path : paths) {
             names.addAll(cluster.flink().get(path).findValuesAsText("id"));
         }
+        Collections.sort(names);
         return names;
     }
 
