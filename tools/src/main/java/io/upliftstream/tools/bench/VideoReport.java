@@ -64,8 +64,8 @@ public record VideoReport(
     public String toString() {
         return String.format(
                 Locale.ROOT,
-                "%s, %s, %.0f frames/s, %d rounds%n%s%n%s%npackets take %.2f of the processor time of JPEGs, the median of the"
-                        + " rounds",
+                "%s, %s, %.0f frames/s, %d rounds%n%s%n%s%npackets take %.2f of the processor time of JPEGs,"
+                        + " the median of the rounds",
                 model,
                 input,
                 framesPerSecond,
