@@ -38,7 +38,6 @@ import org.jspecify.annotations.Nullable;
 public final class ScaleBench {
     private static final int IMAGES = 16;
     private static final int REFERENCE_CAMERAS = 10;
-    private static final long POLL_MILLIS = 200;
     /** Frames of as many seconds warm a job up, as fast as it takes them. */
     private static final double WARM_UP = 2;
     /** How long a frame has the idle engine's device under overload, and how much more is sent than that takes. */
@@ -75,9 +74,10 @@ public final class ScaleBench {
     /**
      * Measures, writes the report into the output directory, and says on the way how it goes.
      *
+     * @param ends is told, before anything is there, what ends the cluster and removes it at once, on whatever thread
      * @return whether every account held
      */
-    public static boolean run(ScaleOptions options, Consumer<String> say)
+    public static boolean run(ScaleOptions options, Consumer<String> say, Consumer<Runnable> ends)
             throws IOException, BundleException, InterruptedException {
         JobSettings early = JobSettings.load(null, Map.of(), options.set()); // before anything starts
         ModelBundle bundle = options.idle() ? null : ModelBundle.load(early.bundle());
@@ -88,7 +88,7 @@ public final class ScaleBench {
         ClusterShape shape = new ClusterShape(1, 1, Collections.max(options.taskManagers()));
         say.accept("Starting broker, JobManager and " + shape.taskManagers() + " TaskManagers …");
         try (ProcessCluster cluster = ProcessCluster.start(
-                        checkout, shape, Set.of(), FreshFile.directory(options.output(), "log"), end -> {});
+                        checkout, shape, Set.of(), FreshFile.directory(options.output(), "log"), ends);
                 Admin admin = Admin.create(Map.of("bootstrap.servers", cluster.bootstrapServers()))) {
             say.accept("Listening: " + cluster.listeners());
             ScaleBench bench = new ScaleBench(options, cluster, admin, heads, say);
@@ -159,9 +159,13 @@ public final class ScaleBench {
 
     /** More than the job can take, in live mode: an idle engine is given a device that is slow, a model is slow itself. */
     private void overload(int partitions, int processes) throws IOException, InterruptedException {
-        double capacity = options.idle()
-                ? processes * 1e3 / SERVICE_MILLIS
+        Double capacity = options.idle()
+                ? Double.valueOf(processes * 1e3 / SERVICE_MILLIS)
                 : takeovers.get(takeovers.size() - 1).resultsPerSecond();
+        if (capacity == null) {
+            say.accept("No overload: the start with a backlog did not show what the job can take");
+            return;
+        }
         try (ScaleJob job = job(partitions, processes, Mode.LIVE, SERVICE_MILLIS)) {
             job.start(capacity);
             add(job.measure(
@@ -221,17 +225,18 @@ public final class ScaleBench {
         takeovers.add(takeover);
         say.accept(String.format(
                 Locale.ROOT,
-                "started with %d frames of %d cameras waiting: first result after %.1f s, all after %.1f s",
+                "started with %d frames of %d cameras waiting: first result after %s, all after %s%s",
                 takeover.backlog(),
                 cameras,
-                takeover.firstMillis() / 1e3,
-                takeover.allMillis() / 1e3));
+                ScaleReport.text("%.0f ms", takeover.firstMillis()),
+                ScaleReport.text("%.0f ms", takeover.allMillis()),
+                takeover.accountHolds() ? "" : " THE ACCOUNT DOES NOT HOLD"));
     }
 
     private static String describe(Row row) {
         return String.format(
                 Locale.ROOT,
-                "%s, %d cameras, %d partitions, %d TaskManagers: %.0f of %.0f frames/s, p50 %.0f p99 %.0f ms, %.2f ms of"
+                "%s, %d cameras, %d partitions, %d TaskManagers: %.0f of %.0f frames/s, p50 %s p99 %s, %.2f ms of"
                         + " processor time each, %.1f MB, fairness %.3f%s",
                 row.load().name().toLowerCase(Locale.ROOT),
                 row.cameras(),
@@ -239,8 +244,8 @@ public final class ScaleBench {
                 row.taskManagers(),
                 row.flow().resultsPerSecond(),
                 row.offered(),
-                row.flow().p50(),
-                row.flow().p99(),
+                ScaleReport.text("%.0f ms", row.flow().p50()),
+                ScaleReport.text("%.0f ms", row.flow().p99()),
                 row.flow().cpuMillis(),
                 row.footprint().heapMegabytes(),
                 row.flow().fairness(),
@@ -259,9 +264,7 @@ public final class ScaleBench {
                 process.start();
             }
         }
-        while (cluster.flink().get("/overview").path("taskmanagers").asInt() != count) {
-            Thread.sleep(POLL_MILLIS);
-        }
+        cluster.awaitTaskManagers(count);
     }
 
     ScaleOptions options() {

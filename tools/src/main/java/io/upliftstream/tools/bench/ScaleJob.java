@@ -19,6 +19,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -30,8 +31,10 @@ import org.jspecify.annotations.Nullable;
 /** A job of {@link ScaleBench} between topics of its own, and those who write and read them. */
 final class ScaleJob implements AutoCloseable {
     private static final long POLL_MILLIS = 100;
-    /** Flink's metrics are those of the last question; the next one has them. */
+    /** Flink's metrics are those of the last question, a second old or more. */
     private static final long METRICS_MILLIS = 1500;
+    /** They are asked for until two answers are alike, but not more often. */
+    private static final int MAX_ANSWERS = 20;
     /** A run is given up after this long without a frame that ends. */
     private static final Duration PATIENCE = Duration.ofMinutes(2);
 
@@ -45,6 +48,8 @@ final class ScaleJob implements AutoCloseable {
     private final List<String> arguments = new ArrayList<>();
     private final Subscriber subscriber;
     private String id = "";
+    /** When the first frame of the last run was due. */
+    private long startMillis;
 
     ScaleJob(
             ProcessCluster cluster,
@@ -92,6 +97,7 @@ final class ScaleJob implements AutoCloseable {
         Account account = account();
         subscriber.follow(account);
         try (OpenLoop publisher = publisher(cameras, account)) {
+            startMillis = System.currentTimeMillis();
             CompletableFuture<Void> published =
                     CompletableFuture.runAsync(() -> publish(publisher, framesPerSecond, frames));
             while (!published.isDone()) {
@@ -146,13 +152,13 @@ final class ScaleJob implements AutoCloseable {
             throws IOException, InterruptedException {
         long frames = Math.max(cameras, Math.round(framesPerSecond * seconds));
         double[] before = bench.cpuMillis();
-        long start = System.currentTimeMillis();
         Account account = run(cameras, framesPerSecond, frames);
         double[] after = bench.cpuMillis();
         Account.Balance balance = account.balance();
-        double millis = Math.max(1, account.completedMillis(100) - start);
+        double millis = Math.max(1, account.completedMillis(100) - startMillis);
+        LoadReport.Latency latency = LoadReport.Latency.of(account);
         List<String> metrics = metrics();
-        List<JsonNode> checkpoints = checkpoints(start);
+        List<JsonNode> checkpoints = checkpoints(startMillis);
         return new Row(
                 load,
                 cameras,
@@ -162,9 +168,9 @@ final class ScaleJob implements AutoCloseable {
                 null,
                 new ScaleReport.Flow(
                         LoadReport.round(balance.results() * 1e3 / millis),
-                        LoadReport.round(account.latencyMillis(50)),
-                        LoadReport.round(account.latencyMillis(99)),
-                        LoadReport.round(millis - (frames - 1) * 1e3 / framesPerSecond),
+                        latency.p50(),
+                        latency.p99(),
+                        balance.results() == 0 ? null : LoadReport.round(millis - (frames - 1) * 1e3 / framesPerSecond),
                         LoadReport.round((after[0] - before[0]) / frames),
                         LoadReport.round((after[1] - before[1]) / frames),
                         LoadReport.round((after[2] - before[2]) / frames),
@@ -197,13 +203,25 @@ final class ScaleJob implements AutoCloseable {
         List<String> paths = new ArrayList<>();
         for (JsonNode vertex : cluster.flink().get("/jobs/" + id).path("vertices")) {
             paths.add("/jobs/" + id + "/vertices/" + vertex.path("id").asText() + "/metrics");
-            cluster.flink().get(paths.get(paths.size() - 1));
         }
-        Thread.sleep(METRICS_MILLIS);
+        List<String> before = names(paths);
+        for (int answer = 0; answer < MAX_ANSWERS; answer++) {
+            Thread.sleep(METRICS_MILLIS);
+            List<String> names = names(paths);
+            if (answer > 0 && names.equals(before)) {
+                break;
+            }
+            before = names;
+        }
+        return before;
+    }
+
+    private List<String> names(List<String> paths) throws IOException, InterruptedException {
         List<String> names = new ArrayList<>();
         for (String path : paths) {
             names.addAll(cluster.flink().get(path).findValuesAsText("id"));
         }
+        Collections.sort(names);
         return names;
     }
 
@@ -220,8 +238,9 @@ final class ScaleJob implements AutoCloseable {
         return checkpoints;
     }
 
-    /** Stops the job with a savepoint, lets frames come, and starts it from there. */
-    Takeover takeOver(int cameras, long frames) throws IOException, InterruptedException {
+    /** Stops the job with a savepoint, lets frames come, as many of each camera, and starts it from there. */
+    Takeover takeOver(int cameras, long atLeast) throws IOException, InterruptedException {
+        long frames = (atLeast + cameras - 1) / cameras * cameras;
         String savepoint = cluster.flink()
                 .stopWithSavepoint(id, cluster.directory().resolve("savepoints").toUri());
         Account account = account();
@@ -232,6 +251,7 @@ final class ScaleJob implements AutoCloseable {
         long start = System.currentTimeMillis();
         id = cluster.flink().run(main, arguments, savepoint);
         await(account);
+        Account.Balance balance = account.balance();
         double first = account.completedMillis(0) - start;
         double all = account.completedMillis(100) - start;
         return new Takeover(
@@ -239,10 +259,12 @@ final class ScaleJob implements AutoCloseable {
                 topics.partitions(),
                 processes,
                 frames,
-                first,
-                all,
-                LoadReport.round(frames * 1e3 / Math.max(1, all - first)),
-                account.balance().exactlyOnce() && account.balance().results() == frames);
+                balance.results() == 0 ? null : first,
+                balance.results() == 0 ? null : all,
+                balance.results() < 2
+                        ? null
+                        : LoadReport.round((balance.results() - 1) * 1e3 / Math.max(1, all - first)),
+                balance.exactlyOnce() && balance.results() == frames);
     }
 
     @Override

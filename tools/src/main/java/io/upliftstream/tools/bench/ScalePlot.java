@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.BitmapEncoder.BitmapFormat;
 import org.knowm.xchart.XYChart;
@@ -36,7 +37,9 @@ final class ScalePlot {
         XYChart metrics = chart("Metrics");
         line(metrics, "all", rows, row -> row.footprint().metrics());
         line(metrics, "of single cameras", rows, row -> row.footprint().cameraMetrics());
-        BitmapEncoder.saveBitmap(List.of(latency, cost, heap, metrics), 2, 2, file.toString(), BitmapFormat.PNG);
+        boolean results = rows.stream().anyMatch(row -> row.flow().p50() != null);
+        List<XYChart> charts = results ? List.of(latency, cost, heap, metrics) : List.of(cost, heap, metrics);
+        BitmapEncoder.saveBitmap(charts, 2, 2, file.toString(), BitmapFormat.PNG);
     }
 
     private static XYChart chart(String title) {
@@ -54,10 +57,14 @@ final class ScalePlot {
         return chart;
     }
 
-    private static void line(XYChart chart, String name, List<Row> rows, Function<Row, ? extends Number> value) {
-        chart.addSeries(
-                name,
-                rows.stream().map(Row::cameras).toList(),
-                rows.stream().map(value).toList());
+    /** Leaves out what has no value. */
+    private static void line(XYChart chart, String name, List<Row> all, Function<Row, @Nullable Number> value) {
+        List<Row> rows = all.stream().filter(row -> value.apply(row) != null).toList();
+        if (!rows.isEmpty()) {
+            chart.addSeries(
+                    name,
+                    rows.stream().map(Row::cameras).toList(),
+                    rows.stream().map(value).toList());
+        }
     }
 }

@@ -8,6 +8,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
+import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -44,9 +46,9 @@ record ScaleReport(
      * How frames went through; of several rounds the medians.
      *
      * @param resultsPerSecond from when the first frame was due to the last result
-     * @param p50 milliseconds; 0 if no frame had a result
+     * @param p50 milliseconds; null if no frame had a result
      * @param p99 the same
-     * @param behindMillis from when the last frame was due to the last result
+     * @param behindMillis from when the last frame was due to the last result; null likewise
      * @param cpuMillis processor time of the TaskManagers for each frame that was published
      * @param brokerCpuMillis that of the broker
      * @param benchCpuMillis that of publisher, subscriber and account
@@ -55,9 +57,9 @@ record ScaleReport(
      */
     record Flow(
             double resultsPerSecond,
-            double p50,
-            double p99,
-            double behindMillis,
+            @Nullable Double p50,
+            @Nullable Double p99,
+            @Nullable Double behindMillis,
             double cpuMillis,
             double brokerCpuMillis,
             double benchCpuMillis,
@@ -66,9 +68,9 @@ record ScaleReport(
         private static Flow median(List<Flow> rounds) {
             return new Flow(
                     median(rounds, Flow::resultsPerSecond),
-                    median(rounds, Flow::p50),
-                    median(rounds, Flow::p99),
-                    median(rounds, Flow::behindMillis),
+                    medianOfSome(rounds, Flow::p50),
+                    medianOfSome(rounds, Flow::p99),
+                    medianOfSome(rounds, Flow::behindMillis),
                     median(rounds, Flow::cpuMillis),
                     median(rounds, Flow::brokerCpuMillis),
                     median(rounds, Flow::benchCpuMillis),
@@ -79,6 +81,16 @@ record ScaleReport(
         private static double median(List<Flow> rounds, ToDoubleFunction<Flow> value) {
             return LoadReport.round(
                     Turns.median(rounds.stream().mapToDouble(value).toArray()));
+        }
+
+        /** That of the rounds which have a value; null if none has. */
+        private static @Nullable Double medianOfSome(List<Flow> rounds, Function<Flow, @Nullable Double> value) {
+            double[] some = rounds.stream()
+                    .map(value)
+                    .filter(Objects::nonNull)
+                    .mapToDouble(Double::doubleValue)
+                    .toArray();
+            return some.length == 0 ? null : LoadReport.round(Turns.median(some));
         }
     }
 
@@ -142,18 +154,18 @@ record ScaleReport(
      * A job that was stopped with a savepoint and started from it, while frames waited.
      *
      * @param backlog frames that waited, as many of each camera
-     * @param firstMillis from the request to start to the first result on its topic
-     * @param allMillis from there to the last
-     * @param resultsPerSecond between these two
+     * @param firstMillis from the request to start to the first result on its topic; null if there was none
+     * @param allMillis from the request to the last result; null likewise
+     * @param resultsPerSecond between these two, the first not counted; null of fewer than two results
      */
     record Takeover(
             int cameras,
             int partitions,
             int taskManagers,
             long backlog,
-            double firstMillis,
-            double allMillis,
-            double resultsPerSecond,
+            @Nullable Double firstMillis,
+            @Nullable Double allMillis,
+            @Nullable Double resultsPerSecond,
             boolean accountHolds) {}
 
     boolean accountsHold() {
@@ -180,8 +192,8 @@ record ScaleReport(
                 Engine %s, frames of %s, %d rounds of %.0f s, %d processors%s.
 
                 | load | cameras | partitions | TaskManagers | frames/s | results/s | p50 | p99 | behind | CPU per frame | \
-                ratio | broker | bench | heap | metrics | fairness | checkpoint |
-                | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |
+                ratio | broker | bench | heap | metrics | fairness | checkpoint | account |
+                | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- |
                 """,
                 engine,
                 image,
@@ -194,17 +206,17 @@ record ScaleReport(
         for (Row row : rows) {
             table.append(String.format(
                     Locale.ROOT,
-                    "| %s | %d | %d | %d | %.0f | %.0f | %.0f ms | %.0f ms | %.0f ms | %.2f ms | %s | %.2f ms | %.2f ms | %.1f MB |"
-                            + " %d, %.0f KB | %.3f | %s |%n",
+                    "| %s | %d | %d | %d | %.0f | %.0f | %s | %s | %s | %.2f ms | %s | %.2f ms | %.2f ms | %.1f MB |"
+                            + " %d, %.0f KB | %.3f | %s | %s |%n",
                     row.load.name().toLowerCase(Locale.ROOT),
                     row.cameras,
                     row.partitions,
                     row.taskManagers,
                     row.offered,
                     row.flow.resultsPerSecond,
-                    row.flow.p50,
-                    row.flow.p99,
-                    row.flow.behindMillis,
+                    text("%.0f ms", row.flow.p50),
+                    text("%.0f ms", row.flow.p99),
+                    text("%.0f ms", row.flow.behindMillis),
                     row.flow.cpuMillis,
                     row.costRatio == null ? "" : String.format(Locale.ROOT, "%.2f", row.costRatio),
                     row.flow.brokerCpuMillis,
@@ -215,26 +227,37 @@ record ScaleReport(
                     row.flow.fairness,
                     row.footprint.checkpointBytes == null
                             ? ""
-                            : row.footprint.checkpointBytes + " B, " + row.footprint.checkpointMillis + " ms"));
+                            : row.footprint.checkpointBytes + " B, " + row.footprint.checkpointMillis + " ms",
+                    account(row.accountHolds)));
         }
         table.append(
                 """
 
-                | start with a backlog | partitions | TaskManagers | frames | first result | all results | results/s |
-                | --: | --: | --: | --: | --: | --: | --: |
+                | start with a backlog | partitions | TaskManagers | frames | first result | all results | results/s | account |
+                | --: | --: | --: | --: | --: | --: | --: | --- |
                 """);
         for (Takeover takeover : takeovers) {
             table.append(String.format(
                     Locale.ROOT,
-                    "| %d cameras | %d | %d | %d | %.1f s | %.1f s | %.0f |%n",
+                    "| %d cameras | %d | %d | %d | %s | %s | %s | %s |%n",
                     takeover.cameras,
                     takeover.partitions,
                     takeover.taskManagers,
                     takeover.backlog,
-                    takeover.firstMillis / 1e3,
-                    takeover.allMillis / 1e3,
-                    takeover.resultsPerSecond));
+                    text("%.0f ms", takeover.firstMillis),
+                    text("%.0f ms", takeover.allMillis),
+                    text("%.0f", takeover.resultsPerSecond),
+                    account(takeover.accountHolds)));
         }
         return table.toString();
+    }
+
+    private static String account(boolean holds) {
+        return holds ? "holds" : "does NOT hold";
+    }
+
+    /** A figure in words, of which there may be none. */
+    static String text(String format, @Nullable Double value) {
+        return value == null ? "–" : String.format(Locale.ROOT, format, value);
     }
 }

@@ -10,6 +10,7 @@ import io.upliftstream.model.ModelBundle;
 import io.upliftstream.tools.camera.Camera;
 import io.upliftstream.tools.camera.CameraSource;
 import io.upliftstream.tools.camera.JpegFormat;
+import io.upliftstream.tools.camera.PacketCamera;
 import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.Video;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
@@ -18,6 +19,7 @@ import io.upliftstream.tools.traffic.Account;
 import io.upliftstream.tools.traffic.FrameTopics;
 import io.upliftstream.tools.traffic.OpenLoop;
 import io.upliftstream.tools.traffic.Subscriber;
+import java.awt.Dimension;
 import java.io.File;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
@@ -28,7 +30,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
 
 /**
@@ -48,8 +52,8 @@ public final class VideoBench {
      * What to measure.
      *
      * @param input a camera's source; of a video that has packets these are sent as they are, and it must have no B-frames
-     * @param width of synthetic pictures, pixels
-     * @param height of synthetic pictures, pixels
+     * @param width of JPEGs and of what is encoded, pixels; of a video whose packets are sent, its own
+     * @param height likewise
      * @param framesPerSecond that the camera sends
      * @param seconds of a round, and of the one before that warms a job up
      * @param run main class and arguments of a job with the settings that follow
@@ -72,6 +76,7 @@ public final class VideoBench {
     private final EmbeddedKafka kafka;
     private final Admin admin;
     private final Path scratch;
+    private final List<Process> processes = new CopyOnWriteArrayList<>();
 
     private VideoBench(Options options, EmbeddedKafka kafka, Admin admin, Path scratch) {
         this.options = options;
@@ -80,8 +85,12 @@ public final class VideoBench {
         this.scratch = scratch;
     }
 
-    /** Measures, and says on the way what it does. */
-    public static VideoReport run(Options options, Consumer<String> say)
+    /**
+     * Measures, and says on the way what it does.
+     *
+     * @param ends is told, before there are jobs, what ends their processes at once, on whatever thread
+     */
+    public static VideoReport run(Options options, Consumer<String> say, Consumer<Runnable> ends)
             throws IOException, BundleException, InterruptedException {
         ModelBundle bundle = ModelBundle.load(
                 settings(options, "localhost:0", new FrameTopics("", 1)).bundle());
@@ -91,6 +100,7 @@ public final class VideoBench {
                 EmbeddedKafka kafka = EmbeddedKafka.start();
                 Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
             VideoBench bench = new VideoBench(options, kafka, admin, scratch.path());
+            ends.accept(bench::endProcesses);
             try (Job asImages = bench.new Job("images", bundle, images);
                     Job asPackets = bench.new Job("packets", bundle, packets)) {
                 return bench.measure(bundle.toString(), asImages, asPackets, say);
@@ -98,12 +108,31 @@ public final class VideoBench {
         }
     }
 
+    private void endProcesses() {
+        processes.forEach(Process::destroyForcibly);
+    }
+
     private static List<Shot> shots(Options options, Video video) {
         JpegFormat format = new JpegFormat(QUALITY, options.width(), options.height());
         try (Camera camera = CameraSource.parse(options.input()).open(format, video)) {
+            if (camera instanceof PacketCamera packets) {
+                requireSameSize(options, packets.size());
+            }
             return camera.take(SHOTS);
         } catch (IOException e) {
             throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    /** A video's packets keep the size of its pictures, which JPEGs must have to be compared. */
+    private static void requireSameSize(Options options, Dimension own) {
+        Dimension size = new Dimension(options.width(), options.height());
+        Dimension upright = new Dimension(own.height, own.width);
+        if (!size.equals(own) && !size.equals(upright)) {
+            throw new StartupException(
+                    StartupException.CONFIGURATION,
+                    "--size: %dx%d (expected: %dx%d, the size of the packets of %s)"
+                            .formatted(size.width, size.height, own.width, own.height, options.input()));
         }
     }
 
@@ -149,7 +178,11 @@ public final class VideoBench {
                 options.framesPerSecond(),
                 options.rounds(),
                 way(images, ofImages),
-                way(packets, ofPackets));
+                way(packets, ofPackets),
+                LoadReport.round(Turns.median(IntStream.range(0, options.rounds())
+                        .mapToDouble(i ->
+                                ofPackets.get(i).cpuMillis() / ofImages.get(i).cpuMillis())
+                        .toArray())));
     }
 
     private VideoReport.Way way(Job job, List<Round> rounds) {
@@ -192,6 +225,7 @@ public final class VideoBench {
             subscriber = new Subscriber(topics, settings, account);
             log = scratch.resolve(name + ".log");
             process = start(topics);
+            processes.add(process);
         }
 
         private Process start(FrameTopics topics) throws IOException {

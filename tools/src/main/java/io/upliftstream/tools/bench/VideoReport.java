@@ -12,9 +12,17 @@ import java.util.Locale;
  * @param rounds of each job
  * @param images the camera's pictures as JPEGs
  * @param packets the same as packets of video
+ * @param costRatio processor time of packets over that of JPEGs in the same round, the median
  */
 public record VideoReport(
-        int processors, String model, String input, double framesPerSecond, int rounds, Way images, Way packets) {
+        int processors,
+        String model,
+        String input,
+        double framesPerSecond,
+        int rounds,
+        Way images,
+        Way packets,
+        double costRatio) {
 
     /**
      * One way to send them.
@@ -56,13 +64,14 @@ public record VideoReport(
     public String toString() {
         return String.format(
                 Locale.ROOT,
-                "%s, %s, %.0f frames/s, %d rounds%n%s%n%s%npackets take %.2f of the processor time of JPEGs",
+                "%s, %s, %.0f frames/s, %d rounds%n%s%n%s%npackets take %.2f of the processor time of JPEGs,"
+                        + " the median of the rounds",
                 model,
                 input,
                 framesPerSecond,
                 rounds,
                 images,
                 packets,
-                packets.cpuMillis / images.cpuMillis);
+                costRatio);
     }
 }

@@ -2,6 +2,7 @@ package io.upliftstream.tools.camera;
 
 import io.upliftstream.model.video.AccessUnit;
 import io.upliftstream.model.video.AccessUnit.Codec;
+import java.awt.Dimension;
 import java.io.IOException;
 import java.time.Duration;
 import java.time.temporal.ChronoUnit;
@@ -73,6 +74,12 @@ public final class PacketCamera implements Camera {
             close();
             throw e;
         }
+    }
+
+    /** Width and height of its pictures as they are encoded, which is not always upright; pixels. */
+    public Dimension size() {
+        AVCodecParameters parameters = input.stream().codecpar();
+        return new Dimension(parameters.width(), parameters.height());
     }
 
     private Codec codec(int codec) throws IOException {

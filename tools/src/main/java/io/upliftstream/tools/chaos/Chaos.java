@@ -215,7 +215,8 @@ public final class Chaos {
             try {
                 while (System.currentTimeMillis() < begin + fault.seconds() * 1000L) {
                     check(published, subscriber);
-                    injection.goOn(fault, (System.currentTimeMillis() - begin) / 1e3);
+                    double seconds = (System.currentTimeMillis() - begin) / 1e3;
+                    inject(fault + " could not go on", () -> injection.goOn(fault, seconds));
                 }
             } finally {
                 inject(fault + " could not be undone", () -> injection.end(fault));

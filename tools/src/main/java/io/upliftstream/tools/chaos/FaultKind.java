@@ -7,7 +7,10 @@ import java.util.Locale;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** What {@code uplift chaos} does to processes; the first word of a kind is its family. */
+/**
+ * What {@code uplift chaos} does to processes, and to its own reader and publisher; the first word of a kind is its
+ * family.
+ */
 public enum FaultKind {
     KILL_TASKMANAGER("taskmanager", "kill -9, started again at once"),
     KILL_JOBMANAGER("jobmanager", "kill -9, started again at once"),

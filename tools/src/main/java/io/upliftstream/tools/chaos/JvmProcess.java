@@ -66,7 +66,7 @@ public final class JvmProcess implements AutoCloseable {
 
     /** Starts the program again if it ended by itself, as a service manager does; whether it did. */
     synchronized boolean revive() throws IOException {
-        if (!wanted || closed || alive()) {
+        if (closed || !missing()) {
             return false;
         }
         start();
@@ -101,6 +101,11 @@ public final class JvmProcess implements AutoCloseable {
 
     public synchronized boolean alive() {
         return process != null && process.isAlive();
+    }
+
+    /** Whether the program ended by itself. */
+    synchronized boolean missing() {
+        return wanted && !alive();
     }
 
     /** The id of the process that runs now or ran last. */

@@ -10,10 +10,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Stream;
@@ -32,6 +35,9 @@ final class Means implements AutoCloseable {
     private final Map<FaultKind, String> impossible = new TreeMap<>();
     private volatile Network network = Network.loopback();
     private @Nullable Path clockLibrary;
+    /** What each process's file says, which need not be written again. */
+    private final Map<String, String> clocks = new HashMap<>();
+
     private boolean slowAsked;
     private boolean closed;
 
@@ -53,10 +59,10 @@ final class Means implements AutoCloseable {
      * @throws InterruptedIOException if interrupted
      */
     void prepare(Collection<FaultKind> kinds, List<String> processes) throws InterruptedIOException {
-        if (asked(kinds, "network")) {
+        if (asked(kinds, FaultKind.named("network"))) {
             open(new Network(processes));
         }
-        if (asked(kinds, "disk")) {
+        if (asked(kinds, inMemory())) {
             List<String> names = new ArrayList<>(List.of("checkpoints", "quarantine"));
             processes.stream().filter(name -> name.startsWith("broker")).forEach(names::add);
             mount(names);
@@ -64,7 +70,7 @@ final class Means implements AutoCloseable {
         if (kinds.contains(FaultKind.DISK_SLOW_ZOOKEEPER)) {
             mountSlow();
         }
-        clockLibrary = asked(kinds, "clock") ? clockLibrary() : null;
+        clockLibrary = asked(kinds, FaultKind.named("clock")) ? clockLibrary() : null;
         if (!kinds.isEmpty() && impossible.keySet().containsAll(kinds)) {
             throw new StartupException(
                     StartupException.ENVIRONMENT,
@@ -73,8 +79,15 @@ final class Means implements AutoCloseable {
         }
     }
 
-    private static boolean asked(Collection<FaultKind> kinds, String family) {
-        return kinds.stream().anyMatch(kind -> kind.family().equals(family));
+    private static boolean asked(Collection<FaultKind> kinds, Set<FaultKind> some) {
+        return !Collections.disjoint(kinds, some);
+    }
+
+    /** Kinds that are done to disks in memory; a slow one is none. */
+    private static Set<FaultKind> inMemory() {
+        Set<FaultKind> kinds = FaultKind.named("disk");
+        kinds.remove(FaultKind.DISK_SLOW_ZOOKEEPER);
+        return kinds;
     }
 
     private void open(Network own) throws InterruptedIOException {
@@ -85,7 +98,7 @@ final class Means implements AutoCloseable {
         } catch (InterruptedIOException e) {
             throw e;
         } catch (IOException e) {
-            leaveOut("network", String.valueOf(e.getMessage()));
+            leaveOut(FaultKind.named("network"), String.valueOf(e.getMessage()));
             own.close();
             network = Network.loopback();
         }
@@ -99,7 +112,7 @@ final class Means implements AutoCloseable {
         } catch (InterruptedIOException e) {
             throw e;
         } catch (IOException e) {
-            leaveOut("disk", "file systems in memory need root: " + e.getMessage());
+            leaveOut(inMemory(), "file systems in memory need root: " + e.getMessage());
         }
     }
 
@@ -142,16 +155,12 @@ final class Means implements AutoCloseable {
                 // There is no such directory, or none to read.
             }
         }
-        leaveOut("clock", "no " + LIBRARY + " (Debian's libfaketime)");
+        leaveOut(FaultKind.named("clock"), "no " + LIBRARY + " (Debian's libfaketime)");
         return null;
     }
 
-    private void leaveOut(String family, String reason) {
-        for (FaultKind kind : FaultKind.values()) {
-            if (kind.family().equals(family)) {
-                impossible.put(kind, reason);
-            }
-        }
+    private void leaveOut(Set<FaultKind> kinds, String reason) {
+        kinds.forEach(kind -> impossible.put(kind, reason));
     }
 
     /** Kinds that cannot be made here, and why. */
@@ -203,8 +212,11 @@ final class Means implements AutoCloseable {
      * own speeds, such as {@code x1.1}, make a JVM's waits hang.)
      */
     void setClock(String process, double seconds) throws IOException {
-        FreshFile.write(
-                clock(process), String.format(Locale.ROOT, "%+.1f%n", seconds).getBytes(StandardCharsets.US_ASCII));
+        String offset = String.format(Locale.ROOT, "%+.1f%n", seconds);
+        if (!offset.equals(clocks.get(process))) {
+            FreshFile.write(clock(process), offset.getBytes(StandardCharsets.US_ASCII));
+            clocks.put(process, offset);
+        }
     }
 
     private Path clock(String process) throws IOException {

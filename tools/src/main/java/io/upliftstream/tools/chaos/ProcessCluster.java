@@ -304,6 +304,11 @@ public final class ProcessCluster implements AutoCloseable {
         await(jobManager(), () -> flink.taskManagers() >= shape.taskManagers());
     }
 
+    /** Waits until so many TaskManagers have registered, and those that were killed are no longer counted. */
+    public void awaitTaskManagers(int count) throws IOException, InterruptedException {
+        await(jobManager(), () -> flink.taskManagers() == count);
+    }
+
     private interface Condition {
         boolean holds() throws InterruptedException;
     }
@@ -314,7 +319,7 @@ public final class ProcessCluster implements AutoCloseable {
         while (!condition.holds()) {
             for (JvmProcess each : processes) {
                 // On a machine that is very busy Flink's own limits on starting are too short now and then.
-                if (!each.alive() && (revived++ == MAX_REVIVED || !each.revive())) {
+                if (each.missing() && (revived++ == MAX_REVIVED || !each.revive())) {
                     throw new IOException("%s ended (expected: to run; see %s)".formatted(each.name(), each.log()));
                 }
             }

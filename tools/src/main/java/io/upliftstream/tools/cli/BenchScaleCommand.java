@@ -29,10 +29,10 @@ import picocli.CommandLine.Option;
         footer = {
             "",
             "Examples:",
-            "  uplift bench scale                                          about ten minutes on two cores",
+            "  uplift bench scale                                          about ten minutes on two cores, by estimate",
             "  uplift bench scale --partitions 16 --taskmanagers 1 --rounds 1 --seconds 5   two minutes",
             "  uplift bench scale --cameras 10,1000 --rounds 9             the ratio of the costs, more exactly",
-            "  uplift bench scale --bundle model/bundles/street --cameras 1,10,100 --rate 2   with a model",
+            "  uplift bench scale --bundle model/bundles/street            with a model",
         })
 @SuppressWarnings("NullAway.Init") // picocli sets the options
 final class BenchScaleCommand implements Callable<Integer> {
@@ -47,9 +47,9 @@ final class BenchScaleCommand implements Callable<Integer> {
             names = "--cameras",
             split = ",",
             paramLabel = "N",
-            defaultValue = "1,10,100,1000",
-            description = "Numbers of cameras, 1 to 1000, ascending; default: ${DEFAULT-VALUE}.")
-    private List<Integer> cameras;
+            description = "Numbers of cameras, 1 to 1000, ascending; each sends at least one frame a round. Default:"
+                    + " 1,10,100,1000, with a model 1,10,100.")
+    private @Nullable List<Integer> cameras;
 
     @Option(
             names = "--partitions",
@@ -130,13 +130,15 @@ final class BenchScaleCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        requireAll("--cameras", cameras, 1000);
+        boolean idle = bundle == null;
+        List<Integer> numbers = cameras != null ? cameras : idle ? List.of(1, 10, 100, 1000) : List.of(1, 10, 100);
+        requireAll("--cameras", numbers, 1000);
         requireAll("--partitions", partitions, 64);
         requireAll("--taskmanagers", taskManagers, 4);
         checks.require(
-                cameras.stream().sorted().distinct().toList().equals(cameras),
+                numbers.stream().sorted().distinct().toList().equals(numbers),
                 "--cameras",
-                cameras,
+                numbers,
                 "ascending numbers");
         checks.require(rate == null || rate > 0, "--rate", rate, "above 0");
         checks.require(each == null || each >= 0, "--each", each, "0 or more");
@@ -155,12 +157,11 @@ final class BenchScaleCommand implements Callable<Integer> {
                 ServingOptions.MODEL_BUNDLE.key() + "=" + model.toAbsolutePath().normalize(),
                 ServingOptions.CHECKPOINT_INTERVAL.key() + "=5 s"));
         assignments.addAll(set == null ? List.of() : set);
-        boolean idle = bundle == null;
         boolean holds = ScaleBench.run(
                 new ScaleOptions(
                         home,
                         idle,
-                        cameras,
+                        numbers,
                         partitions,
                         taskManagers,
                         rounds,
@@ -172,7 +173,8 @@ final class BenchScaleCommand implements Callable<Integer> {
                         size.height(),
                         output,
                         assignments),
-                System.out::println);
+                System.out::println,
+                StopSignals::endWith);
         System.out.println((holds ? "Every frame ended exactly once" : "The accounts do NOT hold") + ": see "
                 + output.resolve("scale.md") + " and " + output.resolve("scale.png"));
         return holds ? 0 : 1;

@@ -35,7 +35,8 @@ final class BenchVideoCommand implements Callable<Integer> {
             paramLabel = "WxH",
             defaultValue = "1920x1080",
             converter = Size.Converter.class,
-            description = "Size of JPEGs and of what is encoded; default: ${DEFAULT-VALUE}.")
+            description = "Size of JPEGs and of what is encoded; of a video whose packets are sent, its own. Default:"
+                    + " ${DEFAULT-VALUE}.")
     private Size size;
 
     @Option(
@@ -90,7 +91,8 @@ final class BenchVideoCommand implements Callable<Integer> {
                         seconds,
                         List.of(Uplift.class.getName(), "run"),
                         assignments),
-                System.out::println);
+                System.out::println,
+                StopSignals::endWith);
         System.out.println(report);
         json.write(report);
         return 0;

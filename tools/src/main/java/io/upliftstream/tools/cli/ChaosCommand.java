@@ -207,10 +207,7 @@ final class ChaosCommand implements Callable<Integer> {
                         output,
                         assignments),
                 System.out::println,
-                end -> StopSignals.lastWords(() -> {
-                    end.run();
-                    return "Ended at once and removed what was started; there is no report.";
-                }));
+                StopSignals::endWith);
         System.out.println(
                 holds
                         ? mode == ServingOptions.Mode.LOSSLESS

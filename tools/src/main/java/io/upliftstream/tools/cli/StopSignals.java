@@ -43,6 +43,14 @@ final class StopSignals {
         LAST_WORDS.set(words);
     }
 
+    /** The same for a command whose processes would outlive it: a second signal ends and removes them first. */
+    static void endWith(Runnable started) {
+        lastWords(() -> {
+            started.run();
+            return "Ended at once with all that was started; there is no report.";
+        });
+    }
+
     /** The command's exit code, but that of the signal if there was one. */
     synchronized int exitCode(int ofCommand) {
         return exitCode == 0 ? ofCommand : exitCode;

@@ -34,6 +34,7 @@ import io.upliftstream.tools.stream.StatusLine;
 import io.upliftstream.tools.traffic.Account;
 import io.upliftstream.tools.view.ViewServer;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
@@ -248,12 +249,14 @@ public final class Demo {
         }
     }
 
-    private boolean readAll(JobProgress jobProgress) throws IOException {
+    private boolean readAll(JobProgress jobProgress) throws InterruptedIOException {
         try {
             return jobProgress.framesIn() == account.balance().published();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new IOException("interrupted while the job reads the last frames", e);
+            throw new InterruptedIOException("interrupted while the job reads the last frames");
+        } catch (IOException e) {
+            return false; // Flink did not answer in time, and is asked again
         }
     }
 

@@ -16,6 +16,7 @@ import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 import org.jspecify.annotations.Nullable;
@@ -25,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  * that the publisher costs next to nothing. A frame's capture time and its Kafka timestamp are the time at which it was due: a
  * frame that is sent late has aged by as much.
  *
- * <p>Camera i sends to partition i, modulo their number. For one thread, except {@link #stop}, {@link #kill} and {@link #restart}.
+ * <p>Camera i sends to partition i, modulo their number. For one thread; another may {@link #stop}, {@link #kill} and {@link #restart} it.
  */
 public final class OpenLoop implements AutoCloseable {
     /** How long a frame is sent again while the broker is away. */
@@ -64,7 +65,7 @@ public final class OpenLoop implements AutoCloseable {
     }
 
     /** Goes on after {@link #kill}, with the next frames of its cameras. */
-    public synchronized void restart() {
+    public void restart() {
         producer = new KafkaProducer<>(
                 Map.of(
                         ProducerConfig.BOOTSTRAP_SERVERS_CONFIG,
@@ -85,7 +86,7 @@ public final class OpenLoop implements AutoCloseable {
      * Ends as if its process were killed: frames that the broker has not acknowledged are withdrawn, those that are due
      * until {@link #restart} are never taken.
      */
-    public synchronized void kill() {
+    public void kill() {
         close(Duration.ZERO);
     }
 
@@ -121,7 +122,8 @@ public final class OpenLoop implements AutoCloseable {
         }
     }
 
-    private synchronized void send(Instant due) {
+    /** Without a lock, as it may wait for the broker: {@link #kill} ends such a wait. */
+    private void send(Instant due) {
         KafkaProducer<String, byte[]> current = producer;
         if (current == null) {
             return;
@@ -131,15 +133,22 @@ public final class OpenLoop implements AutoCloseable {
         byte[] value = frame(camera, sequence, due);
         account.published(camera, sequence);
         sent++;
-        Future<?> unused = current.send(
-                new ProducerRecord<>(topics.input(), partitions.get(camera), due.toEpochMilli(), camera, value),
-                (metadata, failed) -> {
-                    if (failed != null && producer != current) {
-                        account.withdraw(camera, sequence);
-                    } else if (failed != null) {
-                        failure.compareAndSet(null, failed);
-                    }
-                });
+        ProducerRecord<String, byte[]> record =
+                new ProducerRecord<>(topics.input(), partitions.get(camera), due.toEpochMilli(), camera, value);
+        try {
+            Future<?> unused = current.send(record, (metadata, failed) -> {
+                if (failed != null && producer != current) {
+                    account.withdraw(camera, sequence);
+                } else if (failed != null) {
+                    failure.compareAndSet(null, failed);
+                }
+            });
+        } catch (KafkaException | IllegalStateException e) {
+            if (producer == current) {
+                throw e;
+            }
+            account.withdraw(camera, sequence); // killed meanwhile
+        }
     }
 
     private byte[] frame(String camera, long sequence, Instant due) {

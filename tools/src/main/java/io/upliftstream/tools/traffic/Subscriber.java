@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.IntStream;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.kafka.clients.consumer.CloseOptions;
@@ -34,6 +35,7 @@ public final class Subscriber implements AutoCloseable {
     /** What had been judged when this ended without notice: records before it are read again, and known by their offsets. */
     private final Map<TopicPartition, Long> known = new HashMap<>();
 
+    private final AtomicLong passedOver = new AtomicLong();
     private Thread thread;
     private volatile Account account;
     private volatile boolean closed;
@@ -84,6 +86,11 @@ public final class Subscriber implements AutoCloseable {
         thread = start();
     }
 
+    /** Records that were read again after {@link #restart}, and known. */
+    public long passedOver() {
+        return passedOver.get();
+    }
+
     /** What is read from now on belongs to another account. */
     public void follow(Account next) {
         account = next;
@@ -99,7 +106,7 @@ public final class Subscriber implements AutoCloseable {
                     }
                     judge(record);
                 }
-                if (group != null && System.nanoTime() - committed > COMMIT_NANOS) {
+                if (!closed && group != null && System.nanoTime() - committed > COMMIT_NANOS) {
                     committed = System.nanoTime();
                     consumer.commitAsync((offsets, failed) -> {}); // if it fails, the next one says more
                 }
@@ -114,6 +121,7 @@ public final class Subscriber implements AutoCloseable {
     private void judge(ConsumerRecord<byte[], byte[]> record) {
         TopicPartition partition = new TopicPartition(record.topic(), record.partition());
         if (record.offset() < known.getOrDefault(partition, 0L)) {
+            passedOver.incrementAndGet();
             return;
         }
         known.remove(partition); // from here on a record that comes again is a repeat

@@ -40,7 +40,7 @@ class ScaleBenchITCase {
                 output,
                 List.of("uplift.model.bundle=" + tiny, "uplift.checkpoint.interval=500 ms"));
         List<String> said = new ArrayList<>();
-        assertThat(ScaleBench.run(options, said::add))
+        assertThat(ScaleBench.run(options, said::add, ends -> {}))
                 .as(String.join("\n", said))
                 .isTrue();
 

@@ -24,9 +24,8 @@ class CommandTest {
         assertThatThrownBy(() -> Command.run("false")).isInstanceOf(InterruptedIOException.class);
         assertThat(Thread.interrupted()).isTrue();
 
-        // As Ctrl-C in a terminal, which ends a command before this process has heard of it; the signal itself is
-        // ignored
-        // by all that a shell has started in the background.
+        // As after Ctrl-C in a terminal, which ends a command before this process has heard of it. The signal itself
+        // is no use here: all that a shell has started in the background ignores it.
         assertThatThrownBy(() -> Command.run("sh", "-c", "exit 130")).isInstanceOf(InterruptedIOException.class);
     }
 }

@@ -14,6 +14,7 @@ import io.upliftstream.tools.traffic.FrameTopics;
 import io.upliftstream.tools.traffic.OpenLoop;
 import io.upliftstream.tools.traffic.Subscriber;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.URI;
@@ -26,6 +27,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.regex.Matcher;
@@ -137,6 +139,34 @@ class ProcessClusterITCase {
             cameras.publish(FRAMES_PER_SECOND, frames);
         }
 
+        /** Sends on a thread of its own, so fast that frames are on their way at any time. */
+        CompletableFuture<Void> publishUntilStopped() {
+            return CompletableFuture.runAsync(() -> {
+                try {
+                    cameras.publish(10 * FRAMES_PER_SECOND, Long.MAX_VALUE);
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            });
+        }
+
+        /** Waits until so many more frames were sent. */
+        void awaitPublished(int more) throws InterruptedException {
+            long all = account.balance().published() + more;
+            while (account.balance().published() < all) {
+                Thread.sleep(1);
+            }
+        }
+
+        /** Waits until nobody takes frames any more, and those that had come to the broker unacknowledged count again. */
+        void awaitSilence() throws InterruptedException {
+            long before = -1;
+            for (long now = 0; now != before; now = account.balance().published()) {
+                before = account.balance().published();
+                Thread.sleep(500); // in which a hundred are due
+            }
+        }
+
         /** Waits until something of every camera taken after a time came out: the job runs. */
         void awaitResultsSince(long millis) throws Exception {
             while (!account.hasResultsSince(millis)) {
@@ -184,19 +214,28 @@ class ProcessClusterITCase {
     void aReaderAndAPublisherThatEndWithoutNoticeLoseAndDoubleNothing() throws Exception {
         try (Traffic traffic = new Traffic("clients")) {
             String job = cluster.flink().run(traffic.arguments(2, TinyBundle.PATH), null);
-            traffic.publish(20);
-            traffic.awaitSettled();
-            traffic.subscriber.kill();
-            traffic.publish(20);
-            traffic.subscriber.restart(); // at what was committed, which is less than what was judged
-            traffic.awaitSettled();
+            while (traffic.subscriber.passedOver() == 0) {
+                traffic.publish(20);
+                traffic.awaitSettled();
+                traffic.subscriber.kill();
+                traffic.publish(20);
+                traffic.subscriber.restart(); // at what was committed, which is less than what was judged
+                traffic.awaitSettled();
+            }
 
-            traffic.publish(1);
+            CompletableFuture<Void> published = traffic.publishUntilStopped();
+            traffic.awaitPublished(100);
             traffic.cameras.kill();
-            long killed = System.currentTimeMillis();
-            traffic.publish(20); // nobody is there to take them
+            traffic.awaitSilence();
+            assertThat(published).isNotDone();
+            long restarted = System.currentTimeMillis();
             traffic.cameras.restart();
-            traffic.awaitResultsSince(killed);
+            while (!traffic.account.hasResultsSince(restarted)) {
+                traffic.subscriber.throwIfFailed();
+                Thread.sleep(10);
+            }
+            traffic.cameras.stop();
+            published.join();
             traffic.awaitSettled();
             Account.Balance balance = traffic.account.balance();
             assertThat(balance.exactlyOnce()).as(balance.toString()).isTrue();
