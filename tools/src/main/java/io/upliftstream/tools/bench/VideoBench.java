@@ -127,7 +127,7 @@ public final class VideoBench {
     /** A video's packets keep the size of its pictures, which JPEGs must have to be compared. */
     private static void requireSameSize(Options options, Dimension own) {
         Dimension size = new Dimension(options.width(), options.height());
-        Dimension upright = new Dimension(own.height, own.width);
+        Dimension upright = new Dimension(/* width= */ own.height, /* height= */ own.width);
         if (!size.equals(own) && !size.equals(upright)) {
             throw new StartupException(
                     StartupException.CONFIGURATION,
