@@ -47,6 +47,7 @@ public final class EmbeddedKafka implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(EmbeddedKafka.class);
     private static final int ATTEMPTS = 3;
+    private static final long POLL_MILLIS = 10;
 
     private final ScratchDirectory directory;
     private final int[] ports;
@@ -247,6 +248,9 @@ public final class EmbeddedKafka implements AutoCloseable {
         try (Admin admin = admin()) {
             NewTopic topic = new NewTopic(name, Optional.of(partitions), Optional.empty()).configs(settings);
             admin.createTopics(List.of(topic)).all().get();
+            while (!admin.listTopics().names().get().contains(name)) { // the broker hears of it from the controller
+                Thread.sleep(POLL_MILLIS);
+            }
         } catch (ExecutionException e) {
             throw new IOException("topic " + name + " could not be created", e.getCause());
         } catch (InterruptedException e) {
