@@ -23,7 +23,6 @@ import io.upliftstream.tools.traffic.FrameTopics;
 import io.upliftstream.tools.traffic.OpenLoop;
 import io.upliftstream.tools.traffic.Subscriber;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -32,9 +31,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
@@ -236,7 +232,7 @@ public final class LoadBench {
             subscriber = new Subscriber(topics, settings, first);
             try (OpenLoop cameras = cameras(first)) {
                 cameras.publish(Double.POSITIVE_INFINITY, turns().size());
-                await(first, () -> {});
+                await(() -> {});
             }
         }
 
@@ -260,19 +256,12 @@ public final class LoadBench {
             return turns;
         }
 
-        private void await(Account account, Runnable meanwhile) throws IOException, InterruptedException {
-            long open = account.open();
-            long since = System.nanoTime();
-            while (!account.awaitSettled(POLL_MILLIS)) {
+        /** Waits until all frames have ended; if they do not, the account says what is missing. */
+        private void await(Runnable meanwhile) throws IOException, InterruptedException {
+            boolean unused = subscriber.awaitSettled(PATIENCE, () -> {
                 meanwhile.run();
-                check();
-                if (account.open() != open) {
-                    open = account.open();
-                    since = System.nanoTime();
-                } else if (System.nanoTime() - since > PATIENCE.toNanos()) {
-                    return; // the account says what is missing
-                }
-            }
+                job.throwIfEnded();
+            });
         }
 
         private void check() throws IOException {
@@ -286,7 +275,7 @@ public final class LoadBench {
             try (OpenLoop cameras = cameras(account)) {
                 for (int frame = 0; frame < options.serviceFrames(); frame++) {
                     cameras.publish(Double.POSITIVE_INFINITY, 1);
-                    await(account, () -> {});
+                    await(() -> {});
                 }
             }
             return LoadReport.Latency.of(account);
@@ -300,7 +289,7 @@ public final class LoadBench {
             subscriber.follow(account);
             try (OpenLoop cameras = cameras(account)) {
                 cameras.publish(Double.POSITIVE_INFINITY, backlog);
-                await(account, () -> {});
+                await(() -> {});
             }
             double seconds = Math.max(1, account.completedMillis(100) - account.completedMillis(10)) / 1e3;
             return 0.9 * backlog / seconds;
@@ -316,13 +305,13 @@ public final class LoadBench {
             Runnable sampling = () -> sample(samples, startMillis, account.open());
             long sentOpen;
             try (OpenLoop cameras = cameras(account)) {
-                CompletableFuture<Void> published = CompletableFuture.runAsync(() -> publish(cameras, rate, frames));
-                while (!done(published)) {
+                CompletableFuture<Void> published = cameras.publishing(rate, frames);
+                while (!OpenLoop.isOver(published, POLL_MILLIS)) {
                     sampling.run();
                     check();
                 }
                 sentOpen = account.open();
-                await(account, sampling);
+                await(sampling);
             }
             Account.Balance balance = account.balance();
             return new LoadReport.Run(
@@ -347,17 +336,6 @@ public final class LoadBench {
                     samples);
         }
 
-        private boolean done(CompletableFuture<Void> published) throws IOException, InterruptedException {
-            try {
-                published.get(POLL_MILLIS, TimeUnit.MILLISECONDS);
-                return true;
-            } catch (TimeoutException e) {
-                return false;
-            } catch (ExecutionException e) {
-                throw new IOException(e.getMessage(), e);
-            }
-        }
-
         private void sample(List<ProcessSample> samples, long startMillis, long open) {
             double seconds = (System.currentTimeMillis() - startMillis) / 1e3;
             if (seconds >= samples.size() * options.sampleSeconds()) {
@@ -371,14 +349,6 @@ public final class LoadBench {
                 job.cancel();
             }
             topics.delete(admin);
-        }
-    }
-
-    private static void publish(OpenLoop cameras, double rate, long frames) {
-        try {
-            cameras.publish(rate, frames);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
         }
     }
 

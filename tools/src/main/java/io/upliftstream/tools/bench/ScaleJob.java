@@ -16,14 +16,12 @@ import io.upliftstream.tools.traffic.FrameTopics;
 import io.upliftstream.tools.traffic.OpenLoop;
 import io.upliftstream.tools.traffic.Subscriber;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
 import org.jspecify.annotations.Nullable;
@@ -98,30 +96,18 @@ final class ScaleJob implements AutoCloseable {
         subscriber.follow(account);
         try (OpenLoop publisher = publisher(cameras, account)) {
             startMillis = System.currentTimeMillis();
-            CompletableFuture<Void> published =
-                    CompletableFuture.runAsync(() -> publish(publisher, framesPerSecond, frames));
-            while (!published.isDone()) {
+            CompletableFuture<Void> published = publisher.publishing(framesPerSecond, frames);
+            while (!OpenLoop.isOver(published, POLL_MILLIS)) {
                 subscriber.throwIfFailed();
-                Thread.sleep(POLL_MILLIS);
             }
-            join(published);
         }
-        await(account);
+        await();
         return account;
     }
 
-    private void await(Account account) throws IOException, InterruptedException {
-        long open = account.open();
-        long since = System.nanoTime();
-        while (!account.awaitSettled(POLL_MILLIS)) {
-            subscriber.throwIfFailed();
-            if (account.open() != open) {
-                open = account.open();
-                since = System.nanoTime();
-            } else if (System.nanoTime() - since > PATIENCE.toNanos()) {
-                return; // the account says what is missing
-            }
-        }
+    /** Waits until all frames have ended; if they do not, the account says what is missing. */
+    private void await() throws IOException, InterruptedException {
+        boolean unused = subscriber.awaitSettled(PATIENCE, () -> {});
     }
 
     private OpenLoop publisher(int cameras, Account account) {
@@ -129,22 +115,6 @@ final class ScaleJob implements AutoCloseable {
                 .mapToObj(camera -> "camera-" + camera)
                 .toList();
         return new OpenLoop(cluster.bootstrapServers(), topics, turns, bench.shots(), account);
-    }
-
-    private static void publish(OpenLoop publisher, double framesPerSecond, long frames) {
-        try {
-            publisher.publish(framesPerSecond, frames);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
-    private static void join(CompletableFuture<Void> published) throws IOException {
-        try {
-            published.join();
-        } catch (CompletionException e) {
-            throw new IOException(e.getMessage(), e);
-        }
     }
 
     /** One load, with at least one frame of every camera. */
@@ -250,7 +220,7 @@ final class ScaleJob implements AutoCloseable {
         }
         long start = System.currentTimeMillis();
         id = cluster.flink().run(main, arguments, savepoint);
-        await(account);
+        await();
         Account.Balance balance = account.balance();
         double first = account.completedMillis(0) - start;
         double all = account.completedMillis(100) - start;

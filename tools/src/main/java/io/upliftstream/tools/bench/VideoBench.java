@@ -13,6 +13,7 @@ import io.upliftstream.tools.camera.JpegFormat;
 import io.upliftstream.tools.camera.PacketCamera;
 import io.upliftstream.tools.camera.Shot;
 import io.upliftstream.tools.camera.Video;
+import io.upliftstream.tools.chaos.JvmProcess;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.embedded.ScratchDirectory;
 import io.upliftstream.tools.traffic.Account;
@@ -45,7 +46,6 @@ public final class VideoBench {
     private static final int SHOTS = 60;
 
     private static final double QUALITY = 0.92;
-    private static final long POLL_MILLIS = 100;
     private static final Duration PATIENCE = Duration.ofMinutes(5);
 
     /**
@@ -246,37 +246,28 @@ public final class VideoBench {
         /** Sends for the time of a round, and waits until every picture has its results. */
         Round round() throws IOException, InterruptedException {
             long frames = Math.max(1, Math.round(options.framesPerSecond() * options.seconds()));
-            Duration cpu = cpu();
+            double cpu = JvmProcess.cpuMillis(process.toHandle());
             long start = System.nanoTime();
             publish(frames);
             double seconds = (System.nanoTime() - start) / 1e9;
-            return new Round(cpu().minus(cpu).toNanos() / 1e6 / frames, frames / seconds);
+            return new Round((JvmProcess.cpuMillis(process.toHandle()) - cpu) / frames, frames / seconds);
         }
 
         private void publish(long frames) throws IOException, InterruptedException {
             camera.publish(options.framesPerSecond(), frames);
-            long open = account.open();
-            long since = System.nanoTime();
-            while (!account.awaitSettled(POLL_MILLIS)) {
-                subscriber.throwIfFailed();
+            boolean settled = subscriber.awaitSettled(PATIENCE, () -> {
                 if (!process.isAlive()) {
                     throw new IOException("the job ended: " + Files.readString(log));
-                } else if (account.open() != open) {
-                    open = account.open();
-                    since = System.nanoTime();
-                } else if (System.nanoTime() - since > PATIENCE.toNanos()) {
-                    throw new IOException(
-                            "%d pictures have no results after %s (expected: 0; a video has no B-frames); the job says: %s"
-                                    .formatted(open, PATIENCE, Files.readString(log)));
                 }
+            });
+            if (!settled) {
+                throw new IOException(
+                        "%d pictures have no results after %s (expected: 0; a video has no B-frames); the job says: %s"
+                                .formatted(account.open(), PATIENCE, Files.readString(log)));
             }
             if (account.balance().results() != account.balance().published()) {
                 throw new IOException(account.balance() + " (expected: results alone)");
             }
-        }
-
-        private Duration cpu() {
-            return process.toHandle().info().totalCpuDuration().orElse(Duration.ZERO);
         }
 
         @Override

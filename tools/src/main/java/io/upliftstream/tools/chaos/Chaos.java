@@ -17,7 +17,6 @@ import io.upliftstream.tools.traffic.OpenLoop;
 import io.upliftstream.tools.traffic.Subscriber;
 import java.io.IOException;
 import java.io.InterruptedIOException;
-import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -27,9 +26,6 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -149,7 +145,7 @@ public final class Chaos {
             Duration checkpointInterval,
             Map<String, String> leftOut)
             throws IOException, InterruptedException {
-        CompletableFuture<Void> published = CompletableFuture.runAsync(() -> publish(publisher));
+        CompletableFuture<Void> published = publisher.publishing(options.framesPerSecond(), Long.MAX_VALUE);
         String stuck = "";
         try {
             long start = System.currentTimeMillis();
@@ -160,7 +156,7 @@ public final class Chaos {
             while (!published.isDone()) {
                 check(published, subscriber);
             }
-            awaitEnd(subscriber);
+            boolean unused = subscriber.awaitSettled(PATIENCE, () -> {}); // if not, the account says what is missing
         } catch (Stuck e) {
             stuck = String.valueOf(e.getMessage());
             say.accept("Given up: " + stuck);
@@ -182,14 +178,6 @@ public final class Chaos {
                         && (options.mode() == Mode.LOSSLESS
                                 ? balance.exactlyOnce() && balance.drops() == 0
                                 : balance.atLeastOnce()));
-    }
-
-    private void publish(OpenLoop publisher) {
-        try {
-            publisher.publish(options.framesPerSecond(), Long.MAX_VALUE);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
     }
 
     private void make(
@@ -302,28 +290,10 @@ public final class Chaos {
         }
     }
 
-    private void awaitEnd(Subscriber subscriber) throws IOException, InterruptedException {
-        long open = account.open();
-        long patience = System.nanoTime() + PATIENCE.toNanos();
-        while (!account.awaitSettled(POLL_MILLIS) && System.nanoTime() < patience) {
-            subscriber.throwIfFailed();
-            if (account.open() != open) {
-                open = account.open();
-                patience = System.nanoTime() + PATIENCE.toNanos();
-            }
-        }
-    }
-
     /** A moment's wait, in which nothing must go wrong on this side. */
     private static void check(CompletableFuture<Void> published, Subscriber subscriber)
             throws IOException, InterruptedException {
         subscriber.throwIfFailed();
-        try {
-            published.get(POLL_MILLIS, TimeUnit.MILLISECONDS);
-        } catch (TimeoutException e) {
-            // It goes on.
-        } catch (ExecutionException e) {
-            throw new IOException(e.getMessage(), e);
-        }
+        boolean unused = OpenLoop.isOver(published, POLL_MILLIS);
     }
 }

@@ -9,9 +9,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Ctrl-C, SIGTERM and the end of a terminal. The first interrupts the command, which then closes what it opened; the second ends the process at
- * once, as does the first when the command has not ended a minute later. Java's own handler would run every shutdown hook
- * while the command still needs what these take down, and would not hear a second signal.
+ * Ctrl-C, SIGTERM and the end of a terminal. The first interrupts the command, which then closes what it opened; the
+ * second ends the process at once, as does the first when the command has not ended a minute later. Java's own handler
+ * would run every shutdown hook while the command still needs what these take down, and would not hear a second signal.
  */
 final class StopSignals {
     private static final Logger LOG = LoggerFactory.getLogger(StopSignals.class);
@@ -44,9 +44,9 @@ final class StopSignals {
     }
 
     /** The same for a command whose processes would outlive it: a second signal ends and removes them first. */
-    static void endWith(Runnable started) {
+    static void endWith(Runnable end) {
         lastWords(() -> {
-            started.run();
+            end.run();
             return "Ended at once with all that was started; there is no report.";
         });
     }

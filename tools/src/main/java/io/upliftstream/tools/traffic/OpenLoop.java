@@ -10,7 +10,12 @@ import java.time.temporal.ChronoUnit;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -112,6 +117,35 @@ public final class OpenLoop implements AutoCloseable {
         Exception failed = failure.get();
         if (failed != null) {
             throw new IOException("a frame could not be sent: " + failed.getMessage(), failed);
+        }
+    }
+
+    /** {@link #publish} on a thread of its own; {@link #isOver} says when it is over. */
+    public CompletableFuture<Void> publishing(double framesPerSecond, long frames) {
+        return CompletableFuture.runAsync(() -> {
+            try {
+                publish(framesPerSecond, frames);
+            } catch (IOException e) {
+                throw new CompletionException(e);
+            }
+        });
+    }
+
+    /**
+     * Waits a moment for what is published on a thread of its own.
+     *
+     * @return whether the broker has it all
+     * @throws IOException if a frame could not be sent
+     */
+    public static boolean isOver(CompletableFuture<Void> publishing, long millis)
+            throws IOException, InterruptedException {
+        try {
+            publishing.get(millis, TimeUnit.MILLISECONDS);
+            return true;
+        } catch (TimeoutException e) {
+            return false;
+        } catch (ExecutionException e) {
+            throw new IOException(String.valueOf(e.getCause()), e);
         }
     }
 

@@ -141,6 +141,35 @@ public final class Subscriber implements AutoCloseable {
         }
     }
 
+    /** What is looked at while one waits for frames; what it throws ends the wait. */
+    public interface Look {
+        void look() throws IOException;
+    }
+
+    /**
+     * Waits until every frame of the account has ended.
+     *
+     * @param patience after so long without a frame that ends it is given up
+     * @return whether they have
+     * @throws IOException if a record could not be read
+     */
+    public boolean awaitSettled(Duration patience, Look meanwhile) throws IOException, InterruptedException {
+        Account waited = account;
+        long open = waited.open();
+        long since = System.nanoTime();
+        while (!waited.awaitSettled(POLL.toMillis())) {
+            throwIfFailed();
+            meanwhile.look();
+            if (waited.open() != open) {
+                open = waited.open();
+                since = System.nanoTime();
+            } else if (System.nanoTime() - since > patience.toNanos()) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     @Override
     public void close() {
         closed = true;
