@@ -30,6 +30,7 @@ import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.common.config.TopicConfig;
 
 /**
  * Does faults to a cluster in random order while cameras send frames to it, and holds what came out against what went in.
@@ -39,6 +40,14 @@ import org.apache.kafka.clients.admin.Admin;
 public final class Chaos {
     private static final int IMAGES = 8;
     private static final long POLL_MILLIS = 50;
+    /** Runs of hours would fill the disks; by the oldest segment of each partition, since clocks are wrong at times. */
+    private static final Map<String, String> TOPICS = Map.of(
+            TopicConfig.MAX_MESSAGE_BYTES_CONFIG,
+            Integer.toString(EmbeddedKafka.MAX_RECORD_BYTES),
+            TopicConfig.RETENTION_BYTES_CONFIG,
+            Integer.toString(128 << 20),
+            TopicConfig.SEGMENT_BYTES_CONFIG,
+            Integer.toString(16 << 20));
     /** A run is given up after this long without results. */
     private static final Duration PATIENCE = Duration.ofMinutes(5);
 
@@ -105,17 +114,19 @@ public final class Chaos {
                     .mapToObj(camera -> "camera-" + camera)
                     .toList();
             try (Admin admin = Admin.create(settings.kafkaProperties())) {
-                topics.create(admin, EmbeddedKafka.MAX_RECORD_BYTES);
+                topics.create(admin, TOPICS);
                 String job = cluster.flink().run(arguments, null);
                 try (Subscriber subscriber = new Subscriber(topics, settings, account, topics.prefix() + "reader");
                         OpenLoop publisher =
                                 new OpenLoop(cluster.bootstrapServers(), topics, cameras, images(), account);
-                        Watch watch = new Watch(cluster, job, account, heads.size())) {
+                        Watch watch = new Watch(cluster, job, account, heads.size());
+                        Vitals vitals = new Vitals(cluster.processes())) {
                     Chaos chaos = new Chaos(options, cluster, job, account, new Replicas(admin, topics), say);
                     ChaosReport report = chaos.run(
                             publisher, subscriber, watch, settings.get(ServingOptions.CHECKPOINT_INTERVAL), leftOut);
                     report.write(options.output(), watch.looks());
-                    say.accept(report.table() + report.balance());
+                    vitals.write(options.output());
+                    say.accept(report.table() + "\n" + vitals.table() + report.balance());
                     return report.holds();
                 }
             }

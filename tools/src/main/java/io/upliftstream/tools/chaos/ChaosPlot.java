@@ -5,10 +5,14 @@ import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 import javax.imageio.ImageIO;
 import org.knowm.xchart.AnnotationText;
 import org.knowm.xchart.BitmapEncoder;
@@ -18,7 +22,7 @@ import org.knowm.xchart.XYSeries;
 import org.knowm.xchart.style.lines.SeriesLines;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
-/** A run over time: its faults, the results per second, the frames that are open, the age of the newest checkpoint. */
+/** A run over time: faults, results per second, frames that are open, age of the newest checkpoint; and its processes. */
 final class ChaosPlot {
     private static final Color LINE = new Color(0x1f77b4);
     private static final Color FAULT = new Color(0xd62728);
@@ -50,6 +54,11 @@ final class ChaosPlot {
                         looks.stream().map(Watch.Look::checkpointAgeSeconds).toList(),
                         looks,
                         end));
+        stack(charts, file);
+    }
+
+    /** Writes charts one below the other. */
+    private static void stack(List<XYChart> charts, Path file) throws IOException {
         BufferedImage all = new BufferedImage(
                 WIDTH, charts.stream().mapToInt(XYChart::getHeight).sum(), BufferedImage.TYPE_INT_RGB);
         Graphics2D pen = all.createGraphics();
@@ -60,6 +69,29 @@ final class ChaosPlot {
         }
         pen.dispose();
         ImageIO.write(all, "png", file.toFile());
+    }
+
+    /** What the processes hold over the run, a chart for every quantity and a line for every process. */
+    static void write(List<Vitals.Sample> samples, Path file) throws IOException {
+        double end = samples.stream().mapToDouble(Vitals.Sample::second).max().orElse(1);
+        Map<String, List<Vitals.Sample>> processes = samples.stream()
+                .collect(Collectors.groupingBy(Vitals.Sample::process, TreeMap::new, Collectors.toList()));
+        List<XYChart> charts = new ArrayList<>();
+        for (int quantity = 0; quantity < Vitals.QUANTITIES.size(); quantity++) {
+            int which = quantity;
+            XYChart chart = chart(Vitals.QUANTITIES.get(quantity), 260, end);
+            chart.getStyler().setLegendVisible(true);
+            chart.getStyler().setYAxisMin(0.0);
+            processes.forEach((process, of) -> chart.addSeries(
+                            process,
+                            of.stream().map(Vitals.Sample::second).toList(),
+                            of.stream()
+                                    .map(sample -> sample.values().get(which))
+                                    .toList())
+                    .setMarker(SeriesMarkers.NONE));
+            charts.add(chart);
+        }
+        stack(charts, file);
     }
 
     /** A row for every kind. */

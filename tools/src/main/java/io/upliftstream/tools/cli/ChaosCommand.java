@@ -53,8 +53,8 @@ import picocli.CommandLine.Option;
             "end results of every camera came again.",
             "",
             "Exit code 0 if lossless: every frame ended exactly once under read_committed, in order per camera; live: at",
-            "least once. Leaves chaos.json, chaos.md, chaos-samples.csv and chaos.png, and what the processes said, in the",
-            "output directory."
+            "least once. Leaves chaos.json, chaos.md, chaos-samples.csv and chaos.png, chaos-processes.csv and .png (memory,",
+            "threads, files, sockets), and what the processes said, in the output directory."
         })
 final class ChaosCommand implements Callable<Integer> {
     @Option(

@@ -5,6 +5,7 @@ import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.stream.RecordKind;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -56,17 +57,17 @@ public record FrameTopics(String prefix, int partitions) {
 
     /** Creates the topics, each for records of up to so many bytes, and returns when the brokers know them. */
     public void create(Admin admin, int maxRecordBytes) throws IOException {
-        String bytes = Integer.toString(maxRecordBytes);
+        create(admin, Map.of(TopicConfig.MAX_MESSAGE_BYTES_CONFIG, Integer.toString(maxRecordBytes)));
+    }
+
+    /** The same with settings of Kafka for all of them. */
+    public void create(Admin admin, Map<String, String> settings) throws IOException {
+        Map<String, String> ofOutputs = new HashMap<>(settings);
+        ofOutputs.put(TopicConfig.MESSAGE_TIMESTAMP_TYPE_CONFIG, "LogAppendTime");
         List<NewTopic> topics = new ArrayList<>();
-        topics.add(topic(input(), Map.of(TopicConfig.MAX_MESSAGE_BYTES_CONFIG, bytes)));
+        topics.add(topic(input(), settings));
         for (String output : outputs()) {
-            topics.add(topic(
-                    output,
-                    Map.of(
-                            TopicConfig.MAX_MESSAGE_BYTES_CONFIG,
-                            bytes,
-                            TopicConfig.MESSAGE_TIMESTAMP_TYPE_CONFIG,
-                            "LogAppendTime")));
+            topics.add(topic(output, ofOutputs));
         }
         await(admin.createTopics(topics).all(), "created");
         while (!known(admin, topics.stream().map(NewTopic::name).toList())) {
