@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from uplift_toolkit import bench_upsamplers
 from uplift_toolkit.__main__ import main
 from uplift_toolkit.bench import ALLOCATOR, graphs, model
 from uplift_toolkit.fast import BandedResize, PlainResize
@@ -87,3 +89,11 @@ def test_upsamplers_over_tokens_and_sizes(tmp_path, capsys):
     assert "| lift | 4x4 | 16x16 | upsampler lift: patch 4 (expected " in capsys.readouterr().out
     assert main(["bench", "bilinear", "--tokens", "3", "--outputs", "32"]) == 2
     assert "--outputs 32 with --tokens 3 (expected: multiples)" in capsys.readouterr().err
+
+
+def test_memory_is_that_of_the_process_and_not_of_its_parent():
+    gigabyte = torch.ones(2**28)
+    assert bench_upsamplers.peak_memory() > gigabyte.nbytes / 1e9
+    settings = {"task": "segmentation", "threads": 1, "warmup": 0, "frames": 1, "limit": None, "authors": ""}
+    figures, _ = bench_upsamplers.measure("nearest", 4, 16, settings)
+    assert 0.1 < figures["memoryGB"] < 1

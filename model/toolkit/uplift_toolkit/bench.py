@@ -9,7 +9,6 @@ import contextlib
 import json
 import multiprocessing
 import os
-import resource
 import statistics
 import sys
 import textwrap
@@ -168,7 +167,7 @@ def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
                 elif settings["device"] == "cuda":
                     connection.send(torch.cuda.max_memory_allocated() / 1e9)
                 else:
-                    connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+                    connection.send(bench_upsamplers.peak_memory())
     except Exception as error:  # whatever it is, the table says it
         connection.send(f"{type(error).__name__}: {error}".splitlines()[0][:200])
 
