@@ -16,6 +16,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AdminClientConfig;
 import org.apache.kafka.clients.admin.MemberDescription;
@@ -107,11 +108,14 @@ public final class KafkaTopics implements AutoCloseable {
                 "%s: %s is not on %s (expected: an existing topic%s)".formatted(what, topic, servers, advice));
     }
 
-    /** Creates a topic for records of up to so many bytes, unless somebody else was faster. */
+    /**
+     * Creates a topic for records of up to so many bytes, unless somebody else was faster, and returns when it can be
+     * written.
+     */
     public void createTopic(String topic, int partitions, long maxRecordBytes) {
         NewTopic created = new NewTopic(topic, Optional.of(partitions), Optional.empty())
                 .configs(Map.of(TopicConfig.MAX_MESSAGE_BYTES_CONFIG, Long.toString(maxRecordBytes)));
-        Optional<Void> unused = await(admin.createTopics(List.of(created)).all(), TopicExistsException.class);
+        Object unused = await(admin.createTopics(List.of(created)).all(), TopicExistsException.class);
         // The controller answers before every broker has heard of the topic.
         long deadline = System.nanoTime() + timeout.toNanos();
         while (!hasTopic(topic)) {
@@ -120,6 +124,7 @@ public final class KafkaTopics implements AutoCloseable {
             }
             LockSupport.parkNanos(BETWEEN_LOOKS.toNanos());
         }
+        unused = ends(topic); // which are there once it can be written
     }
 
     /** What tells this Kafka from every other, whatever its brokers are called. */
@@ -137,13 +142,22 @@ public final class KafkaTopics implements AutoCloseable {
     /** The offset after the last record of each partition. */
     Map<TopicPartition, Long> ends(String topic) {
         int partitions = partitions(topic).orElseThrow(() -> missing("input topic", topic, ""));
-        Map<TopicPartition, OffsetSpec> asked = new HashMap<>();
-        for (int partition = 0; partition < partitions; partition++) {
-            asked.put(new TopicPartition(topic, partition), OffsetSpec.latest());
-        }
-        return await(admin.listOffsets(asked).all()).orElseThrow().entrySet().stream()
-                .collect(Collectors.toMap(
-                        Map.Entry::getKey, end -> end.getValue().offset()));
+        return await(ends(admin, topic, partitions)).orElseThrow();
+    }
+
+    /**
+     * The offset after the last record of each partition, asked of its leader. So it is there once the partitions of a new
+     * topic are led, which is later than that all brokers know of them. Records that are sent to a partition as it gets its
+     * leader can be refused for ever: its first batch comes too early, its second in time, and then the first is out of order.
+     */
+    public static KafkaFuture<Map<TopicPartition, Long>> ends(Admin admin, String topic, int partitions) {
+        return admin.listOffsets(IntStream.range(0, partitions)
+                        .mapToObj(partition -> new TopicPartition(topic, partition))
+                        .collect(Collectors.toMap(partition -> partition, partition -> OffsetSpec.latest())))
+                .all()
+                .thenApply(ends -> ends.entrySet().stream()
+                        .collect(Collectors.toMap(
+                                Map.Entry::getKey, end -> end.getValue().offset())));
     }
 
     /** Says where a consumer group goes on. */

@@ -1,5 +1,6 @@
 package io.upliftstream.tools.embedded;
 
+import io.upliftstream.job.KafkaTopics;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.io.OutputStream;
@@ -243,7 +244,7 @@ public final class EmbeddedKafka implements AutoCloseable {
         return "Kafka at %s and at 127.0.0.1:%d (its controller)".formatted(bootstrapServers(), ports[1]);
     }
 
-    /** Creates a topic and returns when it exists. */
+    /** Creates a topic and returns when it can be written. */
     public void createTopic(String name, int partitions, Map<String, String> settings) throws IOException {
         try (Admin admin = admin()) {
             NewTopic topic = new NewTopic(name, Optional.of(partitions), Optional.empty()).configs(settings);
@@ -251,6 +252,7 @@ public final class EmbeddedKafka implements AutoCloseable {
             while (!admin.listTopics().names().get().contains(name)) { // the broker hears of it from the controller
                 Thread.sleep(POLL_MILLIS);
             }
+            Object unused = KafkaTopics.ends(admin, name, partitions).get();
         } catch (ExecutionException e) {
             throw new IOException("topic " + name + " could not be created", e.getCause());
         } catch (InterruptedException e) {

@@ -1,6 +1,7 @@
 package io.upliftstream.tools.traffic;
 
 import io.upliftstream.job.InputOptions;
+import io.upliftstream.job.KafkaTopics;
 import io.upliftstream.job.ServingOptions;
 import io.upliftstream.tools.stream.RecordKind;
 import java.io.IOException;
@@ -55,7 +56,7 @@ public record FrameTopics(String prefix, int partitions) {
                 .toList();
     }
 
-    /** Creates the topics, each for records of up to so many bytes, and returns when the brokers know them. */
+    /** Creates the topics, each for records of up to so many bytes, and returns when they can be written. */
     public void create(Admin admin, int maxRecordBytes) throws IOException {
         create(admin, Map.of(TopicConfig.MAX_MESSAGE_BYTES_CONFIG, Integer.toString(maxRecordBytes)));
     }
@@ -72,6 +73,9 @@ public record FrameTopics(String prefix, int partitions) {
         await(admin.createTopics(topics).all(), "created");
         while (!known(admin, topics.stream().map(NewTopic::name).toList())) {
             Thread.onSpinWait();
+        }
+        for (NewTopic topic : topics) {
+            await(KafkaTopics.ends(admin, topic.name(), partitions), "written to");
         }
     }
 
