@@ -172,7 +172,8 @@ final class BundleStore {
     private static org.apache.flink.core.fs.Path path(String uri) throws RefusedException {
         try {
             org.apache.flink.core.fs.Path path = new org.apache.flink.core.fs.Path(uri); // without . and ..
-            if (path.isAbsolute() && !canonical(path).contains("/../")) {
+            boolean printable = uri.chars().noneMatch(Character::isISOControl);
+            if (printable && path.isAbsolute() && !canonical(path).contains("/../")) {
                 return path;
             }
         } catch (IllegalArgumentException e) {

@@ -246,7 +246,8 @@ class JobFuzzTest {
                         "s3://models/city/street",
                         "s3://models/city/../street",
                         "/models/../etc",
-                        "/models/%2e%2e/etc")
+                        "/models/%2e%2e/etc",
+                        "file:/models/\0")
                 .map(text -> text.getBytes(StandardCharsets.UTF_8));
     }
 

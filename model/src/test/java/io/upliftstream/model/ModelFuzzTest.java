@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Base64;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Stream;
@@ -98,6 +99,8 @@ class ModelFuzzTest {
                 }
             }
         }
+        // A finding: parameter sets before a start code that nothing follows.
+        packets.add(Base64.getDecoder().decode("AQAAAAFGAAAAAAMAHpWUCQAAAAFCAQEBYAAAAwCQAAADAB6gIH3wWQHBc9CJAAAB"));
         return packets.stream();
     }
 
