@@ -59,7 +59,7 @@ class FunctionsFuzzTest {
         Double share = new MaskFunctions.ClassShare().eval(bytes, "road");
         assertThat(share == null ? 0 : share).isBetween(0.0, 1.0);
         assertThat(new MaskFunctions.ClassHistogram().eval(bytes) == null).isEqualTo(labels == null);
-        byte[] region = new MaskFunctions.MaskRegion().eval(bytes, 0.0, 0.0, 8.0, 8.0);
+        byte[] region = new MaskFunctions.MaskRegion().eval(bytes, 0.0, 0.0, 400.0, 400.0);
         if (region != null && problem == null) {
             assertThat(new RecordFunctions.Problem().eval(region))
                     .as("a part is a record")
