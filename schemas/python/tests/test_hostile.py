@@ -1,7 +1,12 @@
 """Records that are not what they claim to be: ValueError in one sentence, in bounded memory."""
 
+import copy
+import hashlib
+import io
+import json
 import os
 import random
+import re
 import runpy
 import time
 import tracemalloc
@@ -9,11 +14,16 @@ from pathlib import Path
 
 import pytest
 from hostile import MIB, Peak, refused, varint
+from test_claims import referring
 
 import uplift_records
 
 HERE = Path(__file__).parent
 GOLDEN = {path.stem: path.read_bytes() for path in (HERE.parents[1] / "src/test/resources/golden").iterdir()}
+SCHEMAS = [
+    json.loads(file.read_text())
+    for file in sorted((HERE.parents[1] / "src/main/resources/io/upliftstream/schemas").glob("v*/*.avsc"))
+]
 FUZZ_SECONDS = float(os.environ.get("UPLIFT_FUZZ_SECONDS", "3"))
 
 
@@ -118,14 +128,14 @@ def test_example_goes_on():
         assert describe(value).isprintable()
 
 
-def fuzzed(dice: random.Random, count: int | None = None):
+def fuzzed(dice: random.Random, count: int | None = None, seeds: list[bytes] | None = None):
     """Records with damage, without end or so many."""
     pieces = [long(n) for n in (-1, 0, 1, 2, 3, 1 << 20, 1 << 31, 1 << 62, -(1 << 63))] + [
         b"\x80",
         b"",
         bytes(64),
     ]
-    seeds = [*GOLDEN.values(), frame(text(b"camera")), features(long(0)), names(long(0))]
+    seeds = seeds or [*GOLDEN.values(), frame(text(b"camera")), features(long(0)), names(long(0))]
     made = 0
     while count is None or made < count:
         value = bytearray(dice.choice(seeds))
@@ -171,9 +181,47 @@ def changed(record: uplift_records.Record, dice: random.Random) -> uplift_record
     return record
 
 
-@pytest.mark.parametrize("part", ["bytes", "fields"])
+def another(schema: dict, dice: random.Random) -> dict:
+    """What a registry may hold in the schema's place: the same, or one with a field less or more."""
+    types = ["int", ["null", "string"], "null", 7, None, [], {"type": "nothing"}]
+    types += [{"type": "array", "items": items} for items in ("double", "null")]
+    types += [{"type": "fixed", "name": "F", "size": 0}, {"type": "map", "values": "long"}]
+    types.append({"type": "record", "name": "R", "fields": [{"name": "r", "type": ["null", "R"]}]})
+    schema = copy.deepcopy(schema)
+    for _ in range(dice.choice((0, 0, 1, 2))):
+        at = dice.randrange(len(schema["fields"]))
+        if dice.random() < 0.3:
+            del schema["fields"][at]
+        else:
+            schema["fields"].insert(at, {"name": "more", "type": dice.choice(types), "default": None})
+    return schema
+
+
+class Claims:
+    """Has the payloads of two golden records, and for some questions others."""
+
+    values = (referring("depth", "tensor"), referring("segmentation-rle", "mask"))
+    payloads = (
+        uplift_records.read(GOLDEN["depth"])["tensor"]["data"],
+        uplift_records.read(GOLDEN["segmentation-rle"])["mask"]["data"],
+    )
+
+    def __init__(self, dice: random.Random) -> None:
+        self.dice, self.asked = dice, []
+
+    def __call__(self, name: str) -> io.BytesIO:
+        self.asked.append(name)
+        for payload in self.payloads:
+            if name.endswith(hashlib.sha256(payload).hexdigest()) and self.dice.random() < 0.9:
+                return io.BytesIO(payload)
+        return io.BytesIO(self.dice.choice(self.payloads))
+
+
+@pytest.mark.parametrize("part", ["bytes", "fields", "framed", "claims"])
 def test_fuzz(part):
     """A result or ValueError, whatever the bytes and the fields, within the memory that README.md states.
+
+    Framed as Confluent does, with what a registry has or without one, and with payloads elsewhere, likewise.
 
     For UPLIFT_FUZZ_SECONDS; a failure shows the record.
     """
@@ -183,15 +231,23 @@ def test_fuzz(part):
     tracemalloc.start()
     outcomes = {"record": 0, "array": 0, "refused": 0}
     end = time.monotonic() + FUZZ_SECONDS / 2
-    for number, value in enumerate(fuzzed(dice)):
+    claims = Claims(dice)
+    for number, value in enumerate(fuzzed(dice, seeds=claims.values if part == "claims" else None)):
         if time.monotonic() > end:
             break
+        options = {"claims": claims} if part == "claims" else {}
         if part == "fields":
             value = dice.choice([*GOLDEN.values()])
+        elif part == "framed":
+            value = dice.choice((value, dice.choice([*GOLDEN.values()])))
+            kind = uplift_records._schemas().get(value[:10], {"name": ""})["name"].rpartition(".")[2]
+            schema = another(dice.choice([s for s in SCHEMAS if s["name"] == kind] or SCHEMAS), dice)
+            value = b"\0" + dice.randbytes(4) + value[10:]
+            options = dice.choice(({}, {"schema_of": lambda _, schema=schema: schema}))
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         try:
-            record = uplift_records.read(value)
+            record = uplift_records.read(value, max_payload=limit, **options)
             outcomes["record"] += 1
             if part == "fields":
                 record = changed(record, dice)
@@ -208,6 +264,8 @@ def test_fuzz(part):
             outcomes["refused"] += 1
         except BaseException as error:
             raise AssertionError(f"record {number}: {value.hex()}") from error
+        while claims.asked:
+            assert re.fullmatch(r"\d{4}-\d\d-\d\d/([0-9a-f]{2})/\1[0-9a-f]{62}", claims.asked.pop(), re.ASCII)
         peak = tracemalloc.get_traced_memory()[1] - before
         assert peak <= 40 * len(value) + 10 * limit + MIB, (number, value)
     tracemalloc.stop()

@@ -15,6 +15,7 @@ from uplift_records.registry import check
 HERE = Path(__file__).parent
 GOLDEN = HERE.parents[1] / "src/test/resources/golden"
 SCHEMAS = HERE.parents[1] / "src/main/resources/io/upliftstream/schemas/v2"
+UNKNOWN = {"type": "record", "name": "R", "fields": [{"name": "more", "type": {"type": "nothing"}}]}
 NAMES = sorted(file.stem for file in GOLDEN.glob("*.avro"))
 
 
@@ -89,7 +90,10 @@ def test_a_registry_that_is_unwell(server, status):
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"{}", b'{"schema": "x"}', b'{"schema": "1", "schemaType": "JSON"}', b" " * 2_000_000]
-    + [json.dumps({"schema": json.dumps(schema)}).encode() for schema in ("int", {}, [], {"type": "record"})],
+    + [
+        json.dumps({"schema": json.dumps(schema)}).encode()
+        for schema in ("int", {}, [], {"type": "record"}, UNKNOWN)
+    ],
 )
 def test_what_is_no_schema(server, body):
     server.body = body

@@ -210,10 +210,12 @@ def _read_by(value: bytes, writer: Any) -> Record:
     try:
         check(writer)
         writer = fastavro.parse_schema(writer)
-    except ValueError:
-        raise
-    except Exception as error:  # fastavro's and those of a JSON that is no schema
-        raise ValueError(f"writer's schema: {error} (expected: one of Avro)") from error
+    except (
+        Exception
+    ) as error:  # fastavro's, of which some are a ValueError, and those of a JSON that is no schema
+        if "(expected: " in str(error):
+            raise
+        raise ValueError(f"writer's schema: {str(error)[:200]} (expected: one of Avro)") from error
     name = writer.get("name") if isinstance(writer, dict) else None
     reader = _newest().get(name)
     if reader is None:

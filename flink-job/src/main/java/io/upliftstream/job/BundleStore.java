@@ -172,7 +172,8 @@ final class BundleStore {
     private static org.apache.flink.core.fs.Path path(String uri) throws RefusedException {
         try {
             org.apache.flink.core.fs.Path path = new org.apache.flink.core.fs.Path(uri); // without . and ..
-            if (path.isAbsolute() && !canonical(path).contains("/../")) {
+            boolean printable = uri.chars().noneMatch(Character::isISOControl);
+            if (printable && path.isAbsolute() && !canonical(path).contains("/../")) {
                 return path;
             }
         } catch (IllegalArgumentException e) {
@@ -243,9 +244,13 @@ final class BundleStore {
     }
 
     /** The files that a manifest lists; {@link ModelBundle#load} looks at everything else in it. */
-    private static List<String> names(byte[] manifest, org.apache.flink.core.fs.Path source)
-            throws RefusedException, IOException {
-        JsonNode listed = JSON.readTree(manifest).path("files");
+    static List<String> names(byte[] manifest, org.apache.flink.core.fs.Path source) throws RefusedException {
+        JsonNode listed;
+        try {
+            listed = JSON.readTree(manifest).path("files");
+        } catch (IOException e) {
+            throw new RefusedException("bundle %s: %s is not JSON (expected: a manifest)".formatted(source, MANIFEST));
+        }
         if (!listed.isObject() || listed.size() > MAX_FILES) {
             throw new RefusedException(
                     "bundle %s: %d files (expected: 1 to %d)".formatted(source, listed.size(), MAX_FILES));
@@ -253,9 +258,8 @@ final class BundleStore {
         List<String> names = new ArrayList<>();
         listed.fieldNames().forEachRemaining(names::add);
         for (String name : names) {
-            boolean plain = name.matches("[\\w.-]+(/[\\w.-]+)*")
-                    && Stream.of(name.split("/", -1)).noneMatch(part -> part.startsWith("."));
-            if (!plain) {
+            // Step by step: a pattern of the whole name would go as deep as that is long.
+            if (!Stream.of(name.split("/", -1)).allMatch(step -> step.matches("[\\w-][\\w.-]*"))) {
                 throw new RefusedException(
                         "bundle %s: a file named %s (expected: letters, digits, and _ . - /)".formatted(source, name));
             }

@@ -19,7 +19,7 @@ final class FrameProblem extends Exception {
         }
     }
 
-    /** Messages quote what was found, and that may be long. */
+    /** Messages quote what was found, and that may be long, or more than a line. */
     static final int MAX_MESSAGE = 2000;
 
     /** Why the job itself has no result; the model's own reasons are {@link FrameException.Reason}. */
@@ -40,7 +40,7 @@ final class FrameProblem extends Exception {
     private final String reason;
 
     FrameProblem(Stage stage, Reason reason, String message) {
-        super(BoundedText.start(message, MAX_MESSAGE));
+        super(BoundedText.oneLine(BoundedText.start(message, MAX_MESSAGE)));
         this.stage = stage;
         this.reason = reason.name();
     }

@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * What the headers of a Kafka record say of the bare packet in it, as text; docs/packets.md names them.
  *
- * @param keyFrame null where there is no such header, as the following
+ * @param keyFrame null where there is no such header, or an empty one, as the following
  */
 public record VideoHeaders(
         String codec, @Nullable String keyFrame, @Nullable String captureTimeMicros, @Nullable String sequence) {
@@ -33,7 +33,7 @@ public record VideoHeaders(
 
     private static @Nullable String text(ConsumerRecord<?, ?> record, String name) {
         String text = RawFrame.header(record, name);
-        return text == null ? null : BoundedText.start(text, MAX_LENGTH);
+        return text == null || text.isEmpty() ? null : BoundedText.start(text, MAX_LENGTH);
     }
 
     void write(DataOutput target) throws IOException {

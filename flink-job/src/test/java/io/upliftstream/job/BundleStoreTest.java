@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.upliftstream.model.ModelBundle;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
@@ -121,6 +122,7 @@ class BundleStoreTest {
                 "s3:%s/tiny",
                 "file://host%s/tiny",
                 "%s",
+                "%s/tiny\0",
                 "",
             })
     void aBundleElsewhereIsRefused(String uri) {
@@ -155,6 +157,16 @@ class BundleStoreTest {
                 .hasCauseInstanceOf(RefusedException.class)
                 .hasMessageContaining("a file named " + name);
         assertThat(partial()).isEmpty();
+    }
+
+    /** A pattern of the whole name took more stack than there is. */
+    @Test
+    void aNameOfCountlessStepsTakesNoStack() throws RefusedException {
+        String name = "x/".repeat(20_000) + "x";
+        byte[] manifest = "{\"files\": {\"%s\": \"0a\"}}".formatted(name).getBytes(StandardCharsets.UTF_8);
+
+        assertThat(BundleStore.names(manifest, new org.apache.flink.core.fs.Path("s3://models/street")))
+                .containsExactly(name);
     }
 
     private BundleStore store(String job, String... more) {

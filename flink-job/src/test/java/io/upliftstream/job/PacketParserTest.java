@@ -137,6 +137,19 @@ class PacketParserTest {
     }
 
     @Test
+    void anEmptyHeaderIsNone() throws FrameProblem {
+        Frame frame = PARSER.parse(record(IDR, "video-codec", "h264", "video-sequence", ""));
+        assertThat(frame.sequence()).isEqualTo(42);
+        assertThat(described(frame).counted()).isFalse();
+    }
+
+    @Test
+    void aHeaderOfTwoLinesIsQuotedInOne() {
+        assertThat(problem(PARSER, record(IDR, "video-codec", "vp9\r\n")))
+                .hasMessage("header video-codec: vp9   (expected: h264, h265 or av1)");
+    }
+
+    @Test
     void whereAllIsVideoNothingElseIs() throws FrameProblem {
         FrameParser video = new FrameParser(InputFormat.VIDEO, 10_000);
         assertThat(described(video.parse(record(IDR))).codec()).isEqualTo(Codec.H264);

@@ -47,7 +47,7 @@ public record AccessUnit(boolean clean, boolean open, boolean picture, byte[] pa
         }
 
         private int startCode(int from) {
-            for (int i = from; i + 3 < data.length; i++) {
+            for (int i = from; i + 3 <= data.length; i++) {
                 if (data[i] == 0 && data[i + 1] == 0 && data[i + 2] == 1) {
                     return i;
                 }
