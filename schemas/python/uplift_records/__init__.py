@@ -210,9 +210,8 @@ def _read_by(value: bytes, writer: Any) -> Record:
     try:
         check(writer)
         writer = fastavro.parse_schema(writer)
-    except (
-        Exception
-    ) as error:  # fastavro's, of which some are a ValueError, and those of a JSON that is no schema
+    # fastavro's, of which some are a ValueError, and those of a JSON that is no schema
+    except Exception as error:
         if "(expected: " in str(error):
             raise
         raise ValueError(f"writer's schema: {str(error)[:200]} (expected: one of Avro)") from error
