@@ -173,6 +173,7 @@ final class RunCommand implements Callable<Integer> {
         BrokerWatch broker = new BrokerWatch(settings);
         boolean runs = false;
         boolean pruned = false;
+        int failed = 0;
         try {
             while (!job.awaitEnd(BETWEEN_LOOKS)) {
                 if (!runs && job.isRunning()) {
@@ -184,6 +185,12 @@ final class RunCommand implements Callable<Integer> {
                 }
                 pruned = pruned || state.prune(job.id());
                 broker.news().ifPresent(status::say);
+                if (failed != job.failedTaskManagers()) {
+                    failed = job.failedTaskManagers();
+                    status.say(
+                            "Flink's TaskManager in this process failed, another one was started, and the job goes on"
+                                    + " (%d so far; the log says why)".formatted(failed));
+                }
                 String line = broker.isLost()
                         ? progress.line().replaceFirst("backlog \\d+", "backlog ?") // the last that was known
                         : progress.line();

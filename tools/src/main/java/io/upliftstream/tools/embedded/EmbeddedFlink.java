@@ -14,7 +14,6 @@ import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.apache.flink.api.common.JobID;
@@ -30,9 +29,7 @@ import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.configuration.WebOptions;
 import org.apache.flink.core.execution.SavepointFormatType;
 import org.apache.flink.runtime.execution.ExecutionState;
-import org.apache.flink.runtime.highavailability.HighAvailabilityServices;
 import org.apache.flink.runtime.jobmaster.JobResult;
-import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.graph.StreamGraph;
@@ -40,8 +37,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A Flink cluster in this JVM: one JobManager, one TaskManager. It listens on the loopback address only, and its REST
- * interface answers this process alone, unless Flink's page was asked for.
+ * A Flink cluster in this JVM: one JobManager, one TaskManager, which has a successor if it fails. It listens on the
+ * loopback address only, and its REST interface answers this process alone, unless Flink's page was asked for.
  *
  * <pre>{@code
  * try (EmbeddedFlink flink = new EmbeddedFlink(configuration, 2)) {
@@ -60,7 +57,7 @@ public final class EmbeddedFlink implements AutoCloseable {
     private static final Duration METRICS_AGE = Duration.ofSeconds(1);
 
     private final String secret = UUID.randomUUID().toString();
-    private final MiniCluster cluster;
+    private final LocalCluster cluster;
     private final Configuration configuration;
     private final ScratchDirectory directory;
 
@@ -94,25 +91,11 @@ public final class EmbeddedFlink implements AutoCloseable {
         configuration.set(CoreOptions.TMP_DIRS, directory.path().toString());
         configuration.set(WebOptions.TMP_DIR, directory.path().toString());
         FileSystems.load(configuration);
-        cluster = new Cluster(new MiniClusterConfiguration.Builder()
+        cluster = new LocalCluster(new MiniClusterConfiguration.Builder()
                 .setConfiguration(configuration)
                 .setNumTaskManagers(1)
                 .setNumSlotsPerTaskManager(slots)
                 .build());
-    }
-
-    @SuppressWarnings("try") // its close() may be interrupted; closeAsync() is used
-    private static final class Cluster extends MiniCluster {
-        private Cluster(MiniClusterConfiguration configuration) {
-            super(configuration);
-        }
-
-        @Override
-        protected HighAvailabilityServices createHighAvailabilityServices(Configuration options, Executor executor)
-                throws Exception {
-            LocalHost.orLoopback(); // Flink asks for it next
-            return super.createHighAvailabilityServices(options, executor);
-        }
     }
 
     /**
@@ -385,6 +368,11 @@ public final class EmbeddedFlink implements AutoCloseable {
                 throw new IllegalStateException("numbers are of a known class", e);
             }
             return totals;
+        }
+
+        /** How many TaskManagers of this process failed, each of which has a successor. */
+        public int failedTaskManagers() {
+            return cluster.replaced();
         }
 
         /** How often a task was started again after a failure. */
