@@ -115,16 +115,17 @@ public final class KafkaTopics implements AutoCloseable {
     public void createTopic(String topic, int partitions, long maxRecordBytes) {
         NewTopic created = new NewTopic(topic, Optional.of(partitions), Optional.empty())
                 .configs(Map.of(TopicConfig.MAX_MESSAGE_BYTES_CONFIG, Long.toString(maxRecordBytes)));
-        Object unused = await(admin.createTopics(List.of(created)).all(), TopicExistsException.class);
-        // The controller answers before every broker has heard of the topic.
+        Optional<Void> unused = await(admin.createTopics(List.of(created)).all(), TopicExistsException.class);
+        // The controller answers before every broker has heard of the topic, and before its partitions are led.
         long deadline = System.nanoTime() + timeout.toNanos();
-        while (!hasTopic(topic)) {
+        while (partitions(topic)
+                .flatMap(count -> await(ends(admin, topic, count), UnknownTopicOrPartitionException.class))
+                .isEmpty()) {
             if (System.nanoTime() > deadline) {
                 throw missing("topic", topic, "");
             }
             LockSupport.parkNanos(BETWEEN_LOOKS.toNanos());
         }
-        unused = ends(topic); // which are there once it can be written
     }
 
     /** What tells this Kafka from every other, whatever its brokers are called. */

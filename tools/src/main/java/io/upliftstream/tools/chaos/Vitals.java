@@ -25,10 +25,8 @@ import org.slf4j.LoggerFactory;
 final class Vitals implements AutoCloseable {
     /** What is sampled, in this order: sockets are no files here, garbage is part of the heap. */
     static final List<String> QUANTITIES =
-            List.of("resident memory, MB", "heap, MB", "metaspace, MB", "threads", "files", "sockets");
+            List.of("resident MB", "heap MB", "metaspace MB", "threads", "files", "sockets");
 
-    private static final String COLUMNS =
-            "second,process,residentMegabytes,heapMegabytes,metaspaceMegabytes,threads,files,sockets\n";
     private static final Logger LOG = LoggerFactory.getLogger(Vitals.class);
     private static final long PERIOD_MILLIS = 30_000;
     private static final double KILOBYTES = 1024;
@@ -163,7 +161,7 @@ final class Vitals implements AutoCloseable {
                         + sample.values.stream()
                                 .map(value -> String.format(Locale.ROOT, "%.1f", value))
                                 .collect(Collectors.joining(",")))
-                .collect(Collectors.joining("\n", COLUMNS, "\n"));
+                .collect(Collectors.joining("\n", "second,process," + String.join(",", QUANTITIES) + "\n", "\n"));
         FreshFile.write(directory.resolve("chaos-processes.csv"), csv.getBytes(StandardCharsets.UTF_8));
         ChaosPlot.write(all, directory.resolve("chaos-processes.png"));
     }

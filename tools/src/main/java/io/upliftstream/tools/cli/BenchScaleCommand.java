@@ -29,8 +29,8 @@ import picocli.CommandLine.Option;
         footer = {
             "",
             "Examples:",
-            "  uplift bench scale                                          about ten minutes on two cores, by estimate",
-            "  uplift bench scale --partitions 16 --taskmanagers 1 --rounds 1 --seconds 5   two minutes",
+            "  uplift bench scale                                          eight minutes on two quiet cores",
+            "  uplift bench scale --partitions 16 --taskmanagers 1 --rounds 1 --seconds 5   a first look",
             "  uplift bench scale --cameras 10,1000 --rounds 9             the ratio of the costs, more exactly",
             "  uplift bench scale --bundle model/bundles/street            with a model",
         })

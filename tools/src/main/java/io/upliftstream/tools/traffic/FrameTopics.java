@@ -71,18 +71,17 @@ public record FrameTopics(String prefix, int partitions) {
             topics.add(topic(output, ofOutputs));
         }
         await(admin.createTopics(topics).all(), "created");
-        while (!known(admin, topics.stream().map(NewTopic::name).toList())) {
-            Thread.onSpinWait();
-        }
         for (NewTopic topic : topics) {
-            await(KafkaTopics.ends(admin, topic.name(), partitions), "written to");
+            while (!led(admin, topic.name())) {
+                Thread.onSpinWait();
+            }
         }
     }
 
-    /** A broker hears of a topic some time after the controller has created it. */
-    private boolean known(Admin admin, List<String> names) throws IOException {
+    /** Whether all of a topic's partitions can be written; a broker hears of a topic after the controller created it. */
+    private boolean led(Admin admin, String topic) throws IOException {
         try {
-            await(admin.describeTopics(names).allTopicNames(), "described");
+            await(KafkaTopics.ends(admin, topic, partitions), "written to");
             return true;
         } catch (IOException e) {
             if (e.getCause() instanceof UnknownTopicOrPartitionException) {
