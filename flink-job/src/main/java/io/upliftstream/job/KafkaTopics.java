@@ -133,6 +133,11 @@ public final class KafkaTopics implements AutoCloseable {
         return await(admin.describeCluster().clusterId()).orElseThrow();
     }
 
+    /** Asks for an answer of any kind, and does not wait for it; none in time is Kafka's {@code TimeoutException}. */
+    public KafkaFuture<String> ping() {
+        return admin.describeCluster().clusterId();
+    }
+
     /** What tells a topic from one of the same name that was there before it or comes after it. */
     public String topicId(String topic) {
         return await(admin.describeTopics(List.of(topic)).allTopicNames(), UnknownTopicOrPartitionException.class)
@@ -298,6 +303,6 @@ public final class KafkaTopics implements AutoCloseable {
 
     @Override
     public void close() {
-        admin.close();
+        admin.close(Duration.ZERO); // a question that nobody waits for is given up
     }
 }

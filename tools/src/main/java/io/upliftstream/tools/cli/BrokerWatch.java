@@ -5,6 +5,8 @@ import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.KafkaTopics;
 import java.time.Duration;
 import java.util.Optional;
+import org.apache.kafka.common.KafkaFuture;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /** Notices when the Kafka of a command that runs on is away, and when it is back: its clients go on trying without a word. */
@@ -13,11 +15,16 @@ final class BrokerWatch {
     private static final Duration PATIENCE = Duration.ofSeconds(3);
 
     private final String servers;
+    private final KafkaTopics topics;
+    private KafkaFuture<String> pinged;
+    private volatile boolean silent; // to the last ping; any answer, a refusal too, is one
     private long lookedNanos = System.nanoTime();
     private @Nullable Long lostNanos;
 
-    BrokerWatch(JobSettings settings) {
+    BrokerWatch(JobSettings settings, KafkaTopics topics) {
         servers = settings.get(InputOptions.BOOTSTRAP_SERVERS);
+        this.topics = topics;
+        pinged = ping();
     }
 
     /** Looks, if it is time to; a sentence when something has changed. */
@@ -27,11 +34,11 @@ final class BrokerWatch {
             return Optional.empty();
         }
         lookedNanos = now;
-        Optional<String> refusal = KafkaTopics.refusal(servers, PATIENCE);
+        Optional<String> refusal = KafkaTopics.refusal(servers, PATIENCE).or(this::silence);
         if (refusal.isPresent() && lostNanos == null) {
             lostNanos = now;
             return Optional.of(
-                    "No connection to Kafka at %s (%s); goes on when it is back".formatted(servers, refusal.get()));
+                    "Kafka at %s does not answer (%s); goes on when it is back".formatted(servers, refusal.get()));
         }
         if (refusal.isEmpty() && lostNanos != null) {
             long seconds = Duration.ofNanos(now - lostNanos).toSeconds();
@@ -41,7 +48,19 @@ final class BrokerWatch {
         return Optional.empty();
     }
 
-    /** Whether there was no connection at the last look. */
+    /** A broker that hangs still takes connections: its system does. */
+    private Optional<String> silence() {
+        if (pinged.isDone()) {
+            pinged = ping();
+        }
+        return silent ? Optional.of("it takes connections and says nothing") : Optional.empty();
+    }
+
+    private KafkaFuture<String> ping() {
+        return topics.ping().whenComplete((id, failure) -> silent = failure instanceof TimeoutException);
+    }
+
+    /** Whether there was no answer at the last look. */
     boolean isLost() {
         return lostNanos != null;
     }

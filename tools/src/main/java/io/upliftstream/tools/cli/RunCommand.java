@@ -170,11 +170,11 @@ final class RunCommand implements Callable<Integer> {
             EmbeddedFlink.Job job, JobSettings settings, JobState state, Optional<Saved> from, StatusLine status)
             throws IOException, InterruptedException {
         JobProgress progress = job.progress(settings.get(ServingOptions.AGE_FROM));
-        BrokerWatch broker = new BrokerWatch(settings);
         boolean runs = false;
         boolean pruned = false;
         int failed = 0;
-        try {
+        try (KafkaTopics topics = new KafkaTopics(settings, "")) {
+            BrokerWatch broker = new BrokerWatch(settings, topics);
             while (!job.awaitEnd(BETWEEN_LOOKS)) {
                 if (!runs && job.isRunning()) {
                     runs = true;

@@ -90,7 +90,7 @@ final class ViewCommand implements Callable<Integer> {
             if (!noBrowser) {
                 server.openBrowser();
             }
-            BrokerWatch broker = new BrokerWatch(settings);
+            BrokerWatch broker = new BrokerWatch(settings, topics);
             while (true) {
                 Uplift.throwIfStopped();
                 TimeUnit.SECONDS.sleep(1);

@@ -121,6 +121,24 @@ class UpliftScriptTest {
     }
 
     @Test
+    void tcmallocIsTakenWhereItIsInstalledAndNothingElseIsAskedFor() throws Exception {
+        Files.createFile(home.resolve("go"));
+        script("bin/ldconfig", "echo '\tlibtcmalloc_minimal.so.4 (libc6) => /lib/libtcmalloc_minimal.so.4'");
+        script(
+                "jdk/bin/java",
+                "[ $1 != -version ] || { echo 'openjdk version \"17\"' >&2; exit; }",
+                "echo =$LD_PRELOAD=");
+        assertThat(uplift("installed").waitFor()).isZero();
+        assertThat(printed("installed")).contains("=libtcmalloc_minimal.so.4=");
+        assertThat(start("own", "env", "LD_PRELOAD=", "bash", "uplift", "demo").waitFor())
+                .isZero();
+        assertThat(printed("own")).isEqualTo("==\n");
+        script("bin/ldconfig", "echo '\tlibc.so.6 (libc6) => /lib/libc.so.6'");
+        assertThat(uplift("without").waitFor()).isZero();
+        assertThat(printed("without")).isEqualTo("==\n");
+    }
+
+    @Test
     void usageAndVersionNeedNoBuildAndNoJava() throws Exception {
         Files.delete(home.resolve("jdk/bin/javac"));
         assertThat(start("help", "bash", "uplift", "--help").waitFor()).isZero();
