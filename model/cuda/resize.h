@@ -50,7 +50,7 @@ struct Axis {
 struct Resize {
   const void* logits;
   const void* values;
-  void* out;         // values [N,C,H,W], or labels [N,H,W]: u8 up to 256 classes, else i32
+  void* out;         // values [N,C,H,W], or labels [N,H,W]: u8 up to 256 classes, else i32; 255 where the largest is not finite
   void* confidence;  // u8 [N,H,W], or null
   Type logits_type, type;
   bool labels;
@@ -101,7 +101,7 @@ struct Output {
     const float before = best;
     UPLIFT_UNROLL
     for (int i = 0; i < 4; i++) {
-      if (i < count && x[i] > best) {
+      if (i < count && best == best && !(x[i] <= best)) {  // a NaN is kept
         best = x[i];
         label = channel + i;
       }
@@ -115,12 +115,13 @@ struct Output {
   UPLIFT_BOTH void finish(const Resize& a, int64_t frame, int row, int column) const {
     if (!a.labels) return;
     const int64_t at = (frame * a.rows.out + row) * a.columns.out + column;
+    const bool finite = fabsf(best) < INFINITY;
     if (a.channels <= 256) {
-      static_cast<uint8_t*>(a.out)[at] = static_cast<uint8_t>(label);
+      static_cast<uint8_t*>(a.out)[at] = static_cast<uint8_t>(finite ? label : 255);
     } else {
-      static_cast<int32_t*>(a.out)[at] = label;
+      static_cast<int32_t*>(a.out)[at] = finite ? label : 255;
     }
-    if (a.confidence != nullptr) static_cast<uint8_t*>(a.confidence)[at] = static_cast<uint8_t>(rintf(255 / sum));
+    if (a.confidence != nullptr) static_cast<uint8_t*>(a.confidence)[at] = finite ? static_cast<uint8_t>(rintf(255 / sum)) : 0;
   }
 };
 

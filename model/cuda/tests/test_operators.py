@@ -124,6 +124,16 @@ def test_classify_takes_the_first_of_equals():
     assert OPERATORS.classify(logits, torch.ones_like(values), 8, 8).eq(0).all()
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_pixel_whose_largest_logit_is_not_finite_has_no_class(wrong):
+    logits, values = case(9, (4, 4), 12, torch.float32)
+    values[0, 0, 0, 5] = wrong
+    expected = resized(logits, values, (8, 8)).amax(dim=1).isfinite()
+    labels, _ = OPERATORS.classify_confidence(logits, values, 8, 8)
+    assert torch.equal(labels != 255, expected)
+    assert 0 < expected.sum() < expected.numel()
+
+
 def test_confidence_of_large_logits():
     logits, values = case(9, (4, 4), 12, torch.float32)
     values = 1e4 * values - 1e5

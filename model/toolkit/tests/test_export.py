@@ -14,7 +14,8 @@ from PIL import Image
 from uplift_toolkit.__main__ import main
 from uplift_toolkit.bundle import TOLERANCE, VARIANTS, Bundle, cosine
 from uplift_toolkit.export import calibration_images, export_bundle, export_variant, trace
-from uplift_toolkit.graph import Normalise
+from uplift_toolkit.graph import Normalise, finish
+from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import IMAGENET, DenseModel, ModelConfig
 from uplift_toolkit.onednn import convolves_integers
 
@@ -49,6 +50,14 @@ def test_fp32_gives_the_readable_models_numbers(bundle, model):
     np.testing.assert_allclose(features, expected["features"].numpy(), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(depth, expected["depth"].exp().numpy(), rtol=1e-3, atol=1e-3)
     assert (coarse == expected["coarse"].argmax(1).numpy()).all()
+
+
+@pytest.mark.parametrize("confidence", [False, True])
+def test_a_pixel_whose_largest_logit_is_not_finite_has_no_class(confidence):
+    logits = torch.zeros(1, 3, 1, 4)
+    logits[0, 1] = torch.tensor([1, torch.nan, torch.inf, -torch.inf])
+    head = HeadConfig("classes", "segmentation", 3, confidence=confidence)
+    assert finish(head, logits)[0].flatten().tolist() == [1, 255, 255, 0]
 
 
 @pytest.mark.parametrize(

@@ -135,12 +135,17 @@ def _readout(step: int, head: LinearHead) -> Readout:
 
 
 def finish(head: HeadConfig, x: Tensor) -> list[Tensor]:
-    """Logits or values [N,K,H,W] to what is handed out: u8 labels (and u8 confidence), or fp16 values."""
+    """Logits or values [N,K,H,W] to what is handed out: u8 labels (and u8 confidence), or fp16 values.
+
+    A pixel whose largest logit is NaN or infinite gets label 255, which is no class.
+    """
     if head.kind != "segmentation":
         dtype = torch.float16 if head.dtype == "float16" else torch.float32
         return [(x.float().exp() if head.log else x).to(dtype).contiguous()]
     x = x.permute(0, 2, 3, 1)
+    largest, label = x.max(dim=-1)
+    label = label.to(torch.uint8).masked_fill(~largest.isfinite(), 255)
     if not head.confidence:
-        return [x.argmax(dim=-1).to(torch.uint8)]
-    share, label = x.softmax(dim=-1, dtype=torch.float32).max(dim=-1)
-    return [label.to(torch.uint8), (share * 255).round().to(torch.uint8)]
+        return [label]
+    share = x.softmax(dim=-1, dtype=torch.float32).amax(dim=-1)
+    return [label, (share * 255).round().to(torch.uint8)]

@@ -66,7 +66,7 @@ public record HeadOutput(HeadSpec head, ByteBuffer data, @Nullable ByteBuffer co
         return pixel;
     }
 
-    /** Whether every number is finite. */
+    /** Whether every number is finite, of a segmentation: every label a class. 255 stands for logits that were not finite. */
     boolean isFinite() {
         ByteBuffer values = data.duplicate().order(ByteOrder.LITTLE_ENDIAN).rewind();
         switch (head.dtype()) {
@@ -86,7 +86,13 @@ public record HeadOutput(HeadSpec head, ByteBuffer data, @Nullable ByteBuffer co
                     }
                 }
             }
-            case UINT8 -> {}
+            case UINT8 -> {
+                for (int i = 0; i < values.limit(); i++) {
+                    if ((values.get(i) & 0xff) >= head.channels()) {
+                        return false;
+                    }
+                }
+            }
         }
         return true;
     }

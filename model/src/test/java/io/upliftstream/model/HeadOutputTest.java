@@ -24,6 +24,15 @@ class HeadOutputTest {
     }
 
     @Test
+    void seesLabelsOfNoClass() {
+        HeadSpec head = new HeadSpec("h", HeadKind.SEGMENTATION, 200, 2, 1, 1, DType.UINT8, null, false);
+        assertThat(new HeadOutput(head, ByteBuffer.wrap(new byte[] {0, (byte) 199}), null).isFinite())
+                .isTrue();
+        assertThat(new HeadOutput(head, ByteBuffer.wrap(new byte[] {0, (byte) 255}), null).isFinite())
+                .isFalse();
+    }
+
+    @Test
     void seesInfinityAndNan() {
         assertThat(halves(0x7c00).isFinite()).isFalse();
         assertThat(halves(0x3c00, 0xfe00).isFinite()).isFalse();
