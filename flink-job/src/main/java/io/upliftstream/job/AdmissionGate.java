@@ -40,9 +40,16 @@ final class AdmissionGate {
     /**
      * Whether a frame whose turn it is can still be young when the model takes it: it has to be decoded and to wait for the
      * frames before it first, and a frame that expires there was decoded in vain.
+     *
+     * @param idle whether the model has no frame: a wait that keeps one from it is forgotten then, or none might come again
      */
-    boolean admits(Frame frame) {
-        return mode == Mode.LOSSLESS || ageMillis(frame) + waitMillis <= maxAgeMillis;
+    boolean admits(Frame frame, boolean idle) {
+        long age = ageMillis(frame);
+        boolean admitted = mode == Mode.LOSSLESS || age + waitMillis <= maxAgeMillis;
+        if (!admitted && idle && age <= maxAgeMillis) {
+            waitMillis *= DECAY;
+        }
+        return admitted;
     }
 
     /** Whether a frame is young enough now; for any thread. */

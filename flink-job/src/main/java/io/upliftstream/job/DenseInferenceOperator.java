@@ -13,6 +13,7 @@ import java.util.concurrent.ScheduledFuture;
 import org.apache.flink.api.common.TaskInfo;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.api.common.state.BroadcastState;
+import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.runtime.state.StateInitializationContext;
 import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
@@ -125,6 +126,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private transient int capacity;
     private transient @Nullable ClaimCheck claimCheck;
 
+    /** Null where results do not wait for checkpoints. */
+    private transient @Nullable TransactionAge transactions;
+
     @SuppressWarnings("NullAway.Init")
     private DenseInferenceOperator(Factory factory, StreamOperatorParameters<OutputMessage> parameters) {
         super(parameters);
@@ -230,6 +234,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             SpoiltProcess.endIfSpoilt(e);
             throw e;
         }
+        transactions = factory.settings.delivery() == DeliveryGuarantee.EXACTLY_ONCE
+                ? new TransactionAge(factory.settings.transactionMaxAge(), System::nanoTime)
+                : null;
     }
 
     private ServingModel serving(Activation activation, JobSettings served, Map<String, Integer> limits)
@@ -329,8 +336,10 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             waiting.next(unused -> true, unused -> false, late -> departures.letGo(Reason.CHECKPOINT, late));
         }
         while (lanes.working() < places()) {
-            Optional<Frame> next =
-                    waiting.next(this::mayHaveAPlace, gate::admits, stale -> departures.letGo(Reason.MAX_AGE, stale));
+            Optional<Frame> next = waiting.next(
+                    this::mayHaveAPlace,
+                    frame -> gate.admits(frame, lanes.working() == 0),
+                    stale -> departures.letGo(Reason.MAX_AGE, stale));
             if (next.isEmpty()) {
                 return;
             }
@@ -410,12 +419,18 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
 
     @Override
     public void prepareSnapshotPreBarrier(long checkpointId) throws Exception {
+        if (transactions != null) {
+            transactions.begins(checkpointId);
+        }
         drain();
     }
 
     @Override
     public void notifyCheckpointComplete(long checkpointId) throws Exception {
         super.notifyCheckpointComplete(checkpointId);
+        if (transactions != null) {
+            transactions.completed(checkpointId);
+        }
         quarantine.checkpointed();
     }
 

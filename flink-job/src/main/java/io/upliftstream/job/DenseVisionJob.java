@@ -207,7 +207,11 @@ public final class DenseVisionJob {
                         OffsetsInitializer.timestamp(System.currentTimeMillis()
                                 - settings.get(InputOptions.INPUT_START_AGE).toMillis());
                     default -> // GROUP: what AUTO means was decided
-                        OffsetsInitializer.committedOffsets(
+                        // Not committedOffsets(): that keeps a marker in the state of a partition without a record, and
+                        // what
+                        // it stands for may be another offset when the job is restored.
+                        OffsetsInitializer.offsets(
+                                Map.of(),
                                 settings.get(ServingOptions.MODE) == Mode.LOSSLESS
                                         ? OffsetResetStrategy.EARLIEST
                                         : OffsetResetStrategy.LATEST);
@@ -235,7 +239,7 @@ public final class DenseVisionJob {
         properties.putIfAbsent(ProducerConfig.BUFFER_MEMORY_CONFIG, String.valueOf(Math.max(2 * record, 32 << 20)));
         properties.putIfAbsent(
                 ProducerConfig.TRANSACTION_TIMEOUT_CONFIG,
-                String.valueOf(ServingOptions.TRANSACTION_TIMEOUT.toMillis()));
+                String.valueOf(settings.transactionTimeout().toMillis()));
         return KafkaSink.<OutputMessage>builder()
                 .setKafkaProducerConfig(properties)
                 .setBootstrapServers(settings.get(InputOptions.BOOTSTRAP_SERVERS))
@@ -264,6 +268,9 @@ public final class DenseVisionJob {
                 settings.delivery() == DeliveryGuarantee.EXACTLY_ONCE
                         ? CheckpointingMode.EXACTLY_ONCE
                         : CheckpointingMode.AT_LEAST_ONCE);
+        if (settings.delivery() == DeliveryGuarantee.EXACTLY_ONCE) {
+            flink.set(CheckpointingOptions.CHECKPOINTING_TIMEOUT, settings.checkpointTimeout());
+        }
         // Who cancels a job may want to start it again, and all else is repeated then.
         setDefault(
                 flink,

@@ -294,6 +294,29 @@ public final class JobSettings implements Serializable {
         return properties;
     }
 
+    /** The age at which the brokers abort a transaction that results wait in. */
+    Duration transactionTimeout() {
+        String key = KAFKA_PROPERTIES + ProducerConfig.TRANSACTION_TIMEOUT_CONFIG;
+        String millis = values.toMap().get(key);
+        try {
+            return millis == null ? ServingOptions.TRANSACTION_TIMEOUT : Duration.ofMillis(Integer.parseInt(millis));
+        } catch (NumberFormatException e) {
+            throw wrong(key, millis, "milliseconds, such as 900000");
+        }
+    }
+
+    /** How long a checkpoint may take with exactly-once delivery: a third of that, unless Flink's own option is set. */
+    Duration checkpointTimeout() {
+        return flinkConfiguration()
+                .getOptional(CheckpointingOptions.CHECKPOINTING_TIMEOUT)
+                .orElseGet(() -> transactionTimeout().dividedBy(3));
+    }
+
+    /** The greatest age of a transaction at which a checkpoint may begin: nine tenths of its time, less the checkpoint's. */
+    Duration transactionMaxAge() {
+        return transactionTimeout().multipliedBy(9).dividedBy(10).minus(checkpointTimeout());
+    }
+
     /** The keys that are not under the prefix: Flink's own. */
     public Configuration flinkConfiguration() {
         return Configuration.fromMap(values.toMap().entrySet().stream()

@@ -9,6 +9,7 @@ import io.upliftstream.model.ModelOptions;
 import java.time.Duration;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.MemorySize;
+import org.apache.flink.connector.base.DeliveryGuarantee;
 
 /** How frames are served, by which model, and what is kept for a failure: options of {@link JobSettings}. */
 public final class ServingOptions {
@@ -198,10 +199,21 @@ public final class ServingOptions {
                     .defaultValue(Duration.ofSeconds(10))
                     .withDescription(
                             "Time between checkpoints. With exactly-once delivery, results become visible with them."),
-            Rule.of(
-                    "10 ms to half of a Kafka transaction's " + TRANSACTION_TIMEOUT.toMinutes() + " min",
-                    interval ->
-                            interval.toMillis() >= 10 && interval.compareTo(TRANSACTION_TIMEOUT.dividedBy(2)) <= 0));
+            new Rule<>(
+                    (interval, settings) -> interval.toMillis() >= 10
+                            && (settings.delivery() != DeliveryGuarantee.EXACTLY_ONCE
+                                    || interval.compareTo(
+                                                    settings.transactionMaxAge().dividedBy(2))
+                                            <= 0),
+                    settings -> settings.delivery() != DeliveryGuarantee.EXACTLY_ONCE
+                            ? "at least 10 ms"
+                            : "10 ms to %d s, half of what a Kafka transaction's %d s leave beside a checkpoint's %d s"
+                                    .formatted(
+                                            settings.transactionMaxAge()
+                                                    .dividedBy(2)
+                                                    .toSeconds(),
+                                            settings.transactionTimeout().toSeconds(),
+                                            settings.checkpointTimeout().toSeconds())));
 
     public static final ConfigOption<String> CHECKPOINT_DIRECTORY = OPTIONS.add(
             option("checkpoint.directory")

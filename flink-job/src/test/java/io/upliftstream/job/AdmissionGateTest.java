@@ -51,27 +51,27 @@ class AdmissionGateTest {
     @Test
     void aFrameThatWouldExpireBeforeTheModelIsNotAdmitted() {
         AdmissionGate gate = gate(Mode.LIVE, AgeFrom.RECORD, 70);
-        assertThat(gate.admits(frame)).isTrue();
+        assertThat(gate.admits(frame, false)).isTrue();
         gate.waited(new StageTimings(10_000_000, 25_000_000, 0, 0, 1));
-        assertThat(gate.admits(frame)).as("70 + 35 > 100").isFalse();
+        assertThat(gate.admits(frame, false)).as("70 + 35 > 100").isFalse();
         assertThat(gate.inTime(frame)).isTrue();
         for (int i = 0; i < 10; i++) {
             gate.waited(new StageTimings(0, 0, 0, 0, 1));
         }
-        assertThat(gate.admits(frame)).isTrue();
+        assertThat(gate.admits(frame, false)).isTrue();
     }
 
     @Test
     void howeverLongTheWaitFreshFramesAreAdmitted() {
         AdmissionGate gate = gate(Mode.LIVE, AgeFrom.RECORD, 50);
         gate.waited(new StageTimings(0, 1_000_000_000, 0, 0, 1));
-        assertThat(gate.admits(frame)).isTrue();
+        assertThat(gate.admits(frame, false)).isTrue();
     }
 
     private boolean admits(Mode mode, AgeFrom from, long millisAfterRecording) {
         AdmissionGate gate = gate(mode, from, millisAfterRecording);
-        assertThat(gate.inTime(frame)).isEqualTo(gate.admits(frame));
-        return gate.admits(frame);
+        assertThat(gate.inTime(frame)).isEqualTo(gate.admits(frame, false));
+        return gate.admits(frame, false);
     }
 
     private static AdmissionGate gate(Mode mode, AgeFrom from, long millisAfterRecording) {

@@ -75,6 +75,19 @@ class DenseVisionJobTest {
     }
 
     @Test
+    void aCheckpointThatCompletesIsYoungerThanTheTransactionsThatItCommits() {
+        StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(new Configuration());
+        define(env);
+        assertThat(env.getCheckpointConfig().getCheckpointTimeout()).isEqualTo(300_000);
+
+        define(env, "uplift.kafka.properties.transaction.timeout.ms", "60000");
+        assertThat(env.getCheckpointConfig().getCheckpointTimeout()).isEqualTo(20_000);
+
+        define(env, "execution.checkpointing.timeout", "2 min");
+        assertThat(env.getCheckpointConfig().getCheckpointTimeout()).isEqualTo(120_000);
+    }
+
+    @Test
     void checkpointsOutliveACancelledJobUnlessTheSettingsSayOtherwise() {
         for (var retention : ExternalizedCheckpointRetention.values()) {
             StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(new Configuration());

@@ -106,6 +106,21 @@ class LiveModeTest extends OperatorTest {
     }
 
     @Test
+    void aWaitInThePastDoesNotKeepACameraFromAnIdleModelForEver() throws Exception {
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                open("uplift.mode", "live", "uplift.max-age", "100 ms");
+        process(harness, TestFrames.cameraFrame("north", 0));
+        engine.submitted.get(0).complete(TestFrames.waited(80));
+        runMails(harness);
+
+        clock.millis = TestFrames.RECORDED + 70; // its frames arrive so old
+        for (int i = 0; i < 20; i++) {
+            process(harness, TestFrames.cameraFrame("south", i));
+        }
+        assertThat(engine.submitted).hasSizeGreaterThan(1);
+    }
+
+    @Test
     void theLatestFrameWinsWhereAsked() throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
                 open("uplift.mode", "live", "uplift.queue.policy", "latest-only", "uplift.queue.capacity", "1");

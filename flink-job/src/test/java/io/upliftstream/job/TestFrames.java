@@ -17,6 +17,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /** Frames, settings and model answers for tests. */
@@ -81,6 +82,15 @@ final class TestFrames {
     /** Labels 0 0 1 1 / 2 2 2 2, features and depth of small numbers. */
     static DenseResult result() {
         return result(STRETCHED);
+    }
+
+    /** That of a frame which waited so long for its turn. */
+    static DenseResult waited(long millis) {
+        DenseResult result = result();
+        return new DenseResult(
+                result.output(),
+                result.transform(),
+                new StageTimings(0, TimeUnit.MILLISECONDS.toNanos(millis), 0, 0, 1));
     }
 
     static DenseResult result(FrameTransform transform) {

@@ -154,7 +154,8 @@ final class ServedModel implements AutoCloseable {
             if (!head.isFinite()) {
                 result.completeExceptionally(new FrameException(
                         Reason.NON_FINITE_OUTPUT,
-                        "head " + head.head().name() + " has NaN or infinite numbers, or labels of no class (expected: finite ones)"));
+                        "head " + head.head().name()
+                                + " has NaN or infinite numbers, or labels of no class (expected: finite ones)"));
                 return;
             }
         }

@@ -183,7 +183,7 @@ class ModelTroubleITCase {
         List<String> assignments = topics.assignments(options(
                 "uplift.kafka.timeout=2 min",
                 "uplift.model.timeout=3 s",
-                "uplift.checkpoint.interval=5 min", // none completes before the end
+                "uplift.checkpoint.interval=4 min", // none completes before the end
                 "uplift.quarantine.restarts=1",
                 "uplift.quarantine.directory=" + directory.resolve("quarantine")));
         assignments.addAll(List.of(more));

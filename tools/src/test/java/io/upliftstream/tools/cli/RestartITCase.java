@@ -59,6 +59,25 @@ class RestartITCase {
     }
 
     @Test
+    void aPartitionWithoutARecordSoFarGoesOnWhereItWas() throws Exception {
+        Topics topics = topics("silent");
+        String[] live = {"uplift.mode=live", "uplift.input.start=group", "uplift.max-age=1 h"};
+        Process first = run(
+                directory,
+                topics,
+                Stream.concat(Stream.of(live), Stream.of("uplift.input.stop=never"))
+                        .toArray(String[]::new));
+        awaitOutput(first, "The job runs");
+        first.destroy();
+        assertThat(first.waitFor()).as(output(first)).isEqualTo(SIGTERM);
+
+        publish(topics, 0, 3);
+        Process second = run(directory, topics, live);
+        assertThat(second.waitFor()).as(output(second)).isZero();
+        assertThat(sequences(topics)).isEqualTo(upTo(3));
+    }
+
+    @Test
     void goesOnFromTheSavepointAndWithFreshDoesNot() throws Exception {
         Topics topics = topics("fresh");
         publish(topics, 0, 6);

@@ -49,7 +49,7 @@ class RunITCase {
         try (EmbeddedKafka kafka = EmbeddedKafka.start();
                 SyntheticCamera street = new SyntheticCamera("street", 20_500, 160, 96, 10, 0.9)) {
             Topics topics = Topics.create(kafka, "run", 1, 1 << 20);
-            List<String> settings = topics.assignments("uplift.input.stop=never", "uplift.checkpoint.interval=7 min");
+            List<String> settings = topics.assignments("uplift.input.stop=never", "uplift.checkpoint.interval=4 min");
             AtomicInteger exitCode = new AtomicInteger(-1);
             Thread run = new Thread(() -> exitCode.set(uplift(settings)), "run");
             run.start();
