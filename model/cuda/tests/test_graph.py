@@ -19,7 +19,7 @@ HEADS = [
     HeadConfig("classes", "segmentation", 19, confidence=True),
     HeadConfig("others", "segmentation", 19),
     HeadConfig("features", "features", 24, dtype="float32"),
-    HeadConfig("coarse", "features", 8, stride=4, dtype="float32"),
+    HeadConfig("coarse", "features", 8, stride=2, dtype="float32"),
     HeadConfig("depth", "regression", 1, log=True, dtype="float32"),
 ]
 

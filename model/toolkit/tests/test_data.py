@@ -164,6 +164,20 @@ def test_depth_does_not_wrap_and_keeps_proportions(tmp_path: Path) -> None:
         Frames(data, SIZE, 3)
 
 
+def test_depth_of_odd_frames_reaches_their_edges(tmp_path: Path) -> None:
+    """Depth that counts the rows, or the columns, of frames of an odd height and width."""
+    for folder in ("images", "depth"):
+        (tmp_path / folder).mkdir()
+    for name, depth in zip("yx", np.indices((75, 41)) + 100, strict=True):
+        Image.fromarray(np.zeros((75, 41, 3), np.uint8)).save(tmp_path / "images" / f"{name}.png")
+        Image.fromarray(depth.astype(np.uint16)).save(tmp_path / "depth" / f"{name}.png")
+    frames = Frames(tmp_path, (75, 41), 3)
+    depth = frames.batch([(i, frames.whole()) for i in range(2)], (75, 41)).depth
+    x, y = depth.double().numpy() * 100 - 100
+    assert np.abs(y - np.arange(75)[:, None]).max() < 1.01
+    assert np.abs(x - np.arange(41)).max() < 1.01
+
+
 def test_labels_that_are_no_class_are_refused(tmp_path: Path) -> None:
     data = data_set(tmp_path, "a", np.full(SIZE, 9, np.uint8))
     with pytest.raises(ValueError, match=r"no label is a class's id \(expected: 0 to 2\)"):

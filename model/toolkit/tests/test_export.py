@@ -193,13 +193,13 @@ def test_patch_14_registers_and_interpolated_positions(tmp_path):
         "registers": 2,
         "position_prefix": False,
     }
-    changes = {"backbone": {"vit": vit}, "input": {"width": 70, "height": 42}}
+    changes = {"backbone": {"vit": vit}, "input": {"width": 112, "height": 56}}
     changes["upsampler"] = {
         "steps": 4,
         "uplift": {"neighbours": 9, "encoder": [4, 4, 6, 6, 6], "decoder": 12},
     }
     model = randomise(DenseModel(ModelConfig.load(write(tmp_path, **changes))))
-    pixels = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (1, 42, 70, 3), np.uint8))
+    pixels = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (1, 56, 112, 3), np.uint8))
     expected = model(Normalise(torch.float32, model.config)(pixels))["features"].numpy()
     for variant in VARIANTS:
         export_variant(model, variant, tmp_path)
@@ -208,7 +208,7 @@ def test_patch_14_registers_and_interpolated_positions(tmp_path):
             torch.jit.load(str(tmp_path / files[part])) for part in ("backbone", "upsampler")
         )
         outputs = upsampler(pixels, backbone(pixels))
-        assert outputs[0].shape == (1, 42, 70)
+        assert outputs[0].shape == (1, 56, 112)
         assert cosine(outputs[2].numpy(), expected) > 0.999
         assert "bicubic" not in str(backbone.inlined_graph)  # positions are interpolated once, at export
 

@@ -49,11 +49,11 @@ def test_patch_14_strides(tmp_path):
     backbone = {"vit": {"patch": 14, "dim": 16, "depth": 1, "heads": 2, "grid": [3, 5]}}
     upsampler = {**SMALL["upsampler"], "steps": 4}
     config = ModelConfig.load(
-        write(tmp_path, backbone=backbone, upsampler=upsampler, input={"width": 70, "height": 42})
+        write(tmp_path, backbone=backbone, upsampler=upsampler, input={"width": 112, "height": 56})
     )
     assert [config.step_of(head) for head in config.heads] == [4, 2, 3, 1]
-    images = torch.randn(1, 3, 42, 70)
-    assert DenseModel(config).eval()(images)["classes"].shape == (1, 19, 42, 70)
+    images = torch.randn(1, 3, 56, 112)
+    assert DenseModel(config).eval()(images)["classes"].shape == (1, 19, 56, 112)
 
 
 def test_weights_come_back(tmp_path):
@@ -82,6 +82,10 @@ def test_weights_named_in_the_configuration(tmp_path):
     ("changes", "message"),
     [
         ({"input": {"width": 42, "height": 24}}, r"input: 42x24 \(expected: multiples of the patch, 8\)"),
+        (
+            {"input": {"width": 40, "height": 24}, "heads": [SMALL["heads"][3] | {"stride": 16}]},
+            r"head coarse: stride 16 \(expected: a divisor of 40 and 24\)",
+        ),
         ({"input": {"width": 40, "height": 24, "fit": "crop"}}, r"input.fit: 'crop'"),
         ({"input": {"width": 40, "height": 24, "maxBatch": 0}}, r"input.maxBatch: 0 \(expected: >= 1\)"),
         ({"backbone": {"vit": "vit_tiny"}}, r"'vit_tiny' is missing or unknown"),
@@ -228,7 +232,7 @@ def test_the_authors_checkpoints_need_no_configuration(tmp_path):
         "steps": 4,
         "weights": "hub:UPLiFT-upsampler/uplift_dinov2-s14/uplift_dinov2-s14.safetensors",
     }
-    size = {"width": 42, "height": 28}
+    size = {"width": 112, "height": 56}
     config = ModelConfig.load(write(tmp_path, backbone=backbone, upsampler=upsampler, input=size))
     assert sum(p.numel() for p in Uplift(config.uplift).parameters()) == 789_521
     upsampler["weights"] = "uplift_sd1.5vae.pth"

@@ -359,7 +359,7 @@ def _decode(
     if found[0].labels is not None:
         shapes["labels"] = (np.uint8, (height, width))
     if found[0].depth is not None:
-        shapes["depth"] = (np.uint16, (height // DEPTH_STRIDE, width // DEPTH_STRIDE))
+        shapes["depth"] = (np.uint16, (-(-height // DEPTH_STRIDE), -(-width // DEPTH_STRIDE)))
 
     def array(name: str, count: int) -> np.memmap:
         dtype, shape = shapes[name]

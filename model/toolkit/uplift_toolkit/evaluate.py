@@ -5,6 +5,8 @@ import json
 import multiprocessing
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +149,34 @@ def costs(
     return found
 
 
+def config_of(bundle: Bundle, config: ModelConfig) -> ModelConfig:
+    """The configuration at the input size that the bundle was exported for.
+
+    ValueError names a head, or a label, that is not the configuration's. Features are not judged.
+    """
+    heads = {
+        head["name"]: f"{head['kind']}, {head['channels']} channels, stride {head['stride']}"
+        for head in bundle.manifest["heads"]
+    }
+    facts = [
+        (f"head {h.name}", heads.get(h.name), f"{h.kind}, {h.channels} channels, stride {h.stride}")
+        for h in config.heads
+        if h.kind != "features"
+    ]
+    if any(head.kind == "segmentation" for head in config.heads):
+        labels = json.loads(bundle.read(bundle.manifest["labels"])), config.labels
+        names = zip_longest(*([label["name"] for label in of] for of in labels))
+        facts += [(f"label {i}", *pair) for i, pair in enumerate(names)]
+    for what, found, wanted in facts:
+        if found != wanted:
+            raise ValueError(f"{bundle.directory}: {what}: {found} (expected by the configuration: {wanted})")
+    size = bundle.manifest["input"]
+    return replace(config, input=replace(config.input, width=size["width"], height=size["height"]))
+
+
 def evaluate_bundle(
     config: ModelConfig,
-    directory: Path,
+    bundle: Bundle,
     variant: str,
     frames: Frames,
     images: int,
@@ -157,7 +184,6 @@ def evaluate_bundle(
     show: Path | None,
 ) -> dict[str, dict[str, Any]]:
     """The scores of a bundle's TorchScript, by head. `show` gets the first pictures: image, labels, truth."""
-    bundle = Bundle.load(directory)
     infer = bundle.load_variant(variant)
     heads = judged_heads(config, frames)
     scores = {head.name: score_of(head, config, tolerance) for head in heads}
@@ -255,6 +281,9 @@ def load_probes(
 def run(arguments: argparse.Namespace) -> int:
     config = ModelConfig.load(arguments.config)
     device = prepare(arguments)
+    if arguments.bundle is not None:
+        bundle = Bundle.load(arguments.bundle)
+        config = config_of(bundle, config)
     frames = open_frames(arguments, config, "val")
     images = min(arguments.images, len(frames))
     report: dict[str, Any] = {"data": str(arguments.data), "frames": images, "tolerance": arguments.tolerance}
@@ -270,9 +299,9 @@ def run(arguments: argparse.Namespace) -> int:
             report["cost"] = costs(config, kinds, torch.get_num_threads(), device.type)
     else:
         report["seeds"] = [0]
-        report["sha256"] = Bundle.load(arguments.bundle).sha256
+        report["sha256"] = bundle.sha256
         report["heads"] = evaluate_bundle(
-            config, arguments.bundle, arguments.variant, frames, images, arguments.tolerance, arguments.show
+            config, bundle, arguments.variant, frames, images, arguments.tolerance, arguments.show
         )
     if arguments.ceiling:
         report["ceiling"] = ceiling(config, frames, images, arguments.balance)
@@ -291,7 +320,7 @@ def register(subparsers: Any) -> None:
         help="score a trained model, or a bundle, on labelled frames",
         description="Mean IoU, IoU per class, pixel accuracy, F-score of the boundaries, and relative depth "
         "error on labelled frames. With --weights: several upsamplers side by side, the time and memory of "
-        "each, for one or more seeds of the probes; with --bundle: its TorchScript.",
+        "each, for one or more seeds of the probes; with --bundle: its TorchScript, at its own input size.",
     )
     add_common(parser, "val")
     add_kinds(parser)

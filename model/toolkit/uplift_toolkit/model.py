@@ -110,6 +110,11 @@ class ModelConfig:
         if not names or len(set(names)) != len(names):
             raise ValueError(f"heads: {names} (expected: at least one, each with its own name)")
         for head in self.heads:
+            if self.input.width % head.stride or self.input.height % head.stride:
+                raise ValueError(
+                    f"head {head.name}: stride {head.stride} (expected: a divisor of {self.input.width} and "
+                    f"{self.input.height})"
+                )
             if head.kind == "segmentation" and head.channels != len(self.labels):
                 raise ValueError(
                     f"head {head.name}: {head.channels} classes (expected: {len(self.labels)} labels)"

@@ -43,7 +43,10 @@ def step_inputs(
 
 
 class UpliftMaps:
-    """Features of some images, upsampled by UPLiFT: head maps of all pixels, or features of some."""
+    """Features of some images, upsampled by UPLiFT: head maps of all pixels, or features of some.
+
+    A step's grid is resized to the head's size, as in the model: they differ where 2^steps is not the patch.
+    """
 
     def __init__(self, config: ModelConfig, upsampler: Uplift, images: Tensor, features: Tensor) -> None:
         self.config, self.attender, self.features = config, upsampler.attender, features
@@ -53,16 +56,27 @@ class UpliftMaps:
         """The head's map [N,K,H/stride,W/stride] in float."""
         step = self.config.step_of(head.config)
         if step == 0:
-            return head(self.features)
-        guide, value = self.inputs[step - 1]
-        return self.attender(guide, head(value))
+            found = head(self.features)
+        else:
+            guide, value = self.inputs[step - 1]
+            found = self.attender(guide, head(value))
+        return resize(found, self.config.size_of(head.config))
 
     def at(self, head: HeadConfig, y: Tensor, x: Tensor) -> Tensor:
-        """Features [N,M,C] at pixels y, x [N,M] of the head's map."""
-        step = self.config.step_of(head)
+        """Features [N,M,C] at pixels y, x [N,M] of the head's map, exactly: a resize mixes few cells."""
+        step, size = self.config.step_of(head), self.config.size_of(head)
         if step == 0:
-            return gather(self.features, y, x)
-        return attend_at(self.attender, *self.inputs[step - 1], y, x)
+            return gather(resize(self.features, size), y, x)
+        guide, value = self.inputs[step - 1]
+        (rows, by_row), (columns, by_column) = (
+            taps(pixels, cells, y.device) for pixels, cells in zip(size, guide.shape[2:], strict=True)
+        )
+        return sum(
+            (by_row[y, i] * by_column[x, j])[..., None]
+            * attend_at(self.attender, guide, value, rows[y, i], columns[x, j])
+            for i in range(rows.shape[1])
+            for j in range(columns.shape[1])
+        )
 
 
 class OtherMaps:
@@ -98,6 +112,13 @@ def gather(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """The maps' [N,C,H,W] values [N,…,C] at pixels y, x [N,…]."""
     n = torch.arange(maps.shape[0], device=maps.device).reshape(-1, *[1] * (y.ndim - 1))
     return maps.permute(0, 2, 3, 1)[n, y, x]
+
+
+def taps(pixels: int, cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The cells of an axis that `resize` mixes for each of its pixels, and their weights: [pixels,n] each."""
+    shares = resize(torch.eye(cells, device=device)[None, None], (pixels, cells))[0, 0]
+    weights, places = shares.topk(int((shares > 0).sum(dim=1).max()))
+    return places, weights
 
 
 def bilinear_at(maps: Tensor, factor: int, y: Tensor, x: Tensor) -> Tensor:

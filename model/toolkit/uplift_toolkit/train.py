@@ -200,7 +200,8 @@ def register(subparsers: Any) -> None:
     upsampler.add_argument(
         "--larger",
         action="store_true",
-        help="also learn from the features of the images at twice the input's size, which the frames need",
+        help="also learn from the features of the images at twice the input's size, to which smaller frames "
+        "are enlarged",
     )
     upsampler.add_argument(
         "--shifted",

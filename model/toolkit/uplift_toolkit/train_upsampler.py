@@ -180,16 +180,16 @@ class Example:
         if self.moved is not None and moved is not None:
             target = self.moved[0][:, :, :-1, :-1].flatten(2)
             pairs.append((moved.transpose(1, 2).float(), target))
-            y, x = self._places()
+            y, x = self._places(self.images.shape[2:])
             factor = self.images.shape[2] // self.features.shape[2]
             plain.append((bilinear_at(self.features, factor, y, x).transpose(1, 2), target))
         loss = torch.stack([error(a, b) for a, b in pairs]).sum()
         return loss, sum(float(error(a, b)) for a, b in plain)
 
-    def _places(self) -> tuple[Tensor, Tensor]:
-        """Where the moved cells' centres lie in the image: pixels y, x [N,cells]."""
+    def _places(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Where the moved cells' centres lie in a map of `size` over the image: pixels y, x [N,cells]."""
         target, shifts = self.moved
-        return centres(target.shape[2:], shifts, self.images.shape[2:])
+        return centres(target.shape[2:], shifts, size)
 
     def _uplifts(self, upsampler: Uplift, steps: int) -> tuple[list[Tensor], Tensor | None]:
         """The maps after the steps, and the last one's values at the moved cells [N,cells,C]."""
@@ -198,9 +198,10 @@ class Example:
         maps = [value for _, value in inputs[1:]]
         if needed <= len(self.plain):
             maps.append(upsampler.attender(*inputs[-1]))
-        return maps, None if self.moved is None else attend_at(
-            upsampler.attender, *inputs[-1], *self._places()
-        )
+        if self.moved is None:
+            return maps, None
+        guide, value = inputs[-1]
+        return maps, attend_at(upsampler.attender, guide, value, *self._places(guide.shape[2:]))
 
     def _others(self, upsampler: Upsampler) -> tuple[list[Tensor], Tensor | None]:
         """The same of another kind, which is asked for the sizes of the targets and of the image."""
@@ -208,7 +209,7 @@ class Example:
         if self.moved is None:
             return upsampler.maps(self.images, self.features, sizes), None
         *maps, whole = upsampler.maps(self.images, self.features, [*sizes, self.images.shape[2:]])
-        return maps, gather(whole, *self._places())
+        return maps, gather(whole, *self._places(self.images.shape[2:]))
 
 
 @torch.no_grad()
@@ -287,16 +288,16 @@ def task_loss(
     labels: Tensor,
 ) -> Tensor:
     """Cross entropy of a linear segmentation head at every pixel, rare classes weighted."""
+    size = images.shape[2:]
     if isinstance(upsampler, Upsampler):
-        size, grid = images.shape[2:], features.shape[2:]
+        grid = features.shape[2:]
         guide, weight, bias = (
             upsampler.guide(images, features),
             head.linear.weight.flatten(1),
             head.linear.bias,
         )
         logits = upsampler.read(guide, features, upsampler.size_for(size, size, grid), weight, bias)
-        logits = resize(logits, size)
     else:
         guide, value = step_inputs(upsampler, images, features, steps)[-1]
         logits = upsampler.attender(guide, head(value))
-    return F.cross_entropy(logits, labels.long(), weight=weights, ignore_index=VOID)
+    return F.cross_entropy(resize(logits, size), labels.long(), weight=weights, ignore_index=VOID)

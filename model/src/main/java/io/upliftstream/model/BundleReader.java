@@ -115,6 +115,9 @@ final class BundleReader {
             if (segmentation && spec.channels() > 255) {
                 throw head.at("channels").wrong("at most 255 classes");
             }
+            if (input.width() % spec.stride() != 0 || input.height() % spec.stride() != 0) {
+                throw head.at("stride").wrong("a divisor of %d and %d".formatted(input.width(), input.height()));
+            }
             if (spec.width() != input.width() / spec.stride()) {
                 throw head.at("width").wrong(input.width() + " / stride = " + input.width() / spec.stride());
             }

@@ -67,6 +67,7 @@ class ModelBundleTest {
                         "upsampler.steps: missing (expected: an integer >= 1)"),
                 wrong(root -> root.putArray("heads"), "heads: [] (expected: a list with at least one element)"),
                 wrong(root -> head(root, 2).put("stride", 2), "heads[2].width: 4 (expected: 16 / stride = 8)"),
+                wrong(root -> head(root, 2).put("stride", 3), "heads[2].stride: 3 (expected: a divisor of 16 and 8)"),
                 wrong(root -> head(root, 1).put("dtype", "int8"), "heads[1].dtype: \"int8\" (expected: float16 or"),
                 wrong(root -> head(root, 1).put("name", "classes"), "heads[1].name: \"classes\" (expected: a name no"),
                 wrong(

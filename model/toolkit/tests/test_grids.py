@@ -1,0 +1,77 @@
+"""Training and judging where the upsampler's last grid is not the image's: patch 14 and its like."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SMALL, randomise, save_weights, write
+from test_train import command, draw
+
+from uplift_toolkit.model import DenseModel, ModelConfig
+from uplift_toolkit.probe import gather, maps_of
+from uplift_toolkit.train_upsampler import Example
+
+
+def model_of(directory: Path, patch: int, steps: int) -> DenseModel:
+    """Random weights for 4x8 features, and a head of every stride that divides the image."""
+    strides = [1 << k for k in range(4 - steps, 6) if 4 * patch % (1 << k) == 0]
+    heads = [{"name": f"by {s}", "kind": "segmentation", "channels": 19, "stride": s} for s in strides]
+    vit = {"patch": patch, "dim": 16, "depth": 1, "heads": 2, "grid": [4, 8]}
+    path = write(
+        directory,
+        input={"width": 8 * patch, "height": 4 * patch},
+        backbone={"vit": vit},
+        upsampler={**SMALL["upsampler"], "steps": steps},
+        heads=heads,
+    )
+    return randomise(DenseModel(ModelConfig.load(path)))
+
+
+@pytest.mark.parametrize("patch", [12, 14, 16])
+@torch.inference_mode()
+def test_head_maps_and_sampled_features_are_the_models(tmp_path: Path, patch: int) -> None:
+    model = model_of(tmp_path, patch, 4)
+    images = torch.randn(2, 3, *model.config.input.size)
+    features = model.backbone(images)
+    maps, whole = maps_of(model.config, model.upsampler, images, features), model(images)
+    for head in model.config.heads:
+        linear, expected = model.heads[head.name], whole[head.name]
+        torch.testing.assert_close(maps.head_map(linear), expected, atol=1e-4, rtol=0)
+        h, w = expected.shape[2:]
+        pixels = torch.arange(h * w).expand(2, -1)
+        y, x = pixels // w, pixels % w
+        found = linear(maps.at(head, y, x).transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
+        torch.testing.assert_close(found, gather(expected, y, x), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("patch", "steps"), [(8, 2), (14, 4), (16, 4)])
+@torch.no_grad()
+def test_moved_cells_are_read_where_they_lie(tmp_path: Path, patch: int, steps: int) -> None:
+    """Features that say where they are, of which the upsampler takes the nearest."""
+    upsampler = model_of(tmp_path, patch, steps).upsampler
+    upsampler.attender.conv1.bias[upsampler.attender.offsets.index((0, 0))] = 1e6
+    h, w = 4, 8
+    features, target = torch.zeros(1, 16, h, w), torch.zeros(1, 16, 2 * h, 2 * w)
+    features[:, 0], features[:, 1] = torch.arange(h)[:, None] + 0.5, torch.arange(w) + 0.5
+    shifts = torch.tensor([[3 / patch, 5 / patch]])
+    target[:, 0] = (torch.arange(2 * h)[:, None] + 0.5 + shifts[0, 0]) / 2
+    target[:, 1] = (torch.arange(2 * w) + 0.5 + shifts[0, 1]) / 2
+    example = Example(torch.randn(1, 3, h * patch, w * patch), features, [], (target, shifts))
+    distance, _ = example.errors(upsampler, steps, lambda found, wanted: (found - wanted).abs().max())
+    assert distance <= 0.5
+
+
+@pytest.mark.parametrize(("patch", "steps"), [(8, 2), (14, 4)])
+def test_the_training_commands_in_a_row(tmp_path: Path, patch: int, steps: int) -> None:
+    save_weights(model_of(tmp_path, patch, steps), tmp_path)
+    draw(tmp_path, 2, seed=1)
+    common = ["--config", tmp_path / "model.yaml", "--data", tmp_path]
+    small = ["--output", tmp_path, "--images", 2, "--steps", 1]
+    more = ["--batch", 1, "--levels", 1, "--shifted", "--task-loss", 1]
+    command("train-upsampler", *common, *small, *more)
+    command("train-heads", *common, *small, "--pixels", 50)
+    command("evaluate", *common, "--weights", tmp_path, "--no-cost", "--report", tmp_path / "report.json")
+    assert len(json.loads((tmp_path / "report.json").read_text())["heads"]) >= 3
