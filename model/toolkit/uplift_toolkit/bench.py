@@ -159,6 +159,8 @@ def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
             connection.send(result[0].float().cpu().numpy())
             with contextlib.suppress(OSError):  # memory of serving, not of tracing; Linux alone can reset it
                 Path("/proc/self/clear_refs").write_text("5")
+            if settings["device"] == "cuda":
+                torch.cuda.reset_peak_memory_stats()
             for command, argument in iter(connection.recv, None):
                 if command == "frames":
                     connection.send([seconds(lambda: run(rgb), settings["device"]) for _ in range(argument)])
