@@ -26,6 +26,7 @@ from uplift_toolkit.images import read_image
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
 from uplift_toolkit.onednn import avoid_wide_convolutions
 from uplift_toolkit.operators import LIBRARY, OperatorUpsampler, load_operators, operators_loaded
+from uplift_toolkit.timm_backbone import TimmBackbone
 from uplift_toolkit.upsamplers import UPLIFT
 
 CALIBRATION = 32  # images; with 12, 0.9987 of the shipped model's labels were those of fp32
@@ -114,6 +115,8 @@ def export_variant(
     """Writes `<variant>/backbone.pt` and `<variant>/upsampler.pt`. The int8 variant has no backbone of
     its own; its maps' ranges are those that `calibration`'s images have."""
     model = copy.deepcopy(model).eval()
+    if isinstance(model.backbone, TimmBackbone):
+        model.backbone = model.backbone.of_one_size()
     size = model.config.input
     frames = torch.randint(0, 256, (2, size.height, size.width, 3), dtype=torch.uint8)
     if readable:

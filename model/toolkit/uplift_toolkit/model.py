@@ -7,7 +7,7 @@
     input: {width: 320, height: 192, fit: stretch, maxBatch: 8}
     backbone:
       vit: {patch: 8, dim: 128, depth: 5, heads: 4, grid: [24, 40], …}   # or a name from vit.MODELS
-      # or timm: {name: vit_small_patch16_224.dino, dim: 384, patch: 16, size: [192, 320]}
+      # or timm: {name: vit_small_patch16_224.dino, dim: 384, patch: 16}
       # mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]                      # of the pixels; else ImageNet's
     upsampler:
       steps: 3
@@ -259,7 +259,7 @@ class DenseModel(nn.Module):
         super().__init__()
         self.config = config
         plain = isinstance(config.backbone, ViTConfig)
-        self.backbone = ViT(config.backbone) if plain else TimmBackbone(config.backbone)
+        self.backbone = ViT(config.backbone) if plain else TimmBackbone(config.backbone, config.input.size)
         if not plain and config.normalise != self.backbone.normalise:
             raise ValueError(
                 f"backbone: mean and std {config.normalise} (expected of {config.backbone.name}: "
