@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -170,6 +171,20 @@ def test_a_reduced_precision_that_is_not_exact_enough_is_left_out(tmp_path, caps
     assert not (output / "cpu-bf16").exists()
     assert not any(name.startswith("cpu-bf16") for name in bundle.manifest["files"])
     bundle.verify("cpu-fp32")
+
+
+def test_an_export_has_nothing_of_an_earlier_one(model, bundle, tmp_path):
+    output = shutil.copytree(bundle.directory, tmp_path / "bundle")
+    shutil.copytree(output / "cpu-fp32", output / "cpu-int8")
+    (output / "notes.txt").write_text("mine")
+    again = export_bundle(model, output, readable=True)
+    assert sorted(path.name for path in output.iterdir() if path.is_dir()) == ["cpu-fp32", "golden"]
+    assert (output / "notes.txt").is_file()
+    assert [name for name in again.manifest["files"] if not name.startswith("golden/")] == [
+        "cpu-fp32/backbone.pt",
+        "cpu-fp32/upsampler.pt",
+        "labels.json",
+    ]
 
 
 @torch.inference_mode()

@@ -104,10 +104,13 @@ def _upsampler(config: ModelConfig) -> dict[str, object]:
 
 
 def write_manifest(directory: Path, manifest: dict[str, Any]) -> str:
-    """Adds the hash of every file of the bundle, writes manifest.json and returns the bundle's SHA-256."""
-    paths = sorted(path for path in directory.rglob("*") if path.is_file())
-    names = {path.relative_to(directory).as_posix(): path for path in paths}
-    hashes = {n: digest(path) for n, path in names.items() if n not in ("manifest.json", "README.md")}
+    """Adds the hash of every file that the manifest names, writes manifest.json and returns the bundle's
+    SHA-256."""
+    graphs = [part for entry in manifest["variants"] for part in (entry, entry.get("operators", {}))]
+    golden = manifest["golden"]
+    names = {manifest["labels"], golden["frames"], *golden["outputs"].values()}
+    names |= {graph[part] for graph in graphs for part in ("backbone", "upsampler") if part in graph}
+    hashes = {name: digest(directory / name) for name in sorted(names)}
     target = directory / "manifest.json"
     target.write_text(json.dumps({**manifest, "files": hashes}, indent=2) + "\n")
     return digest(target)

@@ -153,7 +153,6 @@ def export_operators(model: DenseModel, variant: Variant, directory: Path) -> di
     """Writes `<variant>/upsampler-operators.pt` and returns the manifest's entry for it; None, and a line of
     why, where there is no library of operators or the model has no such graph."""
     file = f"{variant.name}/upsampler-operators.pt"
-    (directory / file).unlink(missing_ok=True)  # an earlier export's
     if not operators_loaded():
         why = "no library of operators (expected for another: --operators FILE or UPLIFT_OPERATORS)"
         print(f"{variant.name}: the portable graph alone: {why}", file=sys.stderr)
@@ -215,11 +214,12 @@ def export_bundle(
     variants = (*VARIANTS, INT8) if calibration else VARIANTS
     if readable:
         config, variants = replace(config, name=f"{config.name}-readable"), VARIANTS[:1]
+    golden = directory / "golden"
+    for earlier in (golden, *(directory / variant.name for variant in (*VARIANTS, INT8))):
+        shutil.rmtree(earlier, ignore_errors=True)
     for variant in variants:
         export_variant(model, variant, directory, readable, calibration)
     (directory / "labels.json").write_text(json.dumps(config.labels, indent=1) + "\n")
-    golden = directory / "golden"
-    shutil.rmtree(golden, ignore_errors=True)
     golden.mkdir()
     frames = golden_frames(config.input, images)
     frames.tofile(golden / "frames.bin")
