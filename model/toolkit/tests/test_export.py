@@ -15,7 +15,8 @@ from PIL import Image
 from uplift_toolkit.__main__ import main
 from uplift_toolkit.bundle import TOLERANCE, VARIANTS, Bundle, cosine
 from uplift_toolkit.export import calibration_images, export_bundle, export_variant, trace
-from uplift_toolkit.graph import Normalise
+from uplift_toolkit.graph import Normalise, finish
+from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import IMAGENET, DenseModel, ModelConfig
 from uplift_toolkit.onednn import convolves_integers
 
@@ -171,6 +172,14 @@ def test_a_reduced_precision_that_is_not_exact_enough_is_left_out(tmp_path, caps
     assert not (output / "cpu-bf16").exists()
     assert not any(name.startswith("cpu-bf16") for name in bundle.manifest["files"])
     bundle.verify("cpu-fp32")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_logarithm_that_is_too_large_gives_the_largest_number(dtype):
+    head = HeadConfig("depth", "regression", 1, log=True, dtype=dtype)
+    [x] = finish(head, torch.tensor([0.0, 11.0, 12.0, 100.0, torch.nan]))
+    assert x.dtype == getattr(torch, dtype)
+    assert x[:4].isfinite().all() and x[4].isnan() and x[3] == torch.finfo(x.dtype).max
 
 
 def test_an_export_has_nothing_of_an_earlier_one(model, bundle, tmp_path):
