@@ -117,6 +117,8 @@ def test_upsamplers_over_tokens_and_sizes(tmp_path, capsys):
     assert "| lift | 4x4 | 16x16 | upsampler lift: patch 4 (expected " in capsys.readouterr().out
     assert main(["bench", "bilinear", "--tokens", "3", "--outputs", "32"]) == 2
     assert "--outputs 32 with --tokens 3 (expected: multiples)" in capsys.readouterr().err
+    assert main(["bench", "bilinear", "--tokens", "0"]) == 2
+    assert "--outputs 448 with --tokens 0 (expected: multiples)" in capsys.readouterr().err
 
 
 def test_memory_is_that_of_the_process_and_not_of_its_parent():

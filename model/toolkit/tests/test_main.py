@@ -92,6 +92,28 @@ def test_labels_and_weights_that_are_not_there(tmp_path: Path, capsys: pytest.Ca
     assert "backbone.safetensors: no such file (train-backbone makes it; " in said
 
 
+def test_an_image_that_cannot_be_decoded_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [
+        "export",
+        "--config",
+        write(tmp_path),
+        "--random",
+        0,
+        "--output",
+        tmp_path / "b",
+        "--readable",
+    ]
+    image = tmp_path / "a.png"
+    Image.new("RGB", (64, 48)).save(image)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # what Pillow then raises is no ValueError
+    said = refused(capsys, *arguments, "--golden", image)
+    assert said.splitlines()[-1].startswith(f"export: {image}: Image size (3072 pixels) exceeds limit")
+    said = refused(capsys, *arguments, "--golden", tmp_path / "none.png")
+    assert said.splitlines()[-1] == f"export: {tmp_path}/none.png: No such file or directory"
+
+
 class Plain(nn.Module):
     """A model of timm's as far as the toolkit looks at it: tokens of a patch grid, or what a case gives."""
 

@@ -173,7 +173,7 @@ def export_operators(model: DenseModel, variant: Variant, directory: Path) -> di
 def golden_frames(size: InputConfig, images: Sequence[Path]) -> np.ndarray:
     """u8 [N,H,W,3]: the images, resized; without images two of smooth random colours, always the same."""
     if images:
-        opened = [read_image(path) for path in images]
+        opened = [_opened(path) for path in images]
     else:
         shape = (2, size.height // 16, size.width // 16, 3)
         small = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -181,6 +181,15 @@ def golden_frames(size: InputConfig, images: Sequence[Path]) -> np.ndarray:
     return np.stack(
         [np.asarray(i.resize((size.width, size.height), Image.Resampling.BILINEAR)) for i in opened]
     )
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        return read_image(path)
+    except FileNotFoundError:
+        raise
+    except Exception as e:  # decoders fail with anything
+        raise ValueError(f"{path}: {' '.join(str(e).split())}") from e
 
 
 def card(config: ModelConfig, note: str) -> str:
