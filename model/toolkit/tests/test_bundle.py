@@ -149,6 +149,13 @@ def test_changed_and_missing_files_are_found(bundle, tmp_path):
         Bundle.load(tmp_path)
 
 
+def test_a_file_that_is_no_graph(bundle, tmp_path):
+    copy = Bundle(shutil.copytree(bundle.directory, tmp_path / "copy"), bundle.manifest, "")
+    (copy.directory / "cpu-fp32" / "backbone.pt").write_bytes(b"no graph")
+    with pytest.raises(BundleError, match=r"cpu-fp32/backbone.pt: .* \(expected: TorchScript\)"):
+        copy.verify("cpu-fp32")
+
+
 def test_unknown_variant(bundle):
     with pytest.raises(BundleError, match=r"variant: 'tpu' \(expected one of \['cpu-fp32',"):
         bundle.run("tpu", frames(1))

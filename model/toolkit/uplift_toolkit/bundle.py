@@ -192,9 +192,7 @@ class Bundle:
         device = "cpu" if operators else entry["device"]
         upsampler_file = (entry["operators"] if operators else entry)["upsampler"]
         files = self._entry(backbone_of or variant)["backbone"], upsampler_file
-        backbone, upsampler = (
-            torch.jit.load(io.BytesIO(self.read(file)), map_location=device) for file in files
-        )
+        backbone, upsampler = (self._graph(file, device) for file in files)
 
         def infer(frames: np.ndarray) -> list[np.ndarray]:
             pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
@@ -202,6 +200,13 @@ class Bundle:
                 return [output.cpu().numpy() for output in upsampler(pixels, backbone(pixels))]
 
         return infer
+
+    def _graph(self, file: str, device: str) -> torch.jit.ScriptModule:
+        try:
+            return torch.jit.load(io.BytesIO(self.read(file)), map_location=device)
+        except RuntimeError as e:
+            what = str(e).strip().partition("\n")[0]
+            raise BundleError(f"{self.directory / file}: {what} (expected: TorchScript)") from e
 
     def _entry(self, variant: str) -> dict[str, str]:
         entry = next((v for v in self.manifest["variants"] if v["name"] == variant), None)
