@@ -1,12 +1,14 @@
 """What the bench compares does the same work, in the form that the device gets."""
 
 import json
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from uplift_toolkit import bench_upsamplers
+from uplift_toolkit import bench, bench_upsamplers
 from uplift_toolkit.__main__ import main
 from uplift_toolkit.bench import ALLOCATOR, graphs, model
 from uplift_toolkit.fast import BandedResize, PlainResize
@@ -46,6 +48,32 @@ def test_the_device_decides_the_form_of_the_graphs_and_not_the_precision(device,
     assert {type(each) for each in upsampler.resizes} == {BandedResize if cpu else PlainResize}
     by_products = {block.attn.attend is attend for block in backbone.backbone.blocks}
     assert by_products == {cpu and name == "bf16"}
+
+
+def ended_at_once(connection, name, settings):
+    os._exit(9)
+
+
+def ended_later(connection, name, settings):
+    connection.send(np.zeros((4, 4)))
+    connection.recv()
+    os._exit(9)
+
+
+def test_a_process_that_ends_is_not_waited_for(monkeypatch, capsys):
+    monkeypatch.setattr(bench, "work", ended_at_once)
+    assert main(["bench", "fp32"]) == 0
+    output = capsys.readouterr()
+    assert "| this project's graph, fp32 | the process ended with exit code 9 |" in output.out
+    assert "fp32: the process ended with exit code 9" in output.err
+    monkeypatch.setattr(bench, "work", ended_later)
+    assert main(["bench", "fp32"]) == 2
+    assert "bench: fp32: the process ended with exit code 9\n" in capsys.readouterr().err
+
+
+def test_a_processor_that_is_not_there(capsys):
+    assert main(["bench", "fp32", "--cpus", "99999"]) == 0
+    assert "| this project's graph, fp32 | OSError: " in capsys.readouterr().out
 
 
 def test_memory_is_allocated_as_by_the_command_line():
@@ -89,6 +117,8 @@ def test_upsamplers_over_tokens_and_sizes(tmp_path, capsys):
     assert "| lift | 4x4 | 16x16 | upsampler lift: patch 4 (expected " in capsys.readouterr().out
     assert main(["bench", "bilinear", "--tokens", "3", "--outputs", "32"]) == 2
     assert "--outputs 32 with --tokens 3 (expected: multiples)" in capsys.readouterr().err
+    assert main(["bench", "bilinear", "--tokens", "0"]) == 2
+    assert "--outputs 448 with --tokens 0 (expected: multiples)" in capsys.readouterr().err
 
 
 def test_memory_is_that_of_the_process_and_not_of_its_parent():

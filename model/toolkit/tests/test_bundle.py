@@ -121,6 +121,19 @@ def test_golden_case_that_does_not_agree(bundle, tmp_path):
         copy.verify("cpu-fp32")
 
 
+def test_no_frame_of_the_golden_case_may_disagree(bundle, tmp_path, monkeypatch):
+    """As in the JVM. The other frame's numbers are so much larger that both as one vector would agree."""
+    copy = Bundle(shutil.copytree(bundle.directory, tmp_path / "copy"), bundle.manifest, "")
+    outputs = copy.run("cpu-fp32", copy.frames())
+    depth = np.stack([np.ones((1, 12, 20)), np.full((1, 12, 20), 1e4)]).astype(np.float16)
+    depth.tofile(copy.directory / "golden" / "depth.bin")
+    outputs[3] = depth.copy()
+    outputs[3][0, :, :6] = 0
+    monkeypatch.setattr(Bundle, "load_variant", lambda *_: lambda frames: outputs)
+    with pytest.raises(BundleError, match=r"head depth: agreement 0.707107 \(expected: >= 0.999\)"):
+        copy.verify("cpu-fp32")
+
+
 def test_changed_and_missing_files_are_found(bundle, tmp_path):
     copy = shutil.copytree(bundle.directory, tmp_path / "copy")
     (copy / "labels.json").write_text("[]")
@@ -134,6 +147,13 @@ def test_changed_and_missing_files_are_found(bundle, tmp_path):
         Bundle.load(copy)
     with pytest.raises(BundleError, match=r"manifest\.json: no such file"):
         Bundle.load(tmp_path)
+
+
+def test_a_file_that_is_no_graph(bundle, tmp_path):
+    copy = Bundle(shutil.copytree(bundle.directory, tmp_path / "copy"), bundle.manifest, "")
+    (copy.directory / "cpu-fp32" / "backbone.pt").write_bytes(b"no graph")
+    with pytest.raises(BundleError, match=r"cpu-fp32/backbone.pt: .* \(expected: TorchScript\)"):
+        copy.verify("cpu-fp32")
 
 
 def test_unknown_variant(bundle):

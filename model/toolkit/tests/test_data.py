@@ -162,6 +162,9 @@ def test_depth_does_not_wrap_and_keeps_proportions(tmp_path: Path) -> None:
     Image.fromarray(np.ones((16, 8), np.uint16)).save(data / "depth" / "a.png")
     with pytest.raises(ValueError, match=r"depth/a.png: 8x16 \(expected: the proportions"):
         Frames(data, SIZE, 3)
+    Image.fromarray(np.ones((4, 8), np.uint8)).save(data / "depth" / "a.png")
+    with pytest.raises(ValueError, match=r"depth/a.png: 8 bit, at most 2.55 m \(expected: 16 bit in centi"):
+        Frames(data, SIZE, 3)
 
 
 def test_depth_of_odd_frames_reaches_their_edges(tmp_path: Path) -> None:

@@ -208,6 +208,27 @@ def test_wrong_checksum_is_not_kept(hub, tmp_path):
     assert files(tmp_path) == []
 
 
+@pytest.mark.parametrize("sha256", [SHA256, "00"])
+def test_a_second_process_waits_until_the_first_has_checked(hub, tmp_path, monkeypatch, sha256):
+    """The first may discard what it has, of which the second downloads its own."""
+    found, digest = [], downloads.digest
+    second = threading.Thread(target=lambda: found.append(locate(f"{hub.url}/no-ranges", SHA256)))
+
+    def checking(path):
+        monkeypatch.setattr(downloads, "digest", digest)
+        second.start()
+        second.join(0.2)
+        assert second.is_alive()
+        return digest(path)
+
+    monkeypatch.setattr(downloads, "digest", checking)
+    with contextlib.nullcontext() if sha256 == SHA256 else pytest.raises(WeightsError, match="SHA-256"):
+        found.append(locate(f"{hub.url}/no-ranges", sha256))
+    second.join()
+    assert [path.read_bytes() for path in found] == [CONTENT] * (2 if sha256 == SHA256 else 1)
+    assert not [name for name in files(tmp_path) if ".part" in name]
+
+
 def test_checksum_of_what_is_in_the_cache(hub, tmp_path):
     found = locate(f"{hub.url}/busy", SHA256)
     found.write_bytes(b"rotten")

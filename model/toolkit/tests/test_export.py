@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -179,6 +180,28 @@ def test_a_reduced_precision_that_is_not_exact_enough_is_left_out(tmp_path, caps
     assert not (output / "cpu-bf16").exists()
     assert not any(name.startswith("cpu-bf16") for name in bundle.manifest["files"])
     bundle.verify("cpu-fp32")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_logarithm_that_is_too_large_gives_the_largest_number(dtype):
+    head = HeadConfig("depth", "regression", 1, log=True, dtype=dtype)
+    [x] = finish(head, torch.tensor([0.0, 11.0, 12.0, 100.0, torch.nan]))
+    assert x.dtype == getattr(torch, dtype)
+    assert x[:4].isfinite().all() and x[4].isnan() and x[3] == torch.finfo(x.dtype).max
+
+
+def test_an_export_has_nothing_of_an_earlier_one(model, bundle, tmp_path):
+    output = shutil.copytree(bundle.directory, tmp_path / "bundle")
+    shutil.copytree(output / "cpu-fp32", output / "cpu-int8")
+    (output / "notes.txt").write_text("mine")
+    again = export_bundle(model, output, readable=True)
+    assert sorted(path.name for path in output.iterdir() if path.is_dir()) == ["cpu-fp32", "golden"]
+    assert (output / "notes.txt").is_file()
+    assert [name for name in again.manifest["files"] if not name.startswith("golden/")] == [
+        "cpu-fp32/backbone.pt",
+        "cpu-fp32/upsampler.pt",
+        "labels.json",
+    ]
 
 
 @torch.inference_mode()

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from uplift_toolkit.__main__ import main
+from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -91,24 +92,75 @@ def test_labels_and_weights_that_are_not_there(tmp_path: Path, capsys: pytest.Ca
     assert "backbone.safetensors: no such file (train-backbone makes it; " in said
 
 
+def test_an_image_that_cannot_be_decoded_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [
+        "export",
+        "--config",
+        write(tmp_path),
+        "--random",
+        0,
+        "--output",
+        tmp_path / "b",
+        "--readable",
+    ]
+    image = tmp_path / "a.png"
+    Image.new("RGB", (64, 48)).save(image)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # what Pillow then raises is no ValueError
+    said = refused(capsys, *arguments, "--golden", image)
+    assert said.splitlines()[-1].startswith(f"export: {image}: Image size (3072 pixels) exceeds limit")
+    said = refused(capsys, *arguments, "--golden", tmp_path / "none.png")
+    assert said.splitlines()[-1] == f"export: {tmp_path}/none.png: No such file or directory"
+
+
 class Plain(nn.Module):
     """A model of timm's as far as the toolkit looks at it: tokens of a patch grid, or what a case gives."""
 
     num_features = 16
     pretrained_cfg = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # noqa: RUF012
 
-    def __init__(self, name: str, height: int, width: int) -> None:
+    def __init__(self, name: str, size: tuple[int, int], any_size: bool) -> None:
         super().__init__()
         self.patch_embed = types.SimpleNamespace(patch_size=8 if name == "xcit" else (8, 8))
-        self.tokens = height // 8 * (width // 8)
-        self.kind, self.grid = name, (height // 8, width // 8)
+        self.kind, self.size, self.any_size = name, size, any_size
 
     def forward_features(self, images: torch.Tensor) -> torch.Tensor:
         if self.kind == "swin":
             return torch.zeros(len(images), 2, 2, 16)
         if self.kind == "sized":
             raise AssertionError("Input height (24) doesn't match model (32).")
-        return torch.zeros(len(images), self.tokens + (self.kind in ("cait", "xcit")), 16)
+        height, width = images.shape[2:] if self.any_size else self.size
+        tokens = height // 8 * (width // 8)
+        return torch.zeros(len(images), tokens + (self.kind in ("cait", "xcit")), 16)
+
+
+@pytest.fixture
+def timm(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A stand-in; `any_size` tells of the models that it made whether they take images of any size."""
+
+    def create_model(
+        name: str, num_classes: int, img_size: tuple[int, int], dynamic_img_size: bool | None = None
+    ) -> nn.Module:
+        if name == "plane":
+            raise RuntimeError("Unknown model (plane)")
+        if name == "resnet":
+            raise TypeError("unexpected keyword argument 'img_size'")
+        if name == "beit" and dynamic_img_size is not None:
+            raise TypeError("unexpected keyword argument 'dynamic_img_size'")
+        fake.any_size.append(bool(dynamic_img_size))
+        return Plain(name, img_size, bool(dynamic_img_size))
+
+    fake = types.ModuleType("timm")
+    fake.create_model, fake.list_models = create_model, lambda: ["plain", "resnet", "swin"]
+    fake.any_size = []
+    monkeypatch.setitem(sys.modules, "timm", fake)
+    return fake
+
+
+def export_of_timm(tmp_path: Path, name: str) -> list[object]:
+    config = write(tmp_path, backbone={"timm": {"name": name, "dim": 16, "patch": 8}})
+    return ["export", "--config", config, "--random", 0, "--output", tmp_path / "b", "--readable"]
 
 
 @pytest.mark.parametrize(
@@ -128,32 +180,27 @@ class Plain(nn.Module):
         ),
     ],
 )
+@pytest.mark.usefixtures("timm")
 def test_models_of_timm_that_do_not_fit(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    message: str,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, message: str
 ) -> None:
-    def create_model(name: str, num_classes: int, img_size: tuple[int, int]) -> nn.Module:
-        if name == "plane":
-            raise RuntimeError("Unknown model (plane)")
-        if name == "resnet":
-            raise TypeError("unexpected keyword argument 'img_size'")
-        return Plain(name, *img_size)
-
-    fake = types.ModuleType("timm")
-    fake.create_model, fake.list_models = create_model, lambda: ["plain", "resnet", "swin"]
-    monkeypatch.setitem(sys.modules, "timm", fake)
-
-    def export(name: str) -> list[object]:
-        backbone = {"timm": {"name": name, "dim": 16, "patch": 8, "size": [24, 40]}}
-        config = write(tmp_path, backbone=backbone)
-        return ["export", "--config", config, "--random", 0, "--output", tmp_path / "b", "--readable"]
-
-    said = refused(capsys, *export(name))
+    said = refused(capsys, *export_of_timm(tmp_path, name))
     assert said.splitlines()[-1].startswith(f"export: {message}")
-    assert main([*map(str, export("plain"))]) == 0
+
+
+def test_models_of_timm_have_the_size_of_the_input(tmp_path: Path, timm: types.ModuleType) -> None:
+    assert main([*map(str, export_of_timm(tmp_path, "plain")), "--size", "48x24"]) == 0
+    assert timm.any_size == [True, False]  # the model, and what is traced
+
+
+@pytest.mark.usefixtures("timm")
+def test_models_of_timm_see_images_of_other_sizes() -> None:
+    larger = torch.zeros(2, 3, 48, 80)
+    assert TimmBackbone(TimmConfig("plain", 16, 8), (24, 40))(larger).shape == (2, 16, 6, 10)
+    beit = TimmBackbone(TimmConfig("beit", 16, 8), (24, 40))
+    assert beit(torch.zeros(2, 3, 24, 40)).shape == (2, 16, 3, 5)
+    with pytest.raises(ValueError, match=r"timm: beit: an image of 80x48 \(expected: 40x24, the only size "):
+        beit(larger)
 
 
 def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:

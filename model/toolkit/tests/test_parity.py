@@ -70,6 +70,12 @@ def test_wrong_shape_is_a_sentence(case, capsys):
     assert "(expected:" in capsys.readouterr().err
 
 
+def test_a_case_of_another_type_is_a_sentence(tmp_path, capsys):
+    (tmp_path / "case.json").write_text("[]")
+    assert main(["parity", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"parity: {tmp_path}/case.json: list (expected: an object)\n"
+
+
 def test_no_case_is_a_sentence(tmp_path, capsys):
     assert main(["parity", str(tmp_path)]) == 2
     assert (

@@ -17,7 +17,7 @@ from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.parity import compare
 from uplift_toolkit.train_upsampler import LOSSES, Example
 from uplift_toolkit.uplift import resize
-from uplift_toolkit.upsamplers import UPSAMPLERS, attention, featup, loftup, upsampler_of
+from uplift_toolkit.upsamplers import UPSAMPLERS, attention, featup, loftup, naf, upsampler_of
 from uplift_toolkit.weights import WeightsError, load_strict, read_state_dict
 
 # Names of cases, with the authors' arguments, the sizes of image and features, and of an output that the
@@ -195,6 +195,16 @@ def test_gradients_change_no_numbers(name):
     with torch.no_grad():
         found = upsampler(image, features, size)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("rope", [attention.EdgeRope(8), naf.Rope(8, 1, 100.0)])
+def test_mixed_precision_keeps_neighbouring_places_apart(rope):
+    ones = torch.ones(1, 8, 448, 448)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = rope(ones.bfloat16())
+    assert found.dtype == torch.bfloat16
+    # 0.008, since cosine, sine, products and sums are rounded; 0.017 and 0.033 where places are, too.
+    assert (found - rope(ones)).abs().max() < 0.012
 
 
 @pytest.mark.parametrize("name", ["jafar", "anyup", "loftup"])

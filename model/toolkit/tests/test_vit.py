@@ -12,7 +12,7 @@ from conftest import randomise, write
 
 from uplift_toolkit.bundle import Variant
 from uplift_toolkit.checkpoints import DIALECTS, in_dialect, load_vit
-from uplift_toolkit.export import trace
+from uplift_toolkit.export import export_variant
 from uplift_toolkit.graph import BackboneGraph
 from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.timm_backbone import TimmBackbone, TimmConfig
@@ -262,14 +262,20 @@ def test_checkpoints_of_the_dinov2_authors_are_read_as_by_timm(timm, registers):
 @torch.inference_mode()
 def test_timm_models_serve_as_backbones(timm, name, dim):
     patch = 14 if "14" in name else 16
-    config = TimmConfig(name, dim, patch, (2 * patch, 3 * patch))
-    backbone = TimmBackbone(config).eval()
+    backbone = TimmBackbone(TimmConfig(name, dim, patch), (2 * patch, 3 * patch)).eval()
     state = reference(timm, name, img_size=4 * patch).state_dict()  # positions of another size
     backbone.load(state, "file")
     images = torch.randn(1, 3, 2 * patch, 3 * patch)
     assert backbone(images).shape == (1, dim, 2, 3)
     assert torch.isfinite(backbone(images)).all()
     torch.testing.assert_close(backbone(images), features(backbone.model, images, patch))
+    torch.testing.assert_close(backbone.of_one_size()(images), backbone(images), rtol=0, atol=0)
+    larger = torch.randn(1, 3, 4 * patch, 5 * patch)
+    if name.startswith("beit"):
+        with pytest.raises(ValueError, match=r"an image of 80x64 \(expected: 48x32, the only size"):
+            backbone(larger)
+    else:
+        assert backbone(larger).shape == (1, dim, 4, 5)
     weight = state.pop("blocks.1.norm2.weight")
     with pytest.raises(WeightsError, match=rf"^file: missing: blocks.1.norm2.weight \[{dim}\]$"):
         backbone.load(dict(state), "file")
@@ -279,12 +285,20 @@ def test_timm_models_serve_as_backbones(timm, name, dim):
         backbone.load({**state, "blocks.1.norm2.weight": torch.ones(7)}, "file")
 
 
+def test_timm_resamples_positions_of_square_images_alone(timm):
+    config = TimmConfig("vit_tiny_patch16_224", 192, 16)
+    state = TimmBackbone(config, (32, 96)).state_dict()
+    TimmBackbone(config, (32, 96)).load(state, "file")
+    with pytest.raises(WeightsError, match=r"^file, model: .*positions of a square image, or of 64x64\)$"):
+        TimmBackbone(config, (64, 64)).load(state, "file")
+
+
 def test_timm_models_that_do_not_fit(timm, tmp_path):
     with pytest.raises(ValueError, match=r"vit_tiny_patch16_224: 192 channels \(expected: 384\)"):
-        TimmBackbone(TimmConfig("vit_tiny_patch16_224", 384, 16, (32, 48)))
+        TimmBackbone(TimmConfig("vit_tiny_patch16_224", 384, 16), (32, 48))
     with pytest.raises(ValueError, match="expected: a model with a patch grid"):
-        TimmBackbone(TimmConfig("resnet18", 512, 32))
-    backbone = {"timm": {"name": "vit_tiny_patch16_224", "dim": 192, "patch": 16, "size": [32, 48]}}
+        TimmBackbone(TimmConfig("resnet18", 512, 32), (64, 64))
+    backbone = {"timm": {"name": "vit_tiny_patch16_224", "dim": 192, "patch": 16}}
     changes = {"input": {"width": 48, "height": 32}, "upsampler": {**SMALL_MODEL["upsampler"], "steps": 4}}
     with pytest.raises(ValueError, match=r"expected of vit_tiny_patch16_224: mean: \[0.5, 0.5, 0.5\], std"):
         DenseModel(ModelConfig.load(write(tmp_path, backbone=backbone, **changes)))
@@ -294,20 +308,22 @@ def test_timm_models_that_do_not_fit(timm, tmp_path):
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_tiny_patch16_dinov3_qkvb"])
 @torch.inference_mode()
-def test_timm_models_are_exported_for_any_batch(timm, tmp_path, name):
-    backbone = {"timm": {"name": name, "dim": 192, "patch": 16, "size": [32, 48]}}
+def test_timm_models_are_exported_for_any_batch_and_device(timm, tmp_path, name):
+    backbone = {"timm": {"name": name, "dim": 192, "patch": 16}}
     backbone |= {} if "dino" in name else {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     changes = {"input": {"width": 48, "height": 32}, "upsampler": {**SMALL_MODEL["upsampler"], "steps": 4}}
     model = randomise(DenseModel(ModelConfig.load(write(tmp_path, backbone=backbone, **changes))))
-    graph = BackboneGraph(model, Variant("cpu", "fp32"))
+    export_variant(model, Variant("cpu", "fp32"), tmp_path)
     frames = torch.randint(0, 256, (3, 32, 48, 3), dtype=torch.uint8)
-    traced = trace(graph, frames[:2])
+    expected = BackboneGraph(model, Variant("cpu", "fp32"))(frames)
+    traced = torch.jit.load(tmp_path / "cpu-fp32" / "backbone.pt")
+    assert "Device =" not in str(traced.graph)
     for n in (1, 2, 3):
-        torch.testing.assert_close(traced(frames[:n]), graph(frames)[:n], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(traced(frames[:n]), expected[:n], rtol=1e-4, atol=1e-4)
 
 
 def test_without_timm_the_error_says_what_to_install():
     if importlib.util.find_spec("timm") is not None:
         pytest.skip("timm is installed")
     with pytest.raises(ValueError, match=r"pip install 'uplift-toolkit\[timm\]'"):
-        TimmBackbone(TimmConfig("vit_tiny_patch16_224", 192, 16))
+        TimmBackbone(TimmConfig("vit_tiny_patch16_224", 192, 16), (32, 48))

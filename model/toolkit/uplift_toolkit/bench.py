@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -141,12 +142,13 @@ def _finish(x: Tensor, task: str) -> Tensor:
 
 
 def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
-    """A contender's process: answers `frames`, `peak`, `profile` and `memory` until None comes."""
-    if settings["cpus"]:
-        os.sched_setaffinity(0, settings["cpus"])
-    torch.set_num_threads(settings["threads"])
-    torch.backends.nnpack.set_flags(False)  # as everywhere in the command line
+    """A contender's process: answers `frames`, `peak`, `profile` and `memory` until None comes, and with a
+    ValueError whatever goes wrong."""
     try:
+        if settings["cpus"]:
+            os.sched_setaffinity(0, settings["cpus"])
+        torch.set_num_threads(settings["threads"])
+        torch.backends.nnpack.set_flags(False)  # as everywhere in the command line
         with torch.inference_mode():
             run = contender(name, settings)
             generator = torch.Generator().manual_seed(1)
@@ -157,6 +159,8 @@ def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
             connection.send(result[0].float().cpu().numpy())
             with contextlib.suppress(OSError):  # memory of serving, not of tracing; Linux alone can reset it
                 Path("/proc/self/clear_refs").write_text("5")
+            if settings["device"] == "cuda":
+                torch.cuda.reset_peak_memory_stats()
             for command, argument in iter(connection.recv, None):
                 if command == "frames":
                     connection.send([seconds(lambda: run(rgb), settings["device"]) for _ in range(argument)])
@@ -169,7 +173,7 @@ def work(connection: Connection, name: str, settings: dict[str, Any]) -> None:
                 else:
                     connection.send(bench_upsamplers.peak_memory())
     except Exception as error:  # whatever it is, the table says it
-        connection.send(f"{type(error).__name__}: {error}".splitlines()[0][:200])
+        connection.send(ValueError(f"{type(error).__name__}: {error}".splitlines()[0][:200]))
 
 
 def seconds(call: Callable[[], Any], device: str) -> float:
@@ -290,20 +294,23 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     }
     context = multiprocessing.get_context("spawn")
     rows: dict[str, dict[str, Any]] = {}
-    connections: dict[str, Connection] = {}
+    processes: dict[str, tuple[BaseProcess, Connection]] = {}
     reference = None
     for name in arguments.contenders:
-        connections[name], theirs = context.Pipe()
+        ours, theirs = context.Pipe()
         own = name in OWN or name == "readable" or arguments.same_allocator
+        process = context.Process(target=work, args=(theirs, name, settings), daemon=True)
         with _environment(ALLOCATOR if own else {}):
-            context.Process(target=work, args=(theirs, name, settings), daemon=True).start()
-        first = connections[name].recv()
+            process.start()
+        theirs.close()  # or the end of the process would not be seen
         rows[name] = {}
-        if isinstance(first, str):
-            rows[name]["error"] = first
-            print(f"{name}: {first}", file=sys.stderr)
-            del connections[name]
+        try:
+            first = _receive(process, ours)
+        except ValueError as error:
+            rows[name]["error"] = str(error)
+            print(f"{name}: {error}", file=sys.stderr)
             continue
+        processes[name] = process, ours
         reference = first if reference is None else reference
         if arguments.task == "segmentation":
             rows[name]["agreement"] = float((first == reference).mean())
@@ -311,22 +318,32 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
             rows[name]["agreement"] = float(
                 (first * reference).sum() / ((first**2).sum() * (reference**2).sum()) ** 0.5
             )
-    times: dict[str, list[float]] = {name: [] for name in connections}
+
+    def ask(name: str, command: str, argument: Any = None) -> Any:
+        process, connection = processes[name]
+        with contextlib.suppress(OSError):  # of a process that has ended, which the answer tells
+            connection.send((command, argument))
+        try:
+            return _receive(process, connection)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+
+    times: dict[str, list[float]] = {name: [] for name in processes}
     for turn in range(arguments.rounds):
-        for name, connection in connections.items():
-            times[name] += _ask(connection, "frames", arguments.frames)
+        for name in processes:
+            times[name] += ask(name, "frames", arguments.frames)
             seconds = statistics.median(times[name]) / arguments.batch
             print(f"round {turn + 1}: {name} {seconds:.4f} s/frame", file=sys.stderr)
     gflop = GFLOP_448 * width * height / 448**2
-    for name, connection in connections.items():
+    for name in processes:
         seconds = statistics.median(times[name]) / arguments.batch
-        rows[name] |= {"secondsPerFrame": seconds, "memoryGB": _ask(connection, "memory", None)}
+        rows[name] |= {"secondsPerFrame": seconds, "memoryGB": ask(name, "memory")}
         if name in PRECISIONS and not arguments.upsampler:
-            rows[name]["matrixProductFlops"] = _ask(connection, "peak", name)
+            rows[name]["matrixProductFlops"] = ask(name, "peak", name)
             rows[name]["shareOfPeak"] = gflop * 1e9 / seconds / rows[name]["matrixProductFlops"]
-    if arguments.profile and connections:
-        print(_ask(next(iter(connections.values())), "profile", None))
-    for connection in connections.values():
+    if arguments.profile and processes:
+        print(ask(next(iter(processes)), "profile"))
+    for _, connection in processes.values():
         connection.send(None)
     base = next(iter(rows.values())).get("secondsPerFrame")
     print(
@@ -364,6 +381,13 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
-def _ask(connection: Connection, command: str, argument: Any) -> Any:
-    connection.send((command, argument))
-    return connection.recv()
+def _receive(process: BaseProcess, connection: Connection) -> Any:
+    """What the process sends; ValueError if it says what went wrong, or has ended."""
+    try:
+        answer = connection.recv()
+    except (EOFError, OSError):
+        process.join()
+        answer = ValueError(f"the process ended with exit code {process.exitcode}")
+    if isinstance(answer, ValueError):
+        raise answer
+    return answer

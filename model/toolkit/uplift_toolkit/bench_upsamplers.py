@@ -247,7 +247,7 @@ def run(
     settings = {k: getattr(arguments, k) for k in ("task", "threads", "warmup", "frames", "limit")}
     settings["authors"] = str(arguments.authors)
     for tokens, size in itertools.product(arguments.tokens, arguments.outputs):
-        if size % tokens:
+        if tokens < 1 or size < 1 or size % tokens:
             raise ValueError(f"--outputs {size} with --tokens {tokens} (expected: multiples)")
     rows = []
     print("| upsampler | tokens | output | s/frame | CPU s | memory GB | agrees |\n" + "|---" * 7 + "|")

@@ -81,14 +81,10 @@ def _located(source: str, sha256: str | None) -> Path:
                 file=sys.stderr,
             )
         _own_directory(path.parent)
-        part = path.with_name(f"{path.name}.part")
-        _download(source, headers, part)
-        if part.exists():
-            _check(part, sha256, discard=True)
-            part.replace(path)
-        print(f"{source}: SHA-256 {digest(path)}", file=sys.stderr)
-    else:
-        _check(path, sha256)
+        while not path.is_file():  # again where another process discarded what it had
+            if _download(source, headers, path, sha256):
+                return path
+    _check(path, sha256)
     return path
 
 
@@ -108,16 +104,21 @@ def max_bytes() -> int:
     return int(float(said) * (1 << 30))
 
 
-def _download(url: str, headers: dict[str, str], part: Path) -> None:
-    """Fetches `part` whole. What a broken transfer left there is kept and continued, by this or a later call.
+def _download(url: str, headers: dict[str, str], path: Path, sha256: str | None) -> bool:
+    """Fetches the file whole, and checks it; False if another process did so, or discarded it, meanwhile.
 
-    That takes a server that knows ranges and names the version it sends (ETag); others start over.
+    What a broken transfer left is kept as `.part` and continued, by this or a later call. That takes a
+    server that knows ranges and names the version it sends (ETag); others start over.
     """
+    part = path.with_name(f"{path.name}.part")
     version = part.with_name(f"{part.name}.etag")
     with part.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # of several processes one downloads
-        if not part.exists():
-            return
+        fcntl.flock(file, fcntl.LOCK_EX)  # of several processes one downloads, checks and renames
+        if path.is_file():
+            part.unlink(missing_ok=True)
+            return False
+        if not (part.exists() and os.path.samestat(part.stat(), os.fstat(file.fileno()))):
+            return False
         for attempt in range(ATTEMPTS):
             time.sleep(PAUSE_SECONDS * attempt)
             try:
@@ -139,7 +140,10 @@ def _download(url: str, headers: dict[str, str], part: Path) -> None:
                 found = file.tell()
                 if expected is None or found == expected:
                     version.unlink(missing_ok=True)
-                    return
+                    _check(part, sha256, discard=True)
+                    part.replace(path)
+                    print(f"{url}: SHA-256 {digest(path)}", file=sys.stderr)
+                    return True
                 problem = f"ended after {found} bytes (expected: {expected})"
     raise WeightsError(
         f"weights: {url} cannot be downloaded: {problem}; run again to continue, or put the file on disk and "

@@ -26,6 +26,7 @@ from uplift_toolkit.images import read_image
 from uplift_toolkit.model import DenseModel, InputConfig, ModelConfig
 from uplift_toolkit.onednn import avoid_wide_convolutions
 from uplift_toolkit.operators import LIBRARY, OperatorUpsampler, load_operators, operators_loaded
+from uplift_toolkit.timm_backbone import TimmBackbone
 from uplift_toolkit.upsamplers import UPLIFT
 
 CALIBRATION = 32  # images; with 12, 0.9987 of the shipped model's labels were those of fp32
@@ -114,6 +115,8 @@ def export_variant(
     """Writes `<variant>/backbone.pt` and `<variant>/upsampler.pt`. The int8 variant has no backbone of
     its own; its maps' ranges are those that `calibration`'s images have."""
     model = copy.deepcopy(model).eval()
+    if isinstance(model.backbone, TimmBackbone):
+        model.backbone = model.backbone.of_one_size()
     size = model.config.input
     frames = torch.randint(0, 256, (2, size.height, size.width, 3), dtype=torch.uint8)
     if readable:
@@ -150,7 +153,6 @@ def export_operators(model: DenseModel, variant: Variant, directory: Path) -> di
     """Writes `<variant>/upsampler-operators.pt` and returns the manifest's entry for it; None, and a line of
     why, where there is no library of operators or the model has no such graph."""
     file = f"{variant.name}/upsampler-operators.pt"
-    (directory / file).unlink(missing_ok=True)  # an earlier export's
     if not operators_loaded():
         why = "no library of operators (expected for another: --operators FILE or UPLIFT_OPERATORS)"
         print(f"{variant.name}: the portable graph alone: {why}", file=sys.stderr)
@@ -171,7 +173,7 @@ def export_operators(model: DenseModel, variant: Variant, directory: Path) -> di
 def golden_frames(size: InputConfig, images: Sequence[Path]) -> np.ndarray:
     """u8 [N,H,W,3]: the images, resized; without images two of smooth random colours, always the same."""
     if images:
-        opened = [read_image(path) for path in images]
+        opened = [_opened(path) for path in images]
     else:
         shape = (2, size.height // 16, size.width // 16, 3)
         small = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -179,6 +181,15 @@ def golden_frames(size: InputConfig, images: Sequence[Path]) -> np.ndarray:
     return np.stack(
         [np.asarray(i.resize((size.width, size.height), Image.Resampling.BILINEAR)) for i in opened]
     )
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        return read_image(path)
+    except FileNotFoundError:
+        raise
+    except Exception as e:  # decoders fail with anything
+        raise ValueError(f"{path}: {' '.join(str(e).split())}") from e
 
 
 def card(config: ModelConfig, note: str) -> str:
@@ -212,11 +223,12 @@ def export_bundle(
     variants = (*VARIANTS, INT8) if calibration else VARIANTS
     if readable:
         config, variants = replace(config, name=f"{config.name}-readable"), VARIANTS[:1]
+    golden = directory / "golden"
+    for earlier in (golden, *(directory / variant.name for variant in (*VARIANTS, INT8))):
+        shutil.rmtree(earlier, ignore_errors=True)
     for variant in variants:
         export_variant(model, variant, directory, readable, calibration)
     (directory / "labels.json").write_text(json.dumps(config.labels, indent=1) + "\n")
-    golden = directory / "golden"
-    shutil.rmtree(golden, ignore_errors=True)
     golden.mkdir()
     frames = golden_frames(config.input, images)
     frames.tofile(golden / "frames.bin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,10 @@ class HeadConfig:
     dtype: str = "float16"  # or "float32": of what features and a regression hand out
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(r"[\w-]+", self.name):
+            raise ValueError(f"head {self.name!r} (expected: a name of letters, digits, - and _)")
+        if self.channels < 1:
+            raise ValueError(f"head {self.name}: {self.channels} channels (expected: >= 1)")
         if self.kind not in KINDS:
             raise ValueError(f"head {self.name}: kind {self.kind!r} (expected one of {list(KINDS)})")
         if self.stride < 1 or self.stride & (self.stride - 1):

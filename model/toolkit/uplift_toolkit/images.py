@@ -93,6 +93,8 @@ def read_depth(path: Path, size: tuple[int, int]) -> np.ndarray:
             depth = np.asarray(_upright(image, image))
     if depth.ndim != 2 or depth.dtype.kind not in "uif":
         raise ValueError(f"shape {list(depth.shape)} (expected: one channel of distances)")
+    if depth.dtype == np.uint8:
+        raise ValueError("8 bit, at most 2.55 m (expected: 16 bit in centimetres, or metres as .npy)")
     height, width = depth.shape
     if abs(width * size[1] - height * size[0]) > max(size):
         raise ValueError(

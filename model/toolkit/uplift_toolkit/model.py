@@ -7,7 +7,7 @@
     input: {width: 320, height: 192, fit: stretch, maxBatch: 8}
     backbone:
       vit: {patch: 8, dim: 128, depth: 5, heads: 4, grid: [24, 40], …}   # or a name from vit.MODELS
-      # or timm: {name: vit_small_patch16_224.dino, dim: 384, patch: 16, size: [192, 320]}
+      # or timm: {name: vit_small_patch16_224.dino, dim: 384, patch: 16}
       # mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]                      # of the pixels; else ImageNet's
     upsampler:
       steps: 3
@@ -61,6 +61,8 @@ class InputConfig:
     def __post_init__(self) -> None:
         if self.fit not in ("stretch", "letterbox"):
             raise ValueError(f"input.fit: {self.fit!r} (expected: stretch or letterbox)")
+        if not all(isinstance(side, int) and side > 0 for side in self.size):
+            raise ValueError(f"input: {self.width}x{self.height} (expected: whole numbers of pixels)")
         if self.maxBatch < 1:
             raise ValueError(f"input.maxBatch: {self.maxBatch} (expected: >= 1)")
 
@@ -95,6 +97,10 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         patch = self.backbone.patch
+        if patch < 1:
+            raise ValueError(f"backbone: patch {patch} (expected: >= 1)")
+        if [len(values) for values in self.normalise] != [3, 3]:
+            raise ValueError(f"backbone: mean and std {self.normalise} (expected: three numbers each)")
         if self.input.width % patch or self.input.height % patch:
             raise ValueError(
                 f"input: {self.input.width}x{self.input.height} (expected: multiples of the patch, {patch})"
@@ -228,7 +234,7 @@ class ModelConfig:
             )
         except KeyError as e:
             raise ValueError(f"{path}: {e.args[0]!r} is missing or unknown") from e
-        except (TypeError, ValueError) as e:
+        except (AttributeError, TypeError, ValueError) as e:  # the first two: an entry of another type
             raise ValueError(f"{path}: {e}") from e
 
 
@@ -264,7 +270,7 @@ class DenseModel(nn.Module):
         super().__init__()
         self.config = config
         plain = isinstance(config.backbone, ViTConfig)
-        self.backbone = ViT(config.backbone) if plain else TimmBackbone(config.backbone)
+        self.backbone = ViT(config.backbone) if plain else TimmBackbone(config.backbone, config.input.size)
         if not plain and config.normalise != self.backbone.normalise:
             raise ValueError(
                 f"backbone: mean and std {config.normalise} (expected of {config.backbone.name}: "

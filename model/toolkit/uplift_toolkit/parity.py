@@ -60,6 +60,8 @@ def compare(directory: Path) -> list[Difference]:
     """Every output of the readable model, and of the fast graph (of another upsampler than UPLiFT, what
     `read` computes) with identity heads."""
     case = json.loads((directory / "case.json").read_text())
+    if not isinstance(case, dict):
+        raise ValueError(f"{directory / 'case.json'}: {type(case).__name__} (expected: an object)")
     if case.get("system") == VAE:
         return compare_vae(directory)
     if "system" in case:

@@ -1,28 +1,27 @@
 """Any timm model that keeps a patch grid, as a backbone (the extra `timm`)."""
 
+from __future__ import annotations
+
 import difflib
 import importlib
 import sys
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
-from uplift_toolkit.weights import State, beneath, load_strict
+from uplift_toolkit.weights import State, WeightsError, beneath, load_strict
 
 
 @dataclass(frozen=True)
 class TimmConfig:
-    """A model's name in timm, its channels and patch (both checked), the image size to build it for."""
+    """A model's name in timm, its channels and patch (both checked)."""
 
     name: str
     dim: int
     patch: int
-    size: tuple[int, int] = (224, 224)  # height, width
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "size", tuple(self.size))
 
 
 def import_timm() -> ModuleType:
@@ -40,15 +39,25 @@ def import_timm() -> ModuleType:
 
 
 class TimmBackbone(nn.Module):
-    """Normalised images [N,3,H,W] to features [N,dim,H/patch,W/patch], after the final norm."""
+    """Normalised images [N,3,H,W] to features [N,dim,H/patch,W/patch], after the final norm.
 
-    def __init__(self, config: TimmConfig) -> None:
+    It is built for images of `size` (height, width). Where timm's class takes images of others too, as
+    training has them, positions are resampled for those.
+    """
+
+    def __init__(self, config: TimmConfig, size: tuple[int, int], any_size: bool = True) -> None:
         super().__init__()
         timm = import_timm()
-        self.config = config
+        self.config, self.size = config, size
         self.channels, self.patch = config.dim, config.patch
         try:
-            self.model = timm.create_model(config.name, num_classes=0, img_size=config.size)
+            create = partial(timm.create_model, config.name, num_classes=0, img_size=size)
+            try:
+                self.model, self.any_size = create(dynamic_img_size=any_size), any_size
+            except TypeError as e:
+                if "'dynamic_img_size'" not in str(e):
+                    raise
+                self.model, self.any_size = create(), False
         except (
             Exception
         ) as e:  # unknown names and models without img_size fail with RuntimeError, TypeError, …
@@ -72,7 +81,7 @@ class TimmBackbone(nn.Module):
     @torch.inference_mode()
     def _check_grid(self) -> None:
         """ValueError unless an image gives a token for every patch: hierarchical models give other maps."""
-        height, width = self.config.size
+        height, width = self.size
         expected = [1, self.prefix + height // self.patch * (width // self.patch), self.channels]
         training = self.model.training
         try:
@@ -87,10 +96,22 @@ class TimmBackbone(nn.Module):
             )
         self.model.train(training)
 
+    def of_one_size(self) -> TimmBackbone:
+        """The same for images of `size` alone: a trace of one for any size would hold a device."""
+        fixed = TimmBackbone(self.config, self.size, any_size=False)
+        fixed.load_state_dict(self.state_dict())
+        return fixed.train(self.training)
+
     def forward(self, images: Tensor) -> Tensor:
-        h, w = int(images.shape[2]) // self.patch, int(images.shape[3]) // self.patch
-        tokens = self.model.forward_features(images)[:, self.prefix :]
-        return tokens.transpose(1, 2).reshape(images.shape[0], self.channels, h, w)
+        height, width = int(images.shape[2]), int(images.shape[3])
+        if not self.any_size and (height, width) != self.size:
+            own = f"{self.size[1]}x{self.size[0]}"
+            raise ValueError(
+                f"timm: {self.config.name}: an image of {width}x{height} (expected: {own}, the only size "
+                "that timm's class takes once it is built; train-backbone and train-upsampler need others)"
+            )
+        tokens = self.model.forward_features(images)[:, self.prefix :].transpose(1, 2)
+        return tokens.reshape(images.shape[0], self.channels, height // self.patch, width // self.patch)
 
     def load(self, state: State, source: object) -> None:
         """Loads a checkpoint as timm's own loader reads it, but strictly.
@@ -101,5 +122,11 @@ class TimmBackbone(nn.Module):
         state, source = beneath(state, [self.model.state_dict()], source)
         filtered = getattr(sys.modules[type(self.model).__module__], "checkpoint_filter_fn", None)
         if filtered is not None:
-            state = filtered(state, self.model)
+            try:
+                state = filtered(state, self.model)
+            except RuntimeError as e:  # timm takes every stored grid of positions for a square one
+                raise WeightsError(
+                    f"{source}: {' '.join(str(e).split())[:200]} (expected: positions of a square image, or"
+                    f" of {self.size[1]}x{self.size[0]})"
+                ) from e
         load_strict(self.model, state, source, ignore=("head.", "fc_norm."))

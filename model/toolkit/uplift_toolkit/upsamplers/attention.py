@@ -154,7 +154,8 @@ class EdgeRope(nn.Module):
         return e
 
     def _axis(self, axis: int, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosine and sine [D,L,1] or [D,1,L]."""
-        places = constant(torch.linspace(0, 1, int(length)), like)
+        """Cosine and sine [D,L,1] or [D,1,L], of angles in the precision of the weights: bf16 would round
+        neighbouring places to one."""
+        places = constant(torch.linspace(0, 1, int(length)), self.freqs)
         angles = (self.freqs[axis][:, None] * places).unsqueeze(2 - axis)
-        return angles.cos(), angles.sin()
+        return angles.cos().to(like.dtype), angles.sin().to(like.dtype)

@@ -44,19 +44,22 @@ class Rope(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, channels, height, width = (int(s) if i else s for i, s in enumerate(x.shape))
         parts = x.reshape(n, self.heads, 4, channels // self.heads // 4, height, width).unbind(dim=2)
-        row, column = self._angles(height, x)[:, :, None], self._angles(width, x)[:, None]
+        row, column = self._angles(height)[:, :, None], self._angles(width)[:, None]
+        (row_cos, row_sin), (column_cos, column_sin) = (
+            (angles.cos().to(x.dtype), angles.sin().to(x.dtype)) for angles in (row, column)
+        )
         turned = [
-            parts[0] * row.cos() - parts[2] * row.sin(),
-            parts[1] * column.cos() - parts[3] * column.sin(),
-            parts[2] * row.cos() + parts[0] * row.sin(),
-            parts[3] * column.cos() + parts[1] * column.sin(),
+            parts[0] * row_cos - parts[2] * row_sin,
+            parts[1] * column_cos - parts[3] * column_sin,
+            parts[2] * row_cos + parts[0] * row_sin,
+            parts[3] * column_cos + parts[1] * column_sin,
         ]
         return torch.stack(turned, dim=2).reshape(n, channels, height, width)
 
-    def _angles(self, length: int, like: Tensor) -> Tensor:
-        """[n/4,L]"""
+    def _angles(self, length: int) -> Tensor:
+        """[n/4,L], in fp32: bf16 would round neighbouring places to one."""
         places = 2 * (torch.arange(length, dtype=torch.float32) + 0.5) / length - 1
-        return 2 * math.pi * constant(places, like) / self.periods[:, None]
+        return 2 * math.pi * constant(places, self.periods) / self.periods[:, None]
 
 
 class ImageEncoder(nn.Module):
