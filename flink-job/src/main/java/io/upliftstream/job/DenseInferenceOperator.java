@@ -6,6 +6,7 @@ import io.upliftstream.job.ServingOptions.QueuePolicy;
 import io.upliftstream.schemas.ModelAnswer;
 import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.SchemaRegistry;
+import java.io.UncheckedIOException;
 import java.time.Clock;
 import java.util.Map;
 import java.util.Optional;
@@ -84,7 +85,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         @SuppressWarnings({"unchecked", "TypeParameterUnusedInFormals"})
         public <T extends StreamOperator<OutputMessage>> T createStreamOperator(
                 StreamOperatorParameters<OutputMessage> parameters) {
-            return (T) new DenseInferenceOperator(this, parameters);
+            try {
+                return (T) new DenseInferenceOperator(this, parameters);
+            } catch (StartupException e) {
+                TaskInfo task = parameters.getContainingTask().getEnvironment().getTaskInfo();
+                throw isAgain(task) ? new UncheckedIOException(e.mayPass()) : e;
+            }
         }
 
         @Override
@@ -133,7 +139,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         JobSettings settings = factory.settings;
         live = settings.get(ServingOptions.MODE) == Mode.LIVE;
         quarantine = new Quarantine(
-                settings.quarantineDirectory(),
+                settings::quarantineDirectory,
                 settings.get(InputOptions.GROUP_ID),
                 settings.get(ServingOptions.QUARANTINE_RESTARTS));
         maxBytes = settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes();
@@ -174,6 +180,19 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     @Override
     public void open() throws Exception {
         super.open();
+        TaskInfo task = getRuntimeContext().getTaskInfo();
+        try {
+            open(isAgain(task));
+        } catch (StartupException e) {
+            throw isAgain(task) ? e.mayPass() : e;
+        }
+    }
+
+    private static boolean isAgain(TaskInfo task) {
+        return task.getAttemptNumber() > 0;
+    }
+
+    private void open(boolean again) throws Exception {
         int asked = factory.settings.get(ServingOptions.QUEUE_CAPACITY);
         claimCheck = factory.settings
                 .claimCheckDirectory()
@@ -187,7 +206,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         models = new ModelSwitch(
                 factory.settings,
                 factory.control,
-                factory.topicLimits.read(getRuntimeContext().getTaskInfo().getAttemptNumber() > 0),
+                factory.topicLimits.read(again),
                 restored,
                 this::serving,
                 mailbox,
