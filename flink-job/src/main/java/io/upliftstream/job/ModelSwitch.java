@@ -277,6 +277,9 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     }
 
     private void loaded(ModelCommand command, ServingModel model, long millis) {
+        if (next != null && state.nextServes()) {
+            take(next); // it began to serve while this one was loaded
+        }
         giveUpNext();
         if (model.activation().fromMicros() != Activation.NOW) {
             next = model;
