@@ -112,7 +112,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient Quarantine quarantine;
     private final transient CameraLanes lanes = new CameraLanes();
 
-    /** Milliseconds since 1970 at which a checkpoint has waited long enough for the frames that wait. */
+    /** When a checkpoint has waited long enough for the frames that wait, as {@link #elapsedMillis} counts. */
     private transient long letGoAt = Long.MAX_VALUE;
 
     // set by initializeState()
@@ -313,7 +313,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         if (gate.isAheadOfClock(frame, ageMillis)) {
             jobMetrics.frameAheadOfClock();
         }
-        lanes.arrived(frame.cameraId(), factory.clock.millis());
+        lanes.arrived(frame.cameraId(), elapsedMillis());
         if (frame.packet() == null) {
             way.enqueue(frame);
         } else if (!videos.take(frame)) {
@@ -344,7 +344,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
 
     /** Gives frames their turns while there is room for them at the model. */
     private void dispatch() {
-        if (letGoAt != Long.MAX_VALUE && factory.clock.millis() >= letGoAt) {
+        if (letGoAt != Long.MAX_VALUE && elapsedMillis() >= letGoAt) {
             waiting.next(unused -> true, unused -> false, late -> departures.letGo(Reason.CHECKPOINT, late));
         }
         while (lanes.working() < places()) {
@@ -369,7 +369,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private boolean mayHaveAPlace(String cameraId) {
         return !live
                 || lanes.working(cameraId) < Math.max(1, capacity / 2)
-                || lanes.isAlone(cameraId, factory.clock.millis() - gate.maxAgeMillis());
+                || lanes.isAlone(cameraId, elapsedMillis() - gate.maxAgeMillis());
     }
 
     private void infer(Frame frame) {
@@ -403,6 +403,10 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
     }
 
+    private long elapsedMillis() {
+        return SteadyClock.elapsedMillis(factory.clock);
+    }
+
     private long bytes() {
         return waiting.bytes() + lanes.bytes() + videos.bytes();
     }
@@ -414,7 +418,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
 
     private void drain() throws InterruptedException {
         long start = System.nanoTime();
-        letGoAt = live ? factory.clock.millis() + gate.maxAgeMillis() / 2 : Long.MAX_VALUE;
+        letGoAt = live ? elapsedMillis() + gate.maxAgeMillis() / 2 : Long.MAX_VALUE;
         moved();
         while (!lanes.isEmpty() || !videos.idle()) { // what waits is dispatched as these leave
             mailbox.yield();
