@@ -4,6 +4,8 @@ import io.upliftstream.schemas.PayloadReference;
 import io.upliftstream.schemas.Payloads;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.StandardOpenOption;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.LocalDate;
@@ -12,6 +14,7 @@ import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -48,6 +51,9 @@ final class ClaimCheck implements AutoCloseable {
     /** Most payloads that are written at a time, and most frames that are encoded or wait for that. */
     static final int MAX_THREADS = 64;
 
+    /** More than a day's folders. */
+    private static final int MAX_DURABLE = 1000;
+
     /** The store did not take a payload in time: no frame's fault. */
     static final class Unavailable extends RuntimeException {
         private static final long serialVersionUID = 1L;
@@ -76,6 +82,8 @@ final class ClaimCheck implements AutoCloseable {
     private final AtomicLong retries = new AtomicLong();
     private final AtomicLong nanos = new AtomicLong();
     private volatile @Nullable Exception lastProblem;
+    /** Folders of the local disk whose names it has for good. */
+    private final Set<Path> durable = ConcurrentHashMap.newKeySet();
 
     /**
      * Writes nothing yet.
@@ -233,11 +241,30 @@ final class ClaimCheck implements AutoCloseable {
             if (!moved && (!files.exists(file) || files.getFileStatus(file).getLen() != payload.remaining())) {
                 throw new IOException(part + " cannot be renamed");
             }
+            if (files.getUri().getScheme().equals("file")) {
+                sync(file.getParent());
+            }
         } finally {
             if (!moved) {
                 boolean unused = files.delete(part, false);
             }
         }
+    }
+
+    /** Makes the names in a folder outlast a loss of power, and its own name. */
+    private void sync(Path folder) throws IOException {
+        try (FileChannel names = FileChannel.open(java.nio.file.Path.of(folder.getPath()), StandardOpenOption.READ)) {
+            names.force(true);
+        }
+        Path parent = folder.getParent();
+        if (folder.equals(directory) || parent == null || durable.contains(folder)) {
+            return;
+        }
+        sync(parent);
+        if (durable.size() >= MAX_DURABLE) {
+            durable.clear();
+        }
+        durable.add(folder);
     }
 
     private static void write(FSDataOutputStream out, ByteBuffer payload) throws IOException {

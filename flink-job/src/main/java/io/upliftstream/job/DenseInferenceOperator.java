@@ -6,6 +6,7 @@ import io.upliftstream.job.ServingOptions.QueuePolicy;
 import io.upliftstream.schemas.ModelAnswer;
 import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.SchemaRegistry;
+import java.io.UncheckedIOException;
 import java.time.Clock;
 import java.util.Map;
 import java.util.Optional;
@@ -85,7 +86,12 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         @SuppressWarnings({"unchecked", "TypeParameterUnusedInFormals"})
         public <T extends StreamOperator<OutputMessage>> T createStreamOperator(
                 StreamOperatorParameters<OutputMessage> parameters) {
-            return (T) new DenseInferenceOperator(this, parameters);
+            try {
+                return (T) new DenseInferenceOperator(this, parameters);
+            } catch (StartupException e) {
+                TaskInfo task = parameters.getContainingTask().getEnvironment().getTaskInfo();
+                throw isAgain(task) ? new UncheckedIOException(e.mayPass()) : e;
+            }
         }
 
         @Override
@@ -107,7 +113,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private final transient Quarantine quarantine;
     private final transient CameraLanes lanes = new CameraLanes();
 
-    /** Milliseconds since 1970 at which a checkpoint has waited long enough for the frames that wait. */
+    /** When a checkpoint has waited long enough for the frames that wait, as {@link #elapsedMillis} counts. */
     private transient long letGoAt = Long.MAX_VALUE;
 
     // set by initializeState()
@@ -137,7 +143,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         JobSettings settings = factory.settings;
         live = settings.get(ServingOptions.MODE) == Mode.LIVE;
         quarantine = new Quarantine(
-                settings.quarantineDirectory(),
+                settings::quarantineDirectory,
                 settings.get(InputOptions.GROUP_ID),
                 settings.get(ServingOptions.QUARANTINE_RESTARTS));
         maxBytes = settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes();
@@ -178,6 +184,19 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     @Override
     public void open() throws Exception {
         super.open();
+        TaskInfo task = getRuntimeContext().getTaskInfo();
+        try {
+            open(isAgain(task));
+        } catch (StartupException e) {
+            throw isAgain(task) ? e.mayPass() : e;
+        }
+    }
+
+    private static boolean isAgain(TaskInfo task) {
+        return task.getAttemptNumber() > 0;
+    }
+
+    private void open(boolean again) throws Exception {
         int asked = factory.settings.get(ServingOptions.QUEUE_CAPACITY);
         claimCheck = factory.settings
                 .claimCheckDirectory()
@@ -191,7 +210,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         models = new ModelSwitch(
                 factory.settings,
                 factory.control,
-                factory.topicLimits.read(getRuntimeContext().getTaskInfo().getAttemptNumber() > 0),
+                factory.topicLimits.read(again),
                 restored,
                 this::serving,
                 mailbox,
@@ -301,7 +320,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         if (gate.isAheadOfClock(frame, ageMillis)) {
             jobMetrics.frameAheadOfClock();
         }
-        lanes.arrived(frame.cameraId(), factory.clock.millis());
+        lanes.arrived(frame.cameraId(), elapsedMillis());
         if (frame.packet() == null) {
             way.enqueue(frame);
         } else if (!videos.take(frame)) {
@@ -332,7 +351,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
 
     /** Gives frames their turns while there is room for them at the model. */
     private void dispatch() {
-        if (letGoAt != Long.MAX_VALUE && factory.clock.millis() >= letGoAt) {
+        if (letGoAt != Long.MAX_VALUE && elapsedMillis() >= letGoAt) {
             waiting.next(unused -> true, unused -> false, late -> departures.letGo(Reason.CHECKPOINT, late));
         }
         while (lanes.working() < places()) {
@@ -359,7 +378,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     private boolean mayHaveAPlace(String cameraId) {
         return !live
                 || lanes.working(cameraId) < Math.max(1, capacity / 2)
-                || lanes.isAlone(cameraId, factory.clock.millis() - gate.maxAgeMillis());
+                || lanes.isAlone(cameraId, elapsedMillis() - gate.maxAgeMillis());
     }
 
     private void infer(Frame frame) {
@@ -393,6 +412,10 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
     }
 
+    private long elapsedMillis() {
+        return SteadyClock.elapsedMillis(factory.clock);
+    }
+
     private long bytes() {
         return waiting.bytes() + lanes.bytes() + videos.bytes();
     }
@@ -404,7 +427,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
 
     private void drain() throws InterruptedException {
         long start = System.nanoTime();
-        letGoAt = live ? factory.clock.millis() + gate.maxAgeMillis() / 2 : Long.MAX_VALUE;
+        letGoAt = live ? elapsedMillis() + gate.maxAgeMillis() / 2 : Long.MAX_VALUE;
         moved();
         while (!lanes.isEmpty() || !videos.idle()) { // what waits is dispatched as these leave
             mailbox.yield();

@@ -184,8 +184,8 @@ public final class DenseVisionJob {
     private static Source<RawFrame, ?, ?> source(JobSettings settings, Map<TopicPartition, Long> ends) {
         Properties properties = settings.kafkaProperties();
         // Large frames would fill the heap: all polls on their way together fetch as much as the queue holds.
-        String fetch =
-                String.valueOf(settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes() / POLLS);
+        String fetch = String.valueOf(Math.min(
+                Integer.MAX_VALUE, settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes() / POLLS));
         properties.putIfAbsent(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG, fetch);
         properties.putIfAbsent(ConsumerConfig.FETCH_MAX_BYTES_CONFIG, fetch);
         properties.putIfAbsent(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, String.valueOf(MAX_POLL_RECORDS));

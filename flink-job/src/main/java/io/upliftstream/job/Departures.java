@@ -147,8 +147,8 @@ final class Departures {
 
     private void noteUnrecorded(FrameOutcome outcome) {
         jobMetrics.unrecorded();
-        if (clock.millis() >= nextUnrecordedWarning) {
-            nextUnrecordedWarning = clock.millis() + UNRECORDED_MILLIS;
+        if (SteadyClock.elapsedMillis(clock) >= nextUnrecordedWarning) {
+            nextUnrecordedWarning = SteadyClock.elapsedMillis(clock) + UNRECORDED_MILLIS;
             LOG.warn(
                     "no record fits the limit of its topic (expected: max.message.bytes of some kilobytes), and the metric"
                             + " frames.unrecorded counts the others: {}",

@@ -62,7 +62,10 @@ public interface FrameEngine extends AutoCloseable {
     @Override
     void close();
 
-    /** Makes a subtask's engine when the subtask opens; a {@link StartupException} ends the job, others restart it. */
+    /**
+     * Makes a subtask's engine when the subtask opens. A {@link StartupException} ends the job at its start; after a restart
+     * Flink tries again, as it does after others.
+     */
     @FunctionalInterface
     interface Factory extends Serializable {
         FrameEngine open(JobSettings settings, RuntimeContext subtask) throws Exception;

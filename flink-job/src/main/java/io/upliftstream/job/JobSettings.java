@@ -52,7 +52,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Sources, the later winning: a file (YAML as Flink reads it, or {@code .properties}); the environment, where
  * {@code uplift.kafka.bootstrap-servers} is {@code UPLIFT_KAFKA_BOOTSTRAP_SERVERS}; assignments {@code key=value}. Keys
- * without the prefix are Flink's own and go to Flink as they are.
+ * without the prefix are Flink's own and go to Flink as they are, but for a few that the job sets itself, which are refused.
  */
 public final class JobSettings implements Serializable {
     private static final long serialVersionUID = 1L;

@@ -49,7 +49,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     private ControlState state;
     private @Nullable ServingModel serving;
     private @Nullable ServingModel next;
-    /** Milliseconds since 1970 at which the last frame from before the next model's came. */
+    /** When the last frame from before the next model's came, by {@link SteadyClock#elapsedMillis}. */
     private long lastBefore;
 
     /** Models that finish the frames they have. */
@@ -97,7 +97,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
         Activation scheduled = state.next();
         if (scheduled != null) {
             next = restoredNext(scheduled);
-            lastBefore = clock.millis();
+            lastBefore = SteadyClock.elapsedMillis(clock);
         }
         listening = control.listen(state.offset(), this);
     }
@@ -147,7 +147,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
             return serving();
         }
         if (captureTimeMicros < state.next().fromMicros()) {
-            lastBefore = clock.millis();
+            lastBefore = SteadyClock.elapsedMillis(clock);
             return serving();
         }
         ServingModel model = next;
@@ -156,7 +156,7 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
             answer(model.activation().commandId(), ModelOutcome.ACTIVATED, model, null, 0);
             events.serves(model);
         }
-        if (clock.millis() - lastBefore >= keepMillis) {
+        if (SteadyClock.elapsedMillis(clock) - lastBefore >= keepMillis) {
             take(model);
         }
         return model;
@@ -277,11 +277,14 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
     }
 
     private void loaded(ModelCommand command, ServingModel model, long millis) {
+        if (next != null && state.nextServes()) {
+            take(next); // it began to serve while this one was loaded
+        }
         giveUpNext();
         if (model.activation().fromMicros() != Activation.NOW) {
             next = model;
             state = state.scheduled(model.activation());
-            lastBefore = clock.millis();
+            lastBefore = SteadyClock.elapsedMillis(clock);
             answer(command.getId(), ModelOutcome.SCHEDULED, model, null, millis);
             return;
         }

@@ -14,12 +14,14 @@ import java.util.Optional;
 import java.util.Properties;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.Supplier;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.apache.flink.core.fs.FSDataInputStream;
 import org.apache.flink.core.fs.FileSystem;
 import org.apache.flink.core.fs.FileSystem.WriteMode;
 import org.apache.flink.core.fs.Path;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -32,7 +34,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Limits: subtasks in one process work at the same time, so a frame of another subtask may be held back with the guilty
  * one; and so may one at which a process was killed from outside twice. While notes cannot be read or written, as on a full
- * disk, the job goes on without them.
+ * disk or without a directory, the job goes on without them.
  */
 final class Quarantine {
     private static final Logger LOG = LoggerFactory.getLogger(Quarantine.class);
@@ -41,8 +43,12 @@ final class Quarantine {
     /** Processes that must have died while they worked on a frame alone: one may have been killed from outside. */
     private static final int DEATHS = 2;
 
-    private final Path directory;
+    private final Supplier<String> parent;
+    private final String job;
     private final int restarts;
+    /** Null until it was had. */
+    private @Nullable Path directory;
+
     private final Map<Integer, Note> notes = new HashMap<>();
     private boolean careful;
     private boolean unwritable;
@@ -63,12 +69,14 @@ final class Quarantine {
     /**
      * Reads nothing yet.
      *
-     * @param directory that every process which may run the subtask reaches
+     * @param parent directory that every process which may run the subtask reaches; asked for until it says one, and may throw
+     *     {@link StartupException} where there is none
      * @param job a name that no other job with this directory has
      * @param restarts at the same offset after which frames are worked on one at a time; 0 for never
      */
-    Quarantine(String directory, String job, int restarts) {
-        this.directory = new Path(new Path(directory), URLEncoder.encode(job, StandardCharsets.UTF_8));
+    Quarantine(Supplier<String> parent, String job, int restarts) {
+        this.parent = parent;
+        this.job = job;
         this.restarts = restarts;
     }
 
@@ -151,12 +159,29 @@ final class Quarantine {
         careful = false;
     }
 
-    private Path path(RawFrame frame) {
-        return new Path(directory, frame.topic() + "-" + frame.partition());
+    private Path directory() throws IOException {
+        if (directory == null) {
+            try {
+                directory = new Path(new Path(parent.get()), URLEncoder.encode(job, StandardCharsets.UTF_8));
+            } catch (StartupException e) {
+                throw new IOException(e.getMessage(), e);
+            }
+        }
+        return directory;
+    }
+
+    private Path path(RawFrame frame) throws IOException {
+        return new Path(directory(), frame.topic() + "-" + frame.partition());
     }
 
     private Optional<Note> read(RawFrame frame) {
-        Path path = path(frame);
+        Path path;
+        try {
+            path = path(frame);
+        } catch (IOException e) {
+            warn(e);
+            return Optional.empty();
+        }
         try (FSDataInputStream in = path.getFileSystem().open(path);
                 Reader reader = new InputStreamReader(in, StandardCharsets.UTF_8)) {
             Properties properties = new Properties();
@@ -192,7 +217,7 @@ final class Quarantine {
             LOG.warn(
                     "the quarantine's notes in {} cannot be kept: {} (expected: a directory to write to); a frame that"
                             + " crashes the process is not recognised until they can",
-                    directory,
+                    directory == null ? "the state directory" : directory,
                     e.toString());
         }
     }
@@ -206,10 +231,10 @@ final class Quarantine {
         properties.setProperty("suspect", String.valueOf(note.suspect));
         properties.setProperty("deaths", String.valueOf(note.deaths));
         properties.setProperty("held", note.held.stream().map(String::valueOf).collect(Collectors.joining(" ")));
-        Path path = path(frame);
         try {
+            Path path = path(frame);
             FileSystem files = path.getFileSystem();
-            files.mkdirs(directory);
+            files.mkdirs(directory());
             if (!replaces || !replace(files, path, properties)) {
                 store(files, path, properties);
                 replaces = false;

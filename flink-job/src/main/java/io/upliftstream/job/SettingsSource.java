@@ -11,13 +11,29 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Properties;
 import java.util.regex.Pattern;
+import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.ConfigOption;
+import org.apache.flink.configuration.CoreOptions;
+import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.configuration.YamlParserUtils;
 import org.jspecify.annotations.Nullable;
 
 /** Where settings are read from: a file, the environment and assignments, as keys and values that are not checked yet. */
 final class SettingsSource {
     private static final Pattern PLACE = Pattern.compile("line (\\d+), column (\\d+)");
+
+    /** Options of Flink's that {@link DenseVisionJob} sets itself, and what is expected instead. */
+    private static final Map<String, String> SET_BY_THE_JOB = Map.of(
+            CoreOptions.DEFAULT_PARALLELISM.key(),
+            ServingOptions.PARALLELISM.key(),
+            CheckpointingOptions.CHECKPOINTING_INTERVAL.key(),
+            ServingOptions.CHECKPOINT_INTERVAL.key(),
+            CheckpointingOptions.CHECKPOINTING_CONSISTENCY_MODE.key(),
+            ServingOptions.DELIVERY.key(),
+            CheckpointingOptions.CHECKPOINT_STORAGE.key(),
+            ServingOptions.CHECKPOINT_DIRECTORY.key(),
+            PipelineOptions.GENERIC_TYPES.key(),
+            "nothing");
 
     private SettingsSource() {}
 
@@ -126,11 +142,16 @@ final class SettingsSource {
     }
 
     /**
-     * Refuses a key under the prefix that is no option's, and names the option that it resembles most.
+     * Refuses a key under the prefix that is no option's, and names the option that it resembles most; and one of Flink's that
+     * would be overwritten.
      *
      * @throws StartupException if there is such a key
      */
     static void checkKnown(String key) {
+        String instead = SET_BY_THE_JOB.get(key);
+        if (instead != null) {
+            throw JobSettings.wrong("option", key + " is set by the job", instead + " in its place");
+        }
         if (!key.startsWith(JobSettings.PREFIX) || key.startsWith(JobSettings.KAFKA_PROPERTIES)) {
             return;
         }

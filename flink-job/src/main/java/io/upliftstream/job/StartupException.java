@@ -1,5 +1,6 @@
 package io.upliftstream.job;
 
+import java.io.IOException;
 import org.apache.flink.runtime.throwable.ThrowableAnnotation;
 import org.apache.flink.runtime.throwable.ThrowableType;
 import org.jspecify.annotations.Nullable;
@@ -34,5 +35,15 @@ public final class StartupException extends RuntimeException {
 
     public int exitCode() {
         return exitCode;
+    }
+
+    /**
+     * The same of a task that is started again, after which Flink tries once more: the task ran before, so the trouble may
+     * pass, such as a mount that comes later than the process. It has no cause, since Flink looks for this exception there.
+     */
+    IOException mayPass() {
+        IOException trouble = new IOException(getMessage());
+        trouble.setStackTrace(getStackTrace());
+        return trouble;
     }
 }

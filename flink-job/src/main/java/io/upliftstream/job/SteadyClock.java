@@ -58,6 +58,11 @@ final class SteadyClock extends Clock implements Serializable {
         return MACHINE;
     }
 
+    /** Milliseconds from any moment on, for durations: where a clock is steady, what no leap changes, also one that stays. */
+    static long elapsedMillis(Clock clock) {
+        return clock instanceof SteadyClock steady ? steady.elapsedMillis() : clock.millis();
+    }
+
     private Object readResolve() {
         return machine.equals(Clock.systemUTC()) ? MACHINE : this;
     }

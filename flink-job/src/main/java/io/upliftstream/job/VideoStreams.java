@@ -100,7 +100,7 @@ final class VideoStreams {
 
     private VideoStream claim(Camera camera) {
         VideoStream stream = open(camera.id());
-        stream.restore(camera, clock.millis());
+        stream.restore(camera, SteadyClock.elapsedMillis(clock));
         unclaimed.remove(camera.id());
         return stream;
     }
@@ -134,7 +134,7 @@ final class VideoStreams {
             Camera before = unclaimed.get(id);
             stream = before == null ? open(id) : claim(before);
         }
-        stream.take(packet, clock.millis());
+        stream.take(packet, SteadyClock.elapsedMillis(clock));
         wake(stream);
         return true;
     }
@@ -251,7 +251,7 @@ final class VideoStreams {
 
     /** Frees the decoders of cameras that fell silent. */
     void checkSilence() {
-        long since = clock.millis() - idleMillis;
+        long since = SteadyClock.elapsedMillis(clock) - idleMillis;
         for (VideoStream stream : streams.values()) {
             if (stream.heardMillis() <= since) {
                 stream.sleep();

@@ -17,11 +17,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import jdk.jfr.Recording;
+import jdk.jfr.consumer.RecordingFile;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -82,6 +85,31 @@ class ClaimCheckTest extends OperatorTest {
         // The frames have the same results, so the same payloads: a mask, and tensors of features and depth.
         try (Stream<Path> files = Files.walk(directory)) {
             assertThat(files.filter(Files::isRegularFile)).hasSize(3);
+        }
+    }
+
+    /** Without that, a loss of power takes the name of a file that a committed record refers to. */
+    @Test
+    void theNamesOfFilesAndFoldersAreOnTheDiskBeforeTheirRecordIsHandedOn() throws Exception {
+        engine.answerAll();
+        Path recorded = directory.resolve("recorded.jfr");
+        Path claims = Files.createDirectory(directory.resolve("claims"));
+        try (Recording recording = new Recording()) {
+            recording.enable("jdk.FileForce").withoutThreshold();
+            recording.start();
+            var harness = open(claims);
+            process(harness, TestFrames.cameraFrame("north", 0));
+            drain(harness);
+            recording.dump(recorded);
+        }
+
+        List<Path> synced = RecordingFile.readAllEvents(recorded).stream()
+                .map(event -> event.getString("path"))
+                .filter(Objects::nonNull)
+                .map(Path::of)
+                .toList();
+        try (Stream<Path> paths = Files.walk(claims)) {
+            assertThat(synced).containsAll(paths.filter(Files::isDirectory).toList());
         }
     }
 

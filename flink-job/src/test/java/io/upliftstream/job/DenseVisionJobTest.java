@@ -1,5 +1,6 @@
 package io.upliftstream.job;
 
+import static org.assertj.core.api.Assertions.as;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -8,6 +9,7 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.util.List;
 import java.util.Map;
+import java.util.Properties;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.ExternalizedCheckpointRetention;
@@ -16,6 +18,8 @@ import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.graph.StreamGraph;
 import org.apache.flink.streaming.api.graph.StreamNode;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.assertj.core.api.InstanceOfAssertFactories;
 import org.junit.jupiter.api.Test;
 
 class DenseVisionJobTest {
@@ -46,6 +50,17 @@ class DenseVisionJobTest {
                 .extracting("clock")
                 .singleElement()
                 .isInstanceOf(SteadyClock.class);
+    }
+
+    @Test
+    void aQueueOfAnySizeIsFetchedInWhatKafkaTakes() {
+        for (String bytes : List.of("256 mb", "8 gb", "1 tb")) {
+            assertThat(DenseVisionJob.source(TestFrames.settings("uplift.queue.max-bytes", bytes)))
+                    .extracting("kafka.props", as(InstanceOfAssertFactories.type(Properties.class)))
+                    .satisfies(
+                            properties -> assertThat(ConsumerConfig.configDef().parse(properties))
+                                    .containsKey(ConsumerConfig.FETCH_MAX_BYTES_CONFIG));
+        }
     }
 
     @Test

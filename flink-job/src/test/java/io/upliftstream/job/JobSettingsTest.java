@@ -160,7 +160,7 @@ class JobSettingsTest {
     /** The rows of the first table of docs/troubleshooting.md. */
     static List<Arguments> misconfigurations() throws IOException {
         List<Arguments> rows = Files.readAllLines(Path.of("..", "docs", "troubleshooting.md")).stream()
-                .map(Pattern.compile("\\| `(uplift\\.[^`]*)` \\| `([^`]*)` \\|")::matcher)
+                .map(Pattern.compile("\\| `([a-z0-9.-]+=[^`]*)` \\| `([^`]*)` \\|")::matcher)
                 .filter(Matcher::matches)
                 .map(row -> Arguments.of(row.group(1), row.group(2)))
                 .toList();

@@ -90,6 +90,34 @@ class ModelSwitchTest extends ControlledTest {
     }
 
     @Test
+    void aScheduledModelThatBeginsToServeWhileAnotherIsLoadedIsTheOneBeforeIt() throws Exception {
+        var harness = openControlled(1, 0, null);
+        engine("configured").answerAll();
+        engine("two").answerAll();
+        engine("hangs").answerAll();
+        await(harness, control.send(activate("c-1", bundle("two")).setFromCaptureTimeMicros(CAPTURED + 1)));
+        CompletableFuture<?> later =
+                control.send(activate("c-2", bundle("hangs")).setFromCaptureTimeMicros(CAPTURED + 10));
+        runMails(harness);
+        process(harness, captured("north", 0, CAPTURED + 1));
+        stuck.countDown();
+        await(harness, later);
+        process(harness, captured("north", 1, CAPTURED + 2));
+        process(harness, captured("north", 2, CAPTURED + 10));
+        await(harness, control.send(command("c-3", ModelAction.ROLL_BACK)));
+        runMails(harness);
+
+        assertThat(served(harness)).containsExactly("0 two", "1 two", "2 hangs");
+        assertThat(answers(harness))
+                .containsExactly(
+                        "c-1 SCHEDULED two",
+                        "c-1 ACTIVATED two",
+                        "c-2 SCHEDULED hangs",
+                        "c-2 ACTIVATED hangs",
+                        "c-3 ROLLED_BACK two");
+    }
+
+    @Test
     void rollsBackToTheModelBeforeAndForthAgain() throws Exception {
         var harness = openControlled(1, 0, null);
         await(harness, control.send(command("c-0", ModelAction.ROLL_BACK)));

@@ -26,6 +26,9 @@ import org.junit.jupiter.api.Timeout;
 abstract class OperatorTest {
     final TestingEngine engine = new TestingEngine();
     final TestingClock clock = new TestingClock();
+    /** What operators look at. */
+    Clock operatorClock = clock;
+
     final List<AutoCloseable> opened = new ArrayList<>();
 
     @AfterEach
@@ -52,7 +55,7 @@ abstract class OperatorTest {
                         again -> Map.of(),
                         Framing.SINGLE_OBJECT,
                         (unused, subtask) -> engine,
-                        clock,
+                        operatorClock,
                         null,
                         packets),
                 environment.build());

@@ -28,8 +28,9 @@ class OptionsReferenceTest {
                 Sources, the later winning: a file (`--config`; YAML, nested or flat, or `.properties`), the environment, assignments
                 `key=value`. In the environment, `uplift.kafka.bootstrap-servers` is `UPLIFT_KAFKA_BOOTSTRAP_SERVERS`. What follows
                 `uplift.kafka.properties.` goes to every Kafka client as it is (`uplift.kafka.properties.security.protocol: SASL_SSL`).
-                Keys that do not start with `uplift.` are Flink's own and go to Flink. An unknown key or an impossible value ends
-                the start with one sentence and exit code 2.
+                Keys that do not start with `uplift.` are Flink's own and go to Flink; the few that the job sets itself are
+                refused, and the option to use instead is named. An unknown key or an impossible value ends the start with one
+                sentence and exit code 2.
 
                 | option | values | default | meaning |
                 |---|---|---|---|

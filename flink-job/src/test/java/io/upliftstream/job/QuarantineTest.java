@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -61,6 +62,27 @@ class QuarantineTest {
     }
 
     @Test
+    void theJobGoesOnWithoutADirectoryUntilThereIsOne() {
+        AtomicBoolean full = new AtomicBoolean(true);
+        Quarantine quarantine = new Quarantine(
+                () -> {
+                    if (full.get()) {
+                        throw new StartupException(StartupException.ENVIRONMENT, "state directory: its disk is full");
+                    }
+                    return directory.toUri().toString();
+                },
+                "job",
+                1);
+        quarantine.arrived(FRAME);
+        assertThat(directory).isEmptyDirectory();
+
+        full.set(false);
+        quarantine.arrived(new RawFrame(FRAME.topic(), 4, 0, 0, null, null, TraceContext.NONE));
+
+        assertThat(directory.resolve("job").resolve(FRAME.topic() + "-4")).exists();
+    }
+
+    @Test
     void aHeldFrameStaysHeldWhenALaterNoteCannotBeWritten() throws Exception {
         Path full = Path.of("/dev/full");
         assumeTrue(Files.exists(full), "no file here that behaves as on a full disk");
@@ -82,6 +104,6 @@ class QuarantineTest {
 
     /** Careful from the second start on. */
     private Quarantine quarantine() {
-        return new Quarantine(directory.toUri().toString(), "job", 1);
+        return new Quarantine(() -> directory.toUri().toString(), "job", 1);
     }
 }

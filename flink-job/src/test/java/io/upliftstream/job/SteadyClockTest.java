@@ -58,6 +58,7 @@ class SteadyClockTest {
         assertThat(clock.millis()).isEqualTo(elapsed);
         elapsed += 60_000;
         assertThat(clock.millis()).isEqualTo(elapsed + TEN_MINUTES);
+        assertThat(SteadyClock.elapsedMillis(clock)).as("durations do not").isEqualTo(elapsed);
     }
 
     @Test

@@ -16,6 +16,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -291,6 +293,28 @@ class VideoTest extends VideoOperatorTest {
         assertThat(failures(harness)).isEmpty();
         assertComplete(harness, 30);
         assertThat(drops(harness)).hasSize(1);
+    }
+
+    @Test
+    void aLeapOfTheClockThatStaysClosesNoDecoder() throws Exception {
+        AtomicLong elapsed = new AtomicLong();
+        operatorClock = new SteadyClock(clock, () -> TimeUnit.MILLISECONDS.toNanos(elapsed.get()));
+        List<RawFrame> records = Clip.records("yard", "long-b.h264");
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = start();
+        process(harness, records.get(0));
+        clock.millis = TestFrames.RECORDED + 600_000;
+        process(harness, records.get(1));
+        elapsed.set(59_000);
+        clock.millis = TestFrames.RECORDED + 659_000;
+        process(harness, records.get(2));
+        harness.prepareSnapshotPreBarrier(1);
+        elapsed.set(61_000);
+        clock.millis = TestFrames.RECORDED + 661_000;
+
+        harness.setProcessingTime(61_000);
+
+        assertThat(operatorClock.millis()).as("it follows").isEqualTo(clock.millis);
+        assertThat(decoders()).isEqualTo(1);
     }
 
     @Test

@@ -2,6 +2,8 @@ package io.upliftstream.tools;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.upliftstream.job.DenseVisionJob;
+import io.upliftstream.job.FrameEngine;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameFailure;
@@ -10,13 +12,20 @@ import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.camera.SyntheticCamera;
+import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.LongStream;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Exactly-once with the inference operator failing on purpose in mid-stream. */
 class RecoveryITCase {
@@ -54,6 +63,59 @@ class RecoveryITCase {
             }
             // The failures did undo work: without transactions some frames would be seen twice.
             assertThat(headers(topics, "read_uncommitted")).hasSizeGreaterThan(segmentation.size());
+        }
+    }
+
+    @Test
+    @Timeout(value = 10, unit = TimeUnit.MINUTES)
+    void aJobWhoseBundleIsAwayWhenItIsStartedAgainGoesOnWhenTheBundleIsBack(@TempDir Path directory) throws Exception {
+        String bundle = TinyBundle.copy(directory, "bundle").toString();
+        String away = directory.resolve("away").toString();
+        try (EmbeddedKafka kafka = EmbeddedKafka.start()) {
+            Topics topics = Topics.create(kafka, "away", 1, 1 << 20);
+            for (int sequence = 0; sequence < FRAMES; sequence++) {
+                byte[] image = TinyBundle.image(sequence);
+                topics.send(
+                        0,
+                        "north",
+                        SingleObject.encode(
+                                Topics.frame("north", sequence, image).build()));
+            }
+            JobSettings settings = topics.settings(
+                    "uplift.model.bundle=" + bundle,
+                    "restart-strategy.type=fixed-delay",
+                    "restart-strategy.fixed-delay.attempts=1000",
+                    "restart-strategy.fixed-delay.delay=100 ms");
+            SUBMITTED.set(0);
+            try (EmbeddedFlink flink = new EmbeddedFlink(settings.flinkConfiguration(), 1)) {
+                StreamExecutionEnvironment env = flink.environment();
+                DenseVisionJob.definePipeline(
+                        env,
+                        settings,
+                        (given, subtask) -> new FailingEngine(
+                                FrameEngine.ofBundle(given, subtask), () -> isFifth() && moved(bundle, away)));
+                EmbeddedFlink.Job job = flink.submit(env);
+                while (job.restarts() < 3) {
+                    job.throwIfEnded();
+                    Thread.sleep(50);
+                }
+                assertThat(moved(away, bundle)).isTrue();
+                job.awaitEnd();
+            }
+
+            assertThat(sequences(headers(topics, "read_committed"), "north")).containsExactlyElementsOf(expected());
+        }
+    }
+
+    private static boolean isFifth() {
+        return SUBMITTED.incrementAndGet() == 5;
+    }
+
+    private static boolean moved(String from, String to) {
+        try {
+            return Files.exists(Files.move(Path.of(from), Path.of(to)));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 

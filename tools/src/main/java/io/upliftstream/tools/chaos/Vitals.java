@@ -71,7 +71,7 @@ final class Vitals implements AutoCloseable {
             synchronized (samples) {
                 samples.add(sample);
             }
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException e) { // such as one of the directory's iterator
             LOG.debug("{} has ended, or this is not Linux", process.name(), e);
         }
     }
@@ -125,26 +125,31 @@ final class Vitals implements AutoCloseable {
     private static double[] heap(long pid) {
         try {
             Path jstat = Path.of(System.getProperty("java.home"), "bin", "jstat");
-            String[] lines = Command.run(jstat.toString(), "-J-XX:TieredStopAtLevel=1", "-gc", Long.toString(pid))
-                    .split("\n", -1);
-            List<String> names = Arrays.asList(lines[0].strip().split("\\s+", -1));
-            String[] values = lines[1].strip().split("\\s+", -1);
-            double heap = DoubleStream.of(
-                            kilobytes(names, values, "S0U"),
-                            kilobytes(names, values, "S1U"),
-                            kilobytes(names, values, "EU"),
-                            kilobytes(names, values, "OU"))
-                    .filter(Double::isFinite) // Not every collector has survivors.
-                    .sum();
-            return new double[] {heap / KILOBYTES, kilobytes(names, values, "MU") / KILOBYTES};
-        } catch (IOException e) {
+            return heap(Command.run(jstat.toString(), "-J-XX:TieredStopAtLevel=1", "-gc", Long.toString(pid)));
+        } catch (IOException | RuntimeException e) {
             return new double[] {Double.NaN, Double.NaN};
         }
     }
 
+    /** The same of what {@code jstat -gc} says, before which a JVM may tell of JAVA_TOOL_OPTIONS. */
+    static double[] heap(String said) {
+        List<String> lines =
+                said.lines().dropWhile(line -> !line.contains(" EU ")).toList();
+        List<String> names = Arrays.asList(lines.get(0).strip().split("\\s+", -1));
+        String[] values = lines.get(1).strip().split("\\s+", -1);
+        double heap = DoubleStream.of(
+                        kilobytes(names, values, "S0U"),
+                        kilobytes(names, values, "S1U"),
+                        kilobytes(names, values, "EU"),
+                        kilobytes(names, values, "OU"))
+                .filter(Double::isFinite) // Not every collector has survivors.
+                .sum();
+        return new double[] {heap / KILOBYTES, kilobytes(names, values, "MU") / KILOBYTES};
+    }
+
     private static double kilobytes(List<String> names, String[] values, String name) {
         String value = values[names.indexOf(name)];
-        return value.equals("-") ? Double.NaN : Double.parseDouble(value);
+        return value.equals("-") ? Double.NaN : Double.parseDouble(value.replace(',', '.')); // of the user's locale
     }
 
     List<Sample> samples() {

@@ -46,6 +46,18 @@ class VitalsTest {
     }
 
     @Test
+    void understandsWhatAJvmSaysElsewhere() {
+        assertThat(
+                        Vitals.heap(
+                                """
+                        Picked up JAVA_TOOL_OPTIONS: -Duser.language=de
+                            S0C         S1C         S0U         S1U          EC           EU           OC           OU          MC         MU
+                                0,0      1024,0         -        1024,0       8192,0       2048,0      30720,0       1024,0     5120,0     4096,0
+                        """))
+                .containsExactly(4, 4);
+    }
+
+    @Test
     void comparesEarlyWithLate() {
         List<Vitals.Sample> samples = new ArrayList<>();
         for (int minute = 0; minute <= 60; minute++) {
