@@ -137,8 +137,9 @@ def _readout(step: int, head: LinearHead) -> Readout:
 def finish(head: HeadConfig, x: Tensor) -> list[Tensor]:
     """Logits or values [N,K,H,W] to what is handed out: u8 labels (and u8 confidence), or fp16 values.
 
-    A pixel whose largest logit is NaN or infinite gets label 255, which is no class. A quantity that was learned
-    as its logarithm is at most the largest number of its type: one infinite pixel would fail the frame.
+    A pixel whose largest logit is NaN or infinite gets label 255, which is no class. A quantity that was
+    learned as its logarithm is at most the largest number of its type: one infinite pixel would fail the
+    frame.
     """
     if head.kind != "segmentation":
         dtype = torch.float16 if head.dtype == "float16" else torch.float32
