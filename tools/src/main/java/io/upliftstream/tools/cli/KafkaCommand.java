@@ -4,6 +4,7 @@ import io.upliftstream.job.StartupException;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.stream.RecordKind;
 import java.io.IOException;
+import java.net.BindException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -83,10 +84,16 @@ final class KafkaCommand implements Callable<Integer> {
     private EmbeddedKafka start() {
         try {
             return EmbeddedKafka.start(port);
-        } catch (IOException e) {
+        } catch (BindException e) {
             throw new StartupException(
                     StartupException.ENVIRONMENT,
                     "127.0.0.1:%d: %s (expected: a port that is free, --port N)".formatted(port, e.getMessage()),
+                    e);
+        } catch (IOException e) {
+            throw new StartupException(
+                    StartupException.ENVIRONMENT,
+                    "Kafka broker: %s (expected: one that starts, with room for what it keeps in %s)"
+                            .formatted(e.getMessage(), System.getProperty("java.io.tmpdir")),
                     e);
         }
     }

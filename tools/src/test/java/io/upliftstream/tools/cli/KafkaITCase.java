@@ -77,6 +77,18 @@ class KafkaITCase {
         assertThat(exitCode).as(errors.toString()).hasValue(0);
     }
 
+    @Test
+    void itIsSaidWhereThereIsNoRoom(@TempDir Path directory) throws Exception {
+        String nowhere = directory.resolve("nowhere").toString();
+
+        Commands ended = Commands.run(directory, List.of("kafka", "--port=0"), "-Djava.io.tmpdir=" + nowhere);
+
+        assertThat(ended.exitCode()).isEqualTo(3);
+        assertThat(ended.output())
+                .contains("uplift: Kafka broker: ", "with room for what it keeps in " + nowhere)
+                .doesNotContain("a port that is free");
+    }
+
     private int awaitPort(Thread broker) {
         Matcher found = ADDRESS.matcher("");
         while (!found.find()) {
