@@ -207,9 +207,8 @@ public final class DenseVisionJob {
                         OffsetsInitializer.timestamp(System.currentTimeMillis()
                                 - settings.get(InputOptions.INPUT_START_AGE).toMillis());
                     default -> // GROUP: what AUTO means was decided
-                        // Not committedOffsets(): that keeps a marker in the state of a partition without a record, and
-                        // what
-                        // it stands for may be another offset when the job is restored.
+                        // committedOffsets() would leave a marker in the state of a partition without a record, and
+                        // whatever is committed, or last, when the job is restored would be taken for it.
                         OffsetsInitializer.offsets(
                                 Map.of(),
                                 settings.get(ServingOptions.MODE) == Mode.LOSSLESS
