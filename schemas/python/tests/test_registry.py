@@ -114,6 +114,20 @@ def test_the_schema_of_something_else(server):
         {"type": "array", "items": {"type": "record", "name": "R", "fields": []}},
         {"type": "map", "values": {"type": "fixed", "name": "F", "size": 0}},
         {"type": "record", "name": "a.R", "fields": [{"name": "r", "type": ["null", "R"]}]},
+        {
+            "type": "record",
+            "name": "a.X",
+            "fields": [
+                {
+                    "name": "f",
+                    "type": {"type": "record", "name": "b.X", "fields": [{"name": "i", "type": "int"}]},
+                },
+                {"name": "g", "type": ["null", "a.X"]},
+            ],
+        },
+        {"type": "array", "items": {"type": "error", "name": "E", "fields": []}},
+        {"type": "error", "name": "E", "fields": [{"name": "e", "type": ["null", "E"]}]},
+        "nothing.Known",
     ],
 )
 def test_schemas_that_make_much_of_nothing(schema):

@@ -9,6 +9,7 @@ from typing import Any
 _MAX_ANSWER = 1 << 20  # bytes
 _MAX_TYPES = 2000  # of a schema; a named type counts wherever it is used
 _MAX_DEPTH = 32
+_TYPES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string", "array", "map"}
 _MAX_IDS = 1000
 _REMEMBERED = 10  # seconds that a failure is remembered for
 
@@ -75,34 +76,40 @@ def check(schema: Any) -> None:
     types = 0
     named: dict[str, Any] = {}
 
-    def visit(node: Any, within: tuple[int, ...], optional: bool = False) -> None:
+    def full(name: str, namespace: str) -> str:
+        return name if "." in name or not namespace else f"{namespace}.{name}"
+
+    def visit(node: Any, namespace: str, within: tuple[int, ...], optional: bool = False) -> None:
         nonlocal types
         types += 1
         if types > _MAX_TYPES or len(within) > _MAX_DEPTH:
             raise ValueError("writer's schema: it goes on and on (expected: a small one)")
-        if isinstance(node, str):
-            # Avro resolves a short name in its namespace; here every type of that last part counts as it.
-            node = named.get(node.rpartition(".")[2], node)
         if isinstance(node, list):
             for branch in node:
-                visit(branch, within, optional=True)
+                visit(branch, namespace, within, optional=True)
             return
         kind = node.get("type") if isinstance(node, dict) else node
         if isinstance(kind, (dict, list)):
-            visit(kind, within)
+            visit(kind, namespace, within)
             return
-        if kind in ("record", "enum", "fixed") and isinstance(node, dict):
-            named[str(node["name"]).rpartition(".")[2]] = node
+        if isinstance(kind, str) and (found := named.get(full(kind, namespace))):
+            node, kind, namespace = found
+        elif isinstance(node, dict) and kind in ("record", "error", "enum", "fixed"):
+            name = full(str(node["name"]), str(node.get("namespace", namespace)))
+            namespace = name.rpartition(".")[0]
+            named[name] = node, kind, namespace
+        elif kind not in _TYPES:
+            raise ValueError(f"writer's schema: type {kind!r} (expected: one that Avro has)")
         if kind == "array" or kind == "map":
-            visit(node["items" if kind == "array" else "values"], (*within, id(node)))
-        elif kind == "record":
+            visit(node["items" if kind == "array" else "values"], namespace, (*within, id(node)))
+        elif kind == "record" or kind == "error":
             if id(node) in within or not node["fields"]:
                 raise ValueError(
                     "writer's schema: a record that is empty or holds itself (expected: neither)"
                 )
             for field in node["fields"]:
-                visit(field["type"], (*within, id(node)))
+                visit(field["type"], namespace, (*within, id(node)))
         elif (kind == "null" and not optional) or (kind == "fixed" and not node["size"]):
             raise ValueError("writer's schema: a type of no bytes (expected: only null, and in a union)")
 
-    visit(schema, ())
+    visit(schema, "", ())

@@ -76,8 +76,14 @@ export function tile(name, pick) {
 
 /** Frame pixel under the pointer. */
 function at(camera, event) {
+  // In full screen the picture is in the middle of its box, as large as fits.
   const box = camera.canvas.getBoundingClientRect();
-  return [(event.clientX - box.left) * camera.size[0] / box.width, (event.clientY - box.top) * camera.size[1] / box.height];
+  const [width, height] = camera.size;
+  const scale = Math.min(box.width / width, box.height / height);
+  return [
+    (event.clientX - box.left - (box.width - scale * width) / 2) / scale,
+    (event.clientY - box.top - (box.height - scale * height) / 2) / scale,
+  ];
 }
 
 export const part = (camera, kind) => camera.moment?.parts.find(p => p.kind === kind);

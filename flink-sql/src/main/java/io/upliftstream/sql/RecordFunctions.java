@@ -11,6 +11,7 @@ import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.schemas.TensorCodec;
+import io.upliftstream.schemas.VideoPacket;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import org.apache.avro.specific.SpecificRecord;
@@ -71,6 +72,9 @@ public final class RecordFunctions {
     private static Row row(SpecificRecord record) {
         if (record instanceof CameraFrame frame) {
             return row(frame.getCameraId(), frame.getSequence(), frame.getCaptureTimeMicros(), null, null, null);
+        }
+        if (record instanceof VideoPacket packet) {
+            return row(packet.getCameraId(), packet.getSequence(), packet.getCaptureTimeMicros(), null, null, null);
         }
         if (!(record.get(0) instanceof RecordHeader header)) { // a command's, or the answer's to one
             throw new MalformedRecordException(

@@ -9,6 +9,7 @@ import static io.upliftstream.sql.FunctionsTest.segmentation;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.Compression;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.Mask;
@@ -22,6 +23,8 @@ import io.upliftstream.schemas.TensorCodec;
 import io.upliftstream.schemas.TensorFormat;
 import io.upliftstream.schemas.TensorLayout;
 import io.upliftstream.schemas.TensorType;
+import io.upliftstream.schemas.VideoCodec;
+import io.upliftstream.schemas.VideoPacket;
 import io.upliftstream.schemas.WireFormat;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
@@ -83,6 +86,25 @@ class RecordsTest {
         return sql.rows("SELECT CLASS_AT(v, 10, 10.5), CLASS_HISTOGRAM(v)['sky'], CARDINALITY(MASK_LABELS(v)),"
                         + " RECORD_HEADER(v).camera_id, RECORD_PROBLEM(v) FROM topic")
                 .get(0);
+    }
+
+    @Test
+    void aPacketsHeaderIsItsOwn() throws Exception {
+        VideoPacket packet = VideoPacket.newBuilder()
+                .setCameraId("gate")
+                .setSequence(7)
+                .setCaptureTimeMicros(17)
+                .setCaptureClock(CaptureClock.CAMERA)
+                .setCodec(VideoCodec.H264)
+                .setKeyFrame(true)
+                .setData(ByteBuffer.wrap(new byte[] {1}))
+                .build();
+        Row row = new Sql()
+                .values("topic", List.of(encode(packet)))
+                .run("LOAD MODULE uplift")
+                .rows("SELECT RECORD_HEADER(v).camera_id, RECORD_HEADER(v).`sequence` FROM topic")
+                .get(0);
+        assertThat(row).isEqualTo(Row.of("gate", 7L));
     }
 
     @Test

@@ -91,7 +91,7 @@ class DeployFilesTest {
         assertThat(compose.at("/services/topics/command").asText())
                 .contains("--topic " + InputOptions.INPUT_TOPIC.defaultValue() + " ");
         assertThat(compose.at("/services/jobmanager/command").asText())
-                .contains("--job-classname io.upliftstream.job.DenseVisionJob ");
+                .contains("--job-classname io.upliftstream.job.DenseVisionJob -- --config ");
     }
 
     @Test
@@ -104,7 +104,7 @@ class DeployFilesTest {
                 .contains("PYTORCH_LIBRARY_PATH=/opt/python/torch/jvm ");
         assertThat(dockerfile())
                 .contains("COPY model/cuda/ /src/\nRUN /src/build /build ")
-                .contains("ln -s ../lib/*.so* /opt/python/torch/jvm/");
+                .contains("cd /opt/python/torch/jvm && ln -s ../lib/*.so* . ");
         assertThat(ROOT.resolve("model/cuda/build")).isExecutable();
         assertThat(Files.readString(ROOT.resolve("model/cuda/CMakeLists.txt")))
                 .contains("add_library(uplift_operators SHARED");

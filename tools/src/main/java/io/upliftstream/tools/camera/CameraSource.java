@@ -66,7 +66,7 @@ public record CameraSource(String id, String source) {
             return source.replace("synthetic", "street").replace(':', '-');
         }
         if (Demuxer.isUrl(source)) {
-            return source.replaceFirst("^[a-z0-9+]+://(?:[^/@]*@)?([^/:?]*).*", "$1");
+            return source.replaceFirst("^[a-z0-9+]+://(?:[^/?#]*@)?([^/:?]*).*", "$1");
         }
         return name(Path.of(source));
     }

@@ -98,7 +98,7 @@ final class Demuxer implements AutoCloseable {
 
     /** A source as it may be written anywhere: a password is nothing for a log. */
     static String shown(String source) {
-        return source.replaceFirst("//[^/@]*@", "//***@");
+        return source.replaceFirst("//[^/?#]*@", "//***@");
     }
 
     static boolean isUrl(String source) {

@@ -17,6 +17,7 @@ public final class LoopingCamera implements Camera {
     private final JpegFormat format;
     private final Video video;
     private Camera camera;
+    private long openedNanos = System.nanoTime();
     private Duration lapStart = Duration.ZERO;
     private Duration lapEnd = Duration.ZERO;
 
@@ -80,6 +81,10 @@ public final class LoopingCamera implements Camera {
 
     private void reopen() throws IOException {
         while (true) {
+            if (live()) {
+                pause();
+            }
+            openedNanos = System.nanoTime();
             try {
                 camera = source.open(format, video);
                 return;
@@ -89,12 +94,17 @@ public final class LoopingCamera implements Camera {
                 }
                 LOG.warn("{}; trying again", e.getMessage());
             }
-            try {
-                Thread.sleep(PAUSE.toMillis());
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-                throw new InterruptedIOException("stopped while " + source.id() + " was away");
-            }
+        }
+    }
+
+    /** Until the last time that it was opened is long enough ago: a source may end as soon as it is open. */
+    private void pause() throws InterruptedIOException {
+        long left = PAUSE.minusNanos(System.nanoTime() - openedNanos).toMillis();
+        try {
+            Thread.sleep(Math.max(0, left));
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new InterruptedIOException("stopped while " + source.id() + " was away");
         }
     }
 

@@ -14,6 +14,7 @@ import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
 import org.apache.kafka.common.errors.InterruptException;
@@ -94,6 +95,8 @@ public final class Uplift implements Callable<Integer> {
     }
 
     public static void main(String[] args) {
+        Locale.setDefault(
+                Locale.Category.FORMAT, Locale.ROOT); // others write numbers in digits that no other program reads
         // Names in records are written by whoever sends them.
         System.setOut(new PlainPrintStream(System.out));
         System.setErr(new PlainPrintStream(System.err));

@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ExecutionException;
@@ -132,6 +133,7 @@ public final class EmbeddedKafka implements AutoCloseable {
      *     key=value}, which win over the ones set here
      */
     public static void main(String[] args) throws Exception {
+        Locale.setDefault(Locale.Category.FORMAT, Locale.ROOT);
         Path directory = Files.createDirectories(Path.of(args[0]));
         Map<String, String> settings = Arrays.stream(args)
                 .skip(4)

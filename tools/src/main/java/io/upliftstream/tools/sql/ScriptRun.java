@@ -4,8 +4,10 @@ import io.upliftstream.job.StartupException;
 import io.upliftstream.model.BundleException;
 import io.upliftstream.tools.embedded.EmbeddedFlink;
 import io.upliftstream.tools.sql.SqlScript.Statement;
+import io.upliftstream.tools.stream.RecordFiles;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -150,6 +152,9 @@ public final class ScriptRun {
         while (printed < maxRows && rows.hasNext()) {
             printer.print(rows.next());
             printed++;
+            if (out.checkError()) {
+                throw new UncheckedIOException(new IOException(RecordFiles.NO_MORE));
+            }
         }
         out.flush();
         boolean more = printed == maxRows;

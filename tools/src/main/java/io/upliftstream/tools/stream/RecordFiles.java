@@ -32,6 +32,10 @@ import org.apache.avro.specific.SpecificRecord;
  * what has its name, links included.
  */
 public interface RecordFiles extends AutoCloseable {
+    /** What is wrong where a print stream has an error. */
+    public static final String NO_MORE =
+            "standard output takes no more: it is closed, as head does, or its disk is full";
+
     /**
      * Writes one record.
      *
@@ -48,7 +52,7 @@ public interface RecordFiles extends AutoCloseable {
         return record -> {
             out.println(mapper.writeValueAsString(RecordJson.of(record)));
             if (out.checkError()) {
-                throw new IOException("standard output takes no more: it is closed, as head does, or its disk is full");
+                throw new IOException(NO_MORE);
             }
         };
     }

@@ -29,6 +29,7 @@ import org.jspecify.annotations.Nullable;
 /** Finds frames, and what was said about them, by their place in the input topic. One question at a time. */
 final class Archive implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofSeconds(3);
+    private static final Duration SLACK = Duration.ofSeconds(1);
     private static final Duration POLL = Duration.ofMillis(100);
     /** Records about one frame on one topic: one, or one more that came again. */
     private static final int MAX_FOUND = 2;
@@ -97,8 +98,12 @@ final class Archive implements AutoCloseable {
     /** Reads an output topic from the time of the frame on; returns the bytes of what it adds. */
     private long search(String topic, ConsumerRecord<byte[], byte[]> frame, List<SpecificRecord> found) {
         Map<TopicPartition, Long> times = new HashMap<>();
-        consumer.partitionsFor(topic)
-                .forEach(info -> times.put(new TopicPartition(topic, info.partition()), frame.timestamp()));
+        // The time of a record is of its writer's clock, and the frame's may have been ahead of the job's.
+        long from = Math.max(0, frame.timestamp() - SLACK.toMillis());
+        consumer.partitionsFor(topic).forEach(info -> times.put(new TopicPartition(topic, info.partition()), from));
+        if (times.isEmpty()) { // the job writes no such records
+            return 0;
+        }
         consumer.assign(times.keySet());
         Map<TopicPartition, OffsetAndTimestamp> starts = consumer.offsetsForTimes(times);
         starts.forEach((place, start) -> {

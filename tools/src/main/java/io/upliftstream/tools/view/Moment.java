@@ -210,6 +210,12 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, lo
 
     private static Part values(FeatureRecord record) {
         float[] values = TensorCodec.toFloats(record.getTensor());
+        for (float value : values) {
+            if (!Float.isFinite(value)) {
+                throw new MalformedRecordException(
+                        record.getName() + ": %s (expected: finite values)".formatted(value));
+            }
+        }
         ByteBuffer data = ByteBuffer.allocate(values.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
         data.asFloatBuffer().put(values);
         Map<String, Object> about = about("values", record.getName(), record.getHeader());

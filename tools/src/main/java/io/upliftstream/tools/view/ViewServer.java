@@ -139,7 +139,8 @@ public final class ViewServer implements AutoCloseable {
     public URI page() {
         InetSocketAddress address = server.getAddress();
         String host = address.getAddress().isAnyLocalAddress() ? "localhost" : address.getHostString();
-        return URI.create("http://" + host + ":" + address.getPort() + "/");
+        String bracketed = host.contains(":") ? "[" + host + "]" : host; // an IPv6 address
+        return URI.create("http://" + bracketed + ":" + address.getPort() + "/");
     }
 
     /** Shows the page in the user's browser, if there is one. */

@@ -150,6 +150,17 @@ class MomentTest {
         assertThat(unreadable).contains("features: NaN (expected: finite values)");
     }
 
+    /** One such cell would end the view of depth of all cameras. */
+    @Test
+    void depthThatIsNotFiniteIsNotDrawn() {
+        byte[] infinite = new byte[2 * 64];
+        infinite[1] = 0x7c;
+        FeatureRecord record = Hostile.tensor("gate", 1, 8, List.of(1, 8, 8), Compression.NONE, infinite);
+        List<String> unreadable = new ArrayList<>();
+        parts(read(RecordKind.DEPTH, SingleObject.encode(record)), unreadable);
+        assertThat(unreadable).contains("features: Infinity (expected: finite values)");
+    }
+
     /** Golden records with bytes changed, cut and put in: each is refused with a sentence, or has parts as it says. */
     @Test
     void mutatedRecordsAreRefusedOrDrawn() throws IOException {
