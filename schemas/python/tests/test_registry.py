@@ -128,6 +128,11 @@ def test_the_schema_of_something_else(server):
         {"type": "array", "items": {"type": "error", "name": "E", "fields": []}},
         {"type": "error", "name": "E", "fields": [{"name": "e", "type": ["null", "E"]}]},
         "nothing.Known",
+        "array",
+        [
+            {"type": "record", "name": "array", "fields": [{"name": "i", "type": "int"}]},
+            {"type": "array", "items": "null"},
+        ],
     ],
 )
 def test_schemas_that_make_much_of_nothing(schema):

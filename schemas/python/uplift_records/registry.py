@@ -9,7 +9,7 @@ from typing import Any
 _MAX_ANSWER = 1 << 20  # bytes
 _MAX_TYPES = 2000  # of a schema; a named type counts wherever it is used
 _MAX_DEPTH = 32
-_TYPES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string", "array", "map"}
+_PRIMITIVES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
 _MAX_IDS = 1000
 _REMEMBERED = 10  # seconds that a failure is remembered for
 
@@ -92,14 +92,15 @@ def check(schema: Any) -> None:
         if isinstance(kind, (dict, list)):
             visit(kind, namespace, within)
             return
-        if isinstance(kind, str) and (found := named.get(full(kind, namespace))):
-            node, kind, namespace = found
-        elif isinstance(node, dict) and kind in ("record", "error", "enum", "fixed"):
+        if isinstance(node, dict) and kind in ("record", "error", "enum", "fixed"):
             name = full(str(node["name"]), str(node.get("namespace", namespace)))
             namespace = name.rpartition(".")[0]
             named[name] = node, kind, namespace
-        elif kind not in _TYPES:
-            raise ValueError(f"writer's schema: type {kind!r} (expected: one that Avro has)")
+        elif not (kind in _PRIMITIVES or (isinstance(node, dict) and kind in ("array", "map"))):
+            found = named.get(full(str(kind), namespace))
+            if found is None:
+                raise ValueError(f"writer's schema: type {kind!r} (expected: one that Avro has)")
+            node, kind, namespace = found
         if kind == "array" or kind == "map":
             visit(node["items" if kind == "array" else "values"], namespace, (*within, id(node)))
         elif kind == "record" or kind == "error":

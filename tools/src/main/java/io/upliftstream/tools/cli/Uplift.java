@@ -95,8 +95,8 @@ public final class Uplift implements Callable<Integer> {
     }
 
     public static void main(String[] args) {
-        Locale.setDefault(
-                Locale.Category.FORMAT, Locale.ROOT); // others write numbers in digits that no other program reads
+        // Some write numbers in digits that Kafka and other programs do not read.
+        Locale.setDefault(Locale.Category.FORMAT, Locale.ROOT);
         // Names in records are written by whoever sends them.
         System.setOut(new PlainPrintStream(System.out));
         System.setErr(new PlainPrintStream(System.err));

@@ -156,7 +156,6 @@ public final class ScriptRun {
                 throw new UncheckedIOException(new IOException(RecordFiles.NO_MORE));
             }
         }
-        out.flush();
         boolean more = printed == maxRows;
         err.printf(
                 "%d row%s%s%s%n",

@@ -33,8 +33,7 @@ import org.apache.avro.specific.SpecificRecord;
  */
 public interface RecordFiles extends AutoCloseable {
     /** What is wrong where a print stream has an error. */
-    public static final String NO_MORE =
-            "standard output takes no more: it is closed, as head does, or its disk is full";
+    String NO_MORE = "standard output takes no more: it is closed, as head does, or its disk is full";
 
     /**
      * Writes one record.
