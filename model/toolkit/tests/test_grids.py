@@ -18,7 +18,7 @@ from uplift_toolkit.train_upsampler import Example
 def model_of(directory: Path, patch: int, steps: int) -> DenseModel:
     """Random weights for 4x8 features, and a head of every stride that divides the image."""
     strides = [1 << k for k in range(4 - steps, 6) if 4 * patch % (1 << k) == 0]
-    heads = [{"name": f"by {s}", "kind": "segmentation", "channels": 19, "stride": s} for s in strides]
+    heads = [{"name": f"by-{s}", "kind": "segmentation", "channels": 19, "stride": s} for s in strides]
     vit = {"patch": patch, "dim": 16, "depth": 1, "heads": 2, "grid": [4, 8]}
     path = write(
         directory,
