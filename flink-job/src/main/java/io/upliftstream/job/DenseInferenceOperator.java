@@ -188,7 +188,11 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         try {
             open(isAgain(task));
         } catch (StartupException e) {
+            SpoiltProcess.endIfSpoilt(e);
             throw isAgain(task) ? e.mayPass() : e;
+        } catch (Throwable e) {
+            SpoiltProcess.endIfSpoilt(e);
+            throw e;
         }
     }
 
@@ -247,12 +251,7 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         if (registry != null && inputSchemas != null) {
             jobMetrics.asks(getMetricGroup(), registry, inputSchemas::isWaiting);
         }
-        try {
-            models.open();
-        } catch (Throwable e) {
-            SpoiltProcess.endIfSpoilt(e);
-            throw e;
-        }
+        models.open();
         transactions = factory.settings.delivery() == DeliveryGuarantee.EXACTLY_ONCE
                 ? new TransactionAge(factory.settings.transactionMaxAge(), System::nanoTime)
                 : null;

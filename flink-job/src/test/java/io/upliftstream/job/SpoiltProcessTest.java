@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.upliftstream.model.DenseService;
 import java.util.ArrayList;
 import java.util.List;
+import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -54,6 +55,25 @@ class SpoiltProcessTest extends OperatorTest {
         process(again, TestFrames.cameraFrame("north", 1));
         engine.fail(1, second);
         assertThatThrownBy(() -> again.prepareSnapshotPreBarrier(1)).hasCauseInstanceOf(NoClassDefFoundError.class);
+        assertThat(exits).containsExactly(DenseService.HANGING);
+    }
+
+    /** Found by {@code uplift chaos} with little metaspace: the job restarted for ever, one of its first classes spoilt. */
+    @Test
+    void whereverAStartFails() throws Exception {
+        var spoilt = new NoClassDefFoundError("Could not initialize class io.upliftstream.job.BundleStore");
+        var harness = new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
+                TestFrames.settings(),
+                again -> {
+                    throw spoilt;
+                },
+                Framing.SINGLE_OBJECT,
+                (settings, task) -> engine,
+                clock,
+                null,
+                KafkaPackets::new));
+        opened.add(harness.getEnvironment());
+        assertThatThrownBy(harness::open).isSameAs(spoilt);
         assertThat(exits).containsExactly(DenseService.HANGING);
     }
 

@@ -61,6 +61,7 @@ final class ClusterSettings {
                 restart-strategy.fixed-delay.attempts: 2147483647
                 restart-strategy.fixed-delay.delay: 500 ms
                 classloader.parent-first-patterns.additional: ai.djl;com.sun.jna;org.bytedeco
+                taskmanager.jvm-exit-on-oom: true
                 taskmanager.numberOfTaskSlots: 1
                 taskmanager.cpu.cores: 1
                 taskmanager.memory.framework.heap.size: 128m
