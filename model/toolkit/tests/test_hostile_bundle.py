@@ -32,6 +32,7 @@ def write(directory, **changes):
         "format": FORMAT,
         "input": {"width": 2, "height": 2},
         "golden": {"count": 2, "frames": "golden/frames.bin"},
+        "heads": [],
         "variants": [],
         "files": {"golden/frames.bin": digest(FRAMES)},
     }
@@ -110,6 +111,25 @@ def test_hashes_that_are_none(directory, wrong):
 def test_manifests(directory, text, message):
     (directory / "manifest.json").write_bytes(text)
     refused(directory, message)
+
+
+@pytest.mark.parametrize("entry", ["input", "heads", "variants", "golden"])
+def test_entries_that_are_missing_or_something_else(directory, entry):
+    for other in (None, 7, "a"):
+        write(directory, **{entry: other})
+        refused(directory, rf"manifest.json: no {entry} \(expected: ")
+    write(directory)
+    manifest = json.loads((directory / "manifest.json").read_text())
+    del manifest[entry]
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    refused(directory, rf"manifest.json: no {entry} \(expected: ")
+
+
+@pytest.mark.parametrize("entry", ["heads", "variants"])
+def test_entries_without_names(directory, entry):
+    for each in ({}, 7):
+        write(directory, **{entry: [each]})
+        refused(directory, rf"manifest.json: {entry} without names \(expected: ")
 
 
 def test_what_is_no_file(directory):

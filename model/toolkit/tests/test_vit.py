@@ -285,10 +285,14 @@ def test_timm_models_serve_as_backbones(timm, name, dim):
         backbone.load({**state, "blocks.1.norm2.weight": torch.ones(7)}, "file")
 
 
-def test_timm_resamples_positions_of_square_images_alone(timm):
-    config = TimmConfig("vit_tiny_patch16_224", 192, 16)
-    state = TimmBackbone(config, (32, 96)).state_dict()
-    TimmBackbone(config, (32, 96)).load(state, "file")
+@pytest.mark.parametrize(("name", "dim"), [("vit_tiny_patch16_224", 192), ("beit_base_patch16_224", 768)])
+def test_timm_resamples_positions_of_square_images_alone(timm, name, dim):
+    config = TimmConfig(name, dim, 16)
+    state = randomise(TimmBackbone(config, (32, 96))).state_dict()
+    same = TimmBackbone(config, (32, 96))
+    same.load(state, "file")
+    for key, value in same.state_dict().items():
+        torch.testing.assert_close(value, state[key], rtol=0, atol=0)
     with pytest.raises(WeightsError, match=r"^file, model: .*positions of a square image, or of 64x64\)$"):
         TimmBackbone(config, (64, 64)).load(state, "file")
 

@@ -24,6 +24,14 @@ from uplift_toolkit.upsamplers import UPLIFT
 
 FORMAT = "uplift-bundle/1"
 MAX_MANIFEST = 1 << 20  # bytes
+ENTRIES = (
+    ("files", dict, "the SHA-256 of each by its name"),
+    ("input", dict, "the size of the images"),
+    ("heads", list, "the outputs, in their order"),
+    ("variants", list, "the graphs for each device and precision"),
+    ("golden", dict, "images and what each head gives for them"),
+)
+"""Of a manifest: name, type and meaning."""
 TOLERANCE = {
     "fp32": {"labelAgreement": 0.999, "cosine": 0.999},
     "bf16": {"labelAgreement": 0.99, "cosine": 0.999},
@@ -144,8 +152,12 @@ class Bundle:
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
             raise BundleError(f"{path}: format {found!r} (expected: {FORMAT!r})")
-        if not isinstance(manifest.get("files"), dict):
-            raise BundleError(f"{path}: no files (expected: the SHA-256 of each by its name)")
+        for entry, kind, expected in ENTRIES:
+            if not isinstance(manifest.get(entry), kind):
+                raise BundleError(f"{path}: no {entry} (expected: {expected})")
+        for entry in ("heads", "variants"):
+            if not all(isinstance(each, dict) and "name" in each for each in manifest[entry]):
+                raise BundleError(f"{path}: {entry} without names (expected: each with its name)")
         bundle = Bundle(directory, manifest, hashlib.sha256(text).hexdigest())
         for name in manifest["files"]:
             bundle.read(name)

@@ -28,7 +28,8 @@ class Recipe:
 
     `size` is the model's input, height and width; with `larger` level 0 is twice that and `size` level 1.
     `levels` is the number of reductions. With `shifted` every level but the last is also looked at through a
-    grid of patches that is moved by an odd part of a patch, a random one for every image.
+    grid of patches that is moved by a part of a patch, a random one for every image, so that the centres of
+    patches are those of pixels on the next level.
     """
 
     size: tuple[int, int]
@@ -129,7 +130,8 @@ def _write(
         batch = frames.batch(picks, recipe.size)
         put("images", i, batch.images)
         put("labels", i, batch.labels)
-        shifts = torch.from_numpy(rng.integers(recipe.patch // 2, size=(len(picks), 2)) * 2 + 1)
+        half = recipe.patch // 2  # half + shift is odd: the centre of a pixel
+        shifts = torch.from_numpy(rng.integers(half, size=(len(picks), 2)) * 2 + 1 - half % 2)
         put("shifts", i, shifts)
         whole = normalise(batch.images.to(device))
         for k in range(recipe.levels + 1):

@@ -119,9 +119,11 @@ class TimmBackbone(nn.Module):
         Position embeddings are resampled, the names of other publishers translated and the classifier left
         out where timm does so. WeightsError names what is missing, surplus or of another shape.
         """
-        state, source = beneath(state, [self.model.state_dict()], source)
+        own = self.model.state_dict()
+        state, source = beneath(state, [own], source)
         filtered = getattr(sys.modules[type(self.model).__module__], "checkpoint_filter_fn", None)
-        if filtered is not None:
+        fits = {n: v.shape for n, v in state.items()} == {n: v.shape for n, v in own.items()}
+        if filtered is not None and not fits:
             try:
                 state = filtered(state, self.model)
             except RuntimeError as e:  # timm takes every stored grid of positions for a square one

@@ -49,12 +49,12 @@ import picocli.CommandLine.Option;
             "  uplift chaos --faults pause,clock --mode live",
             "  uplift chaos --faults kill-broker --count 3 --taskmanagers 1",
             "",
-            "The report says of every fault how long there was, at worst, no new result of a camera, and how long after its",
-            "end results of every camera came again.",
+            "The report says of every fault how long there was, at worst, no new result of a camera, and how long",
+            "after its end results of every camera came again.",
             "",
-            "Exit code 0 if lossless: every frame ended exactly once under read_committed, in order per camera; live: at",
-            "least once. Leaves chaos.json, chaos.md, chaos-samples.csv and chaos.png, chaos-processes.csv and .png (memory,",
-            "threads, files, sockets), and what the processes said, in the output directory."
+            "Exit code 0 if lossless: every frame ended exactly once under read_committed, in order per camera; live:",
+            "at least once. Leaves chaos.json, chaos.md, chaos-samples.csv and chaos.png, chaos-processes.csv and .png",
+            "(memory, threads, files, sockets), and what the processes said, in the output directory."
         })
 final class ChaosCommand implements Callable<Integer> {
     @Option(

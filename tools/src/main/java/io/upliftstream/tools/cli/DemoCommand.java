@@ -31,7 +31,8 @@ import picocli.CommandLine.Option;
             "  uplift demo --mode live --cameras 4     cameras in real time; what comes too late is dropped",
             "",
             "Leaves in the output directory: overlays/<camera>_<frame>.png (at most 24, spread over the run),",
-            "contact-sheet.png and summary.json. Exit code 0 if the whole input was read and every frame ended exactly once."
+            "contact-sheet.png and summary.json.",
+            "Exit code 0 if the whole input was read and every frame ended exactly once."
         })
 final class DemoCommand implements Callable<Integer> {
     @Option(names = "--input", paramLabel = "VIDEO|DIR", description = "Video or images instead of synthetic cameras.")

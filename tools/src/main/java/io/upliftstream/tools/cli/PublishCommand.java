@@ -52,8 +52,8 @@ import picocli.CommandLine.Option;
             "",
             "What cannot be opened, read or sent is named and the rest goes on; the exit code is 1 then.",
             "",
-            "Capture times: of files, the time of --start (default: now) plus the frame's own time in the video; with a number",
-            "as --rate and no --start, the time of sending; of live sources, the time at which the frame came."
+            "Capture times: of files, the time of --start (default: now) plus the frame's own time in the video; with a",
+            "number as --rate and no --start, the time of sending; of live sources, the time at which the frame came."
         })
 final class PublishCommand implements Callable<Integer> {
     private static final int MILLIS_BETWEEN_LOOKS = 100;

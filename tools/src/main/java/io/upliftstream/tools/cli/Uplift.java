@@ -49,10 +49,9 @@ import picocli.CommandLine.Spec;
             "  uplift view --config job.yaml           the same as a live page",
             "  uplift sql flink-sql/examples/pedestrians.sql         frames or records, queried in Flink SQL",
             "",
-            "Exit codes: 0 done; 1 failed, or some of it did; 2 a wrong option, setting or configuration file;"
-                    + " 3 surroundings that are not as expected (broker, topic, camera, input, output directory, port,"
-                    + " bundle, device); 75 two calls of the model hang and the process has to be started again;"
-                    + " 130 stopped by Ctrl-C, 143 by SIGTERM.",
+            "Exit codes: 0 done; 1 failed, or some of it did; 2 a wrong option, setting or configuration file; 3",
+            "surroundings that are not as expected (broker, topic, camera, input, output directory, port, bundle, device);",
+            "75 two calls of the model hang and the process has to be started again; 130 stopped by Ctrl-C, 143 by SIGTERM.",
             "Options of one command: uplift COMMAND --help"
         },
         subcommands = {

@@ -34,9 +34,9 @@ import picocli.CommandLine.Option;
             "  uplift view --config job.yaml",
             "  uplift view --bootstrap-servers broker:9092 --port 8090",
             "",
-            "The page shows the 16 cameras that were seen last; ?camera=NAME in its address, as often as needed, chooses others.",
-            "Class names and colours come from the bundle in uplift.model.bundle (without --config: the street bundle), or, if",
-            "there is no such directory, from the records."
+            "The page shows the 16 cameras that were seen last; ?camera=NAME in its address, as often as needed, chooses",
+            "others. Class names and colours come from the bundle in uplift.model.bundle (without --config: the street",
+            "bundle), or, if there is no such directory, from the records."
         })
 final class ViewCommand implements Callable<Integer> {
     @Mixin

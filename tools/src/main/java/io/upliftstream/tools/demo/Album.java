@@ -26,6 +26,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -34,8 +35,8 @@ import org.jspecify.annotations.Nullable;
 final class Album {
     /** Where the images of frames are read back from. */
     interface FrameImages {
-        /** The image in the CameraFrame at a position. */
-        byte[] read(SourcePosition position) throws IOException;
+        /** The image of the frame at a position, if it is there still. */
+        Optional<byte[]> read(SourcePosition position);
     }
 
     private static final int MAX_PAGES = 24;
@@ -59,6 +60,8 @@ final class Album {
 
         @Nullable
         FeatureRecord depth;
+
+        byte @Nullable [] image;
     }
 
     private final List<Label> labels;
@@ -104,14 +107,27 @@ final class Album {
         return page;
     }
 
+    /** Reads the images of frames that are kept, and returns how many are missing: the topic may lose them. */
+    int fetch(FrameImages images) {
+        int missing = 0;
+        for (Page page : pages.values()) {
+            if (page.image == null && page.segmentation != null) {
+                page.image =
+                        images.read(page.segmentation.getHeader().getSource()).orElse(null);
+                missing += page.image == null ? 1 : 0;
+            }
+        }
+        return missing;
+    }
+
     /**
-     * Writes {@code overlays/<camera>_<sequence>.png} for every frame kept, and {@code contact-sheet.png} with some of
-     * them, the cameras taking turns.
+     * Writes {@code overlays/<camera>_<sequence>.png} for every frame that was fetched, and {@code contact-sheet.png}
+     * with some of them, the cameras taking turns.
      */
-    void draw(Path output, FrameImages images) throws IOException {
+    void draw(Path output) throws IOException {
         Path overlays = FreshFile.directory(output, "overlays");
         Map<String, List<Map.Entry<Key, Page>>> cameras = pages.entrySet().stream()
-                .filter(page -> page.getValue().segmentation != null)
+                .filter(page -> page.getValue().image != null)
                 .collect(Collectors.groupingBy(page -> page.getKey().camera(), TreeMap::new, Collectors.toList()));
         int kept = cameras.values().stream().mapToInt(List::size).sum();
         if (kept == 0) {
@@ -131,11 +147,10 @@ final class Album {
         for (Map.Entry<Key, Page> entry : pages.entrySet()) {
             Key key = entry.getKey();
             Page page = entry.getValue();
-            if (page.segmentation == null) {
+            if (page.segmentation == null || page.image == null) {
                 continue;
             }
-            BufferedImage frame =
-                    Images.decode(images.read(page.segmentation.getHeader().getSource()));
+            BufferedImage frame = Images.decode(page.image);
             byte[] mask = MaskCodec.decode(page.segmentation.getMask());
             BufferedImage overlay = Overlay.segmentation(frame, mask, grid(page.segmentation.getHeader()), palette);
             FreshFile.write(

@@ -149,10 +149,11 @@ public final class Demo {
                     + ", the live page at " + view.page().getAuthority());
             progress.say("Loading " + bundle + " …");
             job.awaitRunning();
-            try (KafkaConsumer<byte[], byte[]> subscriber = RecordReader.consumer(settings, Map.of())) {
+            try (KafkaConsumer<byte[], byte[]> subscriber = RecordReader.consumer(settings, Map.of());
+                    FrameImages images = FrameImages.inOrder(settings)) {
                 subscribe(subscriber, settings.outputTopics(bundle.heads()), cameras.size());
                 publisher.begin();
-                boolean ended = follow(subscriber, publisher, job);
+                boolean ended = follow(subscriber, publisher, job, images);
                 publisher.news().forEach(progress::say);
                 unsent = publisher.failed();
                 if (!ended) {
@@ -218,7 +219,11 @@ public final class Demo {
      *
      * @return whether the job has ended
      */
-    private boolean follow(KafkaConsumer<byte[], byte[]> subscriber, CameraPublisher publisher, EmbeddedFlink.Job job)
+    private boolean follow(
+            KafkaConsumer<byte[], byte[]> subscriber,
+            CameraPublisher publisher,
+            EmbeddedFlink.Job job,
+            FrameImages images)
             throws IOException {
         long begin = System.nanoTime();
         JobProgress jobProgress = job.progress(settings.get(ServingOptions.AGE_FROM));
@@ -235,6 +240,9 @@ public final class Demo {
             }
             for (ConsumerRecord<byte[], byte[]> record : subscriber.poll(POLL)) {
                 read(record);
+            }
+            if (!options.packets()) { // these are decoded once more, in one go at the end
+                album.fetch(images::image);
             }
             publisher.news().forEach(progress::say);
             progress.update(account, inFlight);
@@ -308,14 +316,17 @@ public final class Demo {
         }
     }
 
-    /** Draws and counts what was read; needs Kafka for the images. */
+    /** Draws and counts what was read; needs Kafka for the images of packets. */
     private Summary finish() throws IOException {
         Files.createDirectories(options.output());
         progress.say("Drawing …");
         try (FrameImages images = FrameImages.inOrder(settings)) {
-            album.draw(options.output(), position -> images.image(position)
-                    .orElseThrow(() -> new IOException("frame at %s cannot be read back".formatted(position))));
+            int missing = album.fetch(images::image);
+            if (missing > 0) {
+                progress.say("%d frames are no longer on the input topic, and not drawn".formatted(missing));
+            }
         }
+        album.draw(options.output());
         Account.Balance balance = account.balance();
         Summary summary = new Summary(
                 options.modeName(),

@@ -23,6 +23,9 @@ public final class SqlScript {
             | (?<word> \\w+ )
             | (?<other> . )""");
 
+    /** What options begin with, or the value of one; and all behind it. */
+    private static final Pattern OPTIONS = Pattern.compile("(?is)(\\b(?:WITH|SET|OPTIONS)\\s*\\(|=).*");
+
     private static final Pattern SET_BEGIN = Pattern.compile("(?:EXECUTE|EXPLAIN) STATEMENT SET BEGIN\\b.*");
 
     /**
@@ -37,9 +40,9 @@ public final class SqlScript {
             return "\n".repeat(line - 1) + text;
         }
 
-        /** The beginning, on one line. */
+        /** The beginning, on one line, up to the first option: values of some are passwords. */
         public String summary() {
-            String flat = text.replaceAll("\\s+", " ");
+            String flat = OPTIONS.matcher(text).replaceFirst("$1…").replaceAll("\\s+", " ");
             return flat.length() <= 60 ? flat : flat.substring(0, 59) + "…";
         }
     }

@@ -76,6 +76,9 @@ public final class CameraPublisher implements AutoCloseable {
     private static final long MAX_AHEAD_BYTES = 32L << 20;
     /** What a record has around its value at the broker. */
     private static final int OVERHEAD_BYTES = 512;
+    /** A live camera that is this far behind does not catch up, which would be a burst. */
+    private static final Duration STALL = Duration.ofSeconds(1);
+
     /** A camera that is inside FFmpeg does not hear that it is to stop. */
     private static final Duration PATIENCE = Duration.ofSeconds(15);
 
@@ -205,8 +208,12 @@ public final class CameraPublisher implements AutoCloseable {
             long due = start + due(shot, sequence);
             if (!camera.live()) {
                 TimeUnit.NANOSECONDS.sleep(due - System.nanoTime());
-            } else if (schedule.framesPerSecond() != Schedule.NATIVE && System.nanoTime() < due) {
-                continue;
+            } else if (schedule.framesPerSecond() != Schedule.NATIVE) {
+                long late = System.nanoTime() - due;
+                if (late < 0) {
+                    continue;
+                }
+                start += late > STALL.toNanos() ? late : 0;
             }
             Instant capture = capture(camera, shot, firstCapture, begin);
             ProducerRecord<String, byte[]> record = records.of(run.partition, camera.id(), sequence, shot, capture);

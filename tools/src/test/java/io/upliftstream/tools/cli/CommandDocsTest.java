@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -35,6 +37,18 @@ class CommandDocsTest {
             Files.writeString(file, usage);
         }
         assertThat(Files.readString(file)).isEqualTo(usage);
+    }
+
+    /** What is broken into lines by hand must not be broken again. */
+    @Test
+    void helpsShowTheirLastLinesAsTheyAreWritten() {
+        Deque<CommandLine> commands = new ArrayDeque<>(List.of(new CommandLine(new Uplift())));
+        while (!commands.isEmpty()) {
+            CommandLine command = commands.remove();
+            commands.addAll(command.getSubcommands().values());
+            assertThat(command.getUsageMessage(CommandLine.Help.Ansi.OFF).lines())
+                    .contains(command.getCommandSpec().usageMessage().footer());
+        }
     }
 
     @Test

@@ -20,10 +20,14 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.RecordsToDelete;
+import org.apache.kafka.common.TopicPartition;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -40,7 +44,7 @@ class DemoITCase {
         for (String link : List.of("summary.json", "contact-sheet.png")) {
             Files.createSymbolicLink(output.resolve(link), elsewhere);
         }
-        Summary summary = Demo.run(options(null, false, 2, 4, output, ServingOptions.Mode.LOSSLESS), quiet());
+        Summary summary = Demo.run(options(null, false, 2, 4, output, ServingOptions.Mode.LOSSLESS), deleting());
 
         assertThat(summary.balanced()).as("%s", summary).isTrue();
         assertThat(summary.published()).isEqualTo(8);
@@ -153,6 +157,33 @@ class DemoITCase {
     private static Shot shot(int width, int height) {
         try (SyntheticCamera camera = new SyntheticCamera("photo", 20_300, width, height, 10, 0.9)) {
             return camera.next();
+        }
+    }
+
+    /** Deletes the frames on the topic before their overlays are drawn, as a broker does with too many bytes. */
+    private static Progress deleting() {
+        StringBuilder said = new StringBuilder();
+        OutputStream out = new OutputStream() {
+            @Override
+            public void write(int character) {
+                said.append((char) character);
+                if (said.toString().endsWith("\nDrawing")) {
+                    delete(said.toString().replaceFirst("(?s).*Kafka at ([0-9.:]+).*", "$1"));
+                }
+            }
+        };
+        return new Progress(new PrintStream(out, false, StandardCharsets.US_ASCII), 0);
+    }
+
+    private static void delete(String broker) {
+        Map<TopicPartition, RecordsToDelete> all = Stream.of(0, 1)
+                .collect(Collectors.toMap(
+                        partition -> new TopicPartition("camera-frames", partition),
+                        partition -> RecordsToDelete.beforeOffset(-1)));
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", broker))) {
+            Object unused = admin.deleteRecords(all).all().get();
+        } catch (InterruptedException | ExecutionException e) {
+            throw new AssertionError(e);
         }
     }
 

@@ -53,6 +53,34 @@ class SqlScriptTest {
         assertThat(SqlScript.statements(" \n-- nothing\n;")).isEmpty();
     }
 
+    /** Nor of those that are written wrongly, for errors show a summary too. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "SET 'fs.s3a.secret.key' = 'it''s; hidden'",
+                "SET token= 'hidden'",
+                "CREATE MODEL m WITH\n('token' = 'hidden')",
+                "CREATE TABLE t (a INT) WITH ('token' 'hidden')",
+                "create table t (a int) with ('token' = hidden)",
+                "ALTER TABLE t SET ('token' = 'hidden')",
+                "SELECT a FROM t /*+ OPTIONS('token' = 'hidden') */",
+            })
+    void aSummaryHasNoValuesOfOptions(String statement) {
+        assertThat(SqlScript.statements(statement).get(0).summary())
+                .startsWith(statement.substring(0, 10))
+                .endsWith("…")
+                .doesNotContain("hidden");
+    }
+
+    @Test
+    void aSummaryIsTheBeginning() {
+        assertThat(new Statement(1, "WITH a AS (SELECT\n1) SELECT * FROM a").summary())
+                .isEqualTo("WITH a AS (SELECT 1) SELECT * FROM a");
+        assertThat(new Statement(1, "SELECT " + "a, ".repeat(30) + "b").summary())
+                .hasSize(60)
+                .endsWith("a…");
+    }
+
     @Test
     void aParserCountsTheLinesOfTheFile() {
         assertThat(SqlScript.statements("SELECT 1;\n\nSELECT 2").get(1).inPlace())
