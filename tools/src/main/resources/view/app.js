@@ -11,7 +11,7 @@ const WANTED = { labels: 'labels', colours: 'labels,colours', values: 'labels,va
 // ---- Asking ----
 
 async function image(moment) {
-  const answer = await ask(`image?partition=${moment.partition}&offset=${moment.offset}`);
+  const answer = await ask(`image?topic=${encodeURIComponent(moment.topic)}&partition=${moment.partition}&offset=${moment.offset}`);
   return createImageBitmap(await answer.blob(), { imageOrientation: 'from-image' });
 }
 

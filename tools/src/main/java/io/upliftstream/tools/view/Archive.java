@@ -26,7 +26,10 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.jspecify.annotations.Nullable;
 
-/** Finds frames, and what was said about them, by their place in the input topic. One question at a time. */
+/**
+ * Finds frames, and what was said about them, by their place in the input topic. One image and one search at a time: a
+ * search takes seconds where a topic has no such record, and the images of who watches live do not wait for it.
+ */
 final class Archive implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofSeconds(3);
     private static final Duration SLACK = Duration.ofSeconds(1);
@@ -38,7 +41,8 @@ final class Archive implements AutoCloseable {
     private final ClaimedPayloads payloads;
     private final FrameImages frames;
     private final KafkaConsumer<byte[], byte[]> consumer;
-    private final ReentrantLock turn = new ReentrantLock();
+    private final ReentrantLock reading = new ReentrantLock();
+    private final ReentrantLock searching = new ReentrantLock();
 
     Archive(JobSettings settings) {
         outputs = new OutputTopics(settings);
@@ -55,27 +59,27 @@ final class Archive implements AutoCloseable {
 
     /** The image of a frame as it was sent, JPEG or PNG; empty if the topic no longer has it. */
     Optional<byte[]> image(SourcePosition position) {
-        return alone(() -> frames.image(position));
+        return alone(reading, () -> frames.image(position));
     }
 
     /** The records about the frame at a place of the input topic; empty if there are none. */
     Optional<Moment> moment(int partition, long offset) {
-        return alone(() -> {
-            List<SpecificRecord> found = new ArrayList<>();
-            long bytes = 0;
-            Optional<ConsumerRecord<byte[], byte[]>> frame = frames.find(partition, offset);
-            if (frame.isPresent()) {
-                for (String topic : outputs.dense()) {
-                    bytes += search(topic, frame.get(), found);
-                }
-            }
-            return found.isEmpty()
-                    ? Optional.empty()
-                    : Optional.of(new Moment(0, RecordKind.header(found.get(0)), found, bytes));
-        });
+        return alone(reading, () -> frames.find(partition, offset))
+                .flatMap(frame -> alone(searching, () -> search(frame)));
     }
 
-    private <T> T alone(Supplier<T> question) {
+    private Optional<Moment> search(ConsumerRecord<byte[], byte[]> frame) {
+        List<SpecificRecord> found = new ArrayList<>();
+        long bytes = 0;
+        for (String topic : outputs.dense()) {
+            bytes += search(topic, frame, found);
+        }
+        return found.isEmpty()
+                ? Optional.empty()
+                : Optional.of(new Moment(0, RecordKind.header(found.get(0)), found, bytes));
+    }
+
+    private static <T> T alone(ReentrantLock turn, Supplier<T> question) {
         try {
             if (!turn.tryLock(PATIENCE.toMillis(), TimeUnit.MILLISECONDS)) {
                 throw new Refusal(503, "others search the topics (expected: to be asked again later)");
@@ -152,12 +156,14 @@ final class Archive implements AutoCloseable {
 
     @Override
     public void close() {
-        turn.lock();
+        searching.lock();
+        reading.lock();
         try {
             consumer.close();
             frames.close();
         } finally {
-            turn.unlock();
+            reading.unlock();
+            searching.unlock();
         }
     }
 }

@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 import org.apache.avro.specific.SpecificRecord;
 
 /**
@@ -101,7 +102,7 @@ final class Board {
     }
 
     synchronized Optional<Moment> find(int partition, long offset) {
-        return kept.stream()
+        return Stream.concat(kept.stream(), latest.values().stream())
                 .filter(moment -> moment.source().getPartition() == partition
                         && moment.source().getOffset() == offset)
                 .findFirst();

@@ -123,6 +123,7 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, lo
         about.put("camera", camera());
         about.put("sequence", header.getSequence());
         about.put("captureTimeMicros", header.getCaptureTimeMicros());
+        about.put("topic", source().getTopic());
         about.put("partition", source().getPartition());
         about.put("offset", source().getOffset());
         header.getModel()

@@ -13,10 +13,11 @@ import java.util.Set;
  * @param want kinds of parts, of {@link Moment#KINDS}
  * @param cameras only these; empty for all
  * @param after number of the newest moment that the browser has
+ * @param topic that the frame is on; empty if none is named
  * @param partition of the frame on the input topic; -1 if none is asked for
  * @param offset of the frame in its partition; -1 if none is asked for
  */
-record Question(String path, Set<String> want, Set<String> cameras, long after, int partition, long offset) {
+record Question(String path, Set<String> want, Set<String> cameras, long after, String topic, int partition, long offset) {
     /** Characters of the whole address. */
     private static final int MAX_LENGTH = 8192;
 
@@ -35,6 +36,7 @@ record Question(String path, Set<String> want, Set<String> cameras, long after, 
         Set<String> want = new LinkedHashSet<>();
         Set<String> cameras = new LinkedHashSet<>();
         long after = 0;
+        String topic = "";
         long partition = -1;
         long offset = -1;
         String query = address.getRawQuery() == null ? "" : address.getRawQuery();
@@ -45,6 +47,7 @@ record Question(String path, Set<String> want, Set<String> cameras, long after, 
                 case "want" -> List.of(value.split(",", -1)).forEach(kind -> addOnce(want, kind, "want"));
                 case "camera" -> addOnce(cameras, value, "camera");
                 case "after" -> after = number("after", value, Long.MAX_VALUE);
+                case "topic" -> topic = value;
                 case "partition" -> partition = number("partition", value, Integer.MAX_VALUE);
                 case "offset" -> offset = number("offset", value, Long.MAX_VALUE);
                 default -> {} // such as what a chat program adds to a link
@@ -58,7 +61,13 @@ record Question(String path, Set<String> want, Set<String> cameras, long after, 
                     400, "camera: %d of them (expected: at most %d)".formatted(cameras.size(), Board.MAX_CAMERAS));
         }
         return new Question(
-                address.getPath(), want.isEmpty() ? Set.of("labels") : want, cameras, after, (int) partition, offset);
+                address.getPath(),
+                want.isEmpty() ? Set.of("labels") : want,
+                cameras,
+                after,
+                topic,
+                (int) partition,
+                offset);
     }
 
     /** @throws Refusal if no frame is asked for */

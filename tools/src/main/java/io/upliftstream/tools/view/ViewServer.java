@@ -7,6 +7,7 @@ import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.model.Label;
 import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.embedded.HttpLimits;
 import io.upliftstream.tools.stream.HeadColours;
@@ -281,8 +282,9 @@ public final class ViewServer implements AutoCloseable {
     }
 
     private Answer image(Question question) {
-        Optional<byte[]> image = moment(question)
-                .flatMap(moment -> archive.image(moment.source()))
+        question.requireFrame();
+        Optional<byte[]> image = archive.image(
+                        new SourcePosition(question.topic(), question.partition(), question.offset(), 0L))
                 .filter(ViewServer::drawable);
         if (image.isEmpty()) {
             return new Answer(204, "text/plain", List.of()); // the page goes without: no error in its console
