@@ -1,6 +1,6 @@
 // The live page. It asks for the newest moments, waits for the answer, draws it, and asks again: what it cannot draw in
 // time it never gets.
-import { draw, drawAll, markQuiet, others, part, place, tile } from './cameras.js';
+import { draw, drawAll, heads, markQuiet, others, part, place, tile } from './cameras.js';
 import { chart } from './charts.js';
 import { legend } from './legend.js';
 import { ask, cell, decode, moments } from './records.js';
@@ -59,6 +59,7 @@ async function show(moment, linked = false) {
   if (!state.labels.length) await names();
   try {
     moment.parts.forEach(decode);
+    heads();
     draw(camera);
   } catch (error) { // one camera's, not the page's
     moment.parts = [];
@@ -76,7 +77,7 @@ function pick(camera, point) {
   const features = part(camera, 'features');
   const i = features ? cell(features, point) : -1;
   if (i < 0) return;
-  state.query = { camera: camera.name, at: point, vector: features.cells.slice(i * features.channels, (i + 1) * features.channels) };
+  state.query = { camera: camera.name, head: features.name, at: point, vector: features.cells.slice(i * features.channels, (i + 1) * features.channels) };
   hint('');
   drawAll();
 }
@@ -103,6 +104,7 @@ async function choose(view, then) {
     } catch { /* the next frame will have them */ }
     draw(camera);
   }));
+  heads();
   explain();
   then?.();
 }
@@ -125,6 +127,11 @@ function opacity(share) {
 }
 
 $('views').addEventListener('click', event => event.target.dataset.view && choose(event.target.dataset.view));
+$('head').addEventListener('change', event => {
+  state.head = event.target.value;
+  state.query = null;
+  choose(state.view);
+});
 $('opacity').value = 100 * state.opacity;
 $('opacity').addEventListener('input', event => { state.opacity = event.target.value / 100; drawAll(); });
 $('opacity').addEventListener('change', remember);
@@ -138,7 +145,7 @@ function step() {
 }
 
 document.addEventListener('keydown', event => {
-  if (event.target.tagName === 'INPUT' || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (['INPUT', 'SELECT'].includes(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
   const view = { 1: 'labels', 2: 'colours', 3: 'values', 4: 'similar', 0: 'none' }[event.key];
   if (view) choose(view);
   else if (event.key === ' ') { event.preventDefault(); pause(!state.paused); }

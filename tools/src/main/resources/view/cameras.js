@@ -86,14 +86,31 @@ function at(camera, event) {
   ];
 }
 
-export const part = (camera, kind) => camera.moment?.parts.find(p => p.kind === kind);
+/** The part of the head that was chosen, if the camera has it, or of the first by name. */
+export function part(camera, kind) {
+  const parts = (camera.moment?.parts ?? []).filter(p => p.kind === kind).sort((a, b) => byName(a.name, b.name));
+  return parts.find(p => p.name === state.head) ?? parts[0];
+}
+
+const drawn = () => state.view === 'similar' ? 'features' : state.view;
+
+/** Offers the heads of the view, where there are several. */
+export function heads() {
+  const all = [...state.cameras.values()].flatMap(camera => camera.moment?.parts ?? []).filter(p => p.kind === drawn());
+  const names = [...new Set(all.map(p => p.name))].sort(byName);
+  $('head').hidden = names.length < 2;
+  if (names.join('\n') !== [...$('head').options].map(option => option.value).join('\n')) {
+    $('head').replaceChildren(...names.map(name => new Option(name)));
+  }
+  $('head').value = names.includes(state.head) ? state.head : names[0];
+}
 
 state.similarities = name => similarities(part(state.cameras.get(name), 'features'), state.query);
 
 export function draw(camera) {
   const { moment, canvas } = camera;
   const any = moment.parts[0];
-  const kind = state.view === 'similar' ? 'features' : state.view;
+  const kind = drawn();
   const over = kind === 'none' ? null : part(camera, kind);
   const width = any?.frameWidth ?? camera.image?.width ?? 1, height = any?.frameHeight ?? camera.image?.height ?? 1;
   const shrunk = Math.min(1, Math.sqrt(MAX_PIXELS / (width * height)));

@@ -52,7 +52,7 @@ const PAINT = {
 
 /** Cosine of every cell's feature with the picked one, or null if none is picked. */
 export function similarities(p, query) {
-  if (!query || query.vector.length !== p.channels) return null;
+  if (!query || query.head !== p.name || query.vector.length !== p.channels) return null;
   const result = new Float32Array(p.width * p.height);
   for (let i = 0; i < result.length; i++) {
     let sum = 0;

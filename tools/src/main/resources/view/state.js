@@ -11,22 +11,23 @@ const asked = query.get('opacity');
 
 export const state = {
   chosen: query.getAll('camera'),
-  view: VIEWS[query.get('view')] ?? VIEW, opacity: (/^\d{1,2}$|^100$/.test(asked) ? Number(asked) : OPACITY) / 100,
+  head: query.get('head') ?? '', view: VIEWS[query.get('view')] ?? VIEW, opacity: (/^\d{1,2}$|^100$/.test(asked) ? Number(asked) : OPACITY) / 100,
   safe: false, paused: false, step: false, hidden: new Set(),
   labels: [], cameras: new Map(), after: 0, query: null, shown: 0, statistics: null, fixed: null, range: null,
 };
 window.uplift = state;
 
-/** The address of this view and opacity with these cameras. */
+/** The address of this view, head and opacity with these cameras. */
 export function address(cameras) {
   const parameters = new URLSearchParams(cameras.map(name => ['camera', name]));
   const opacity = Math.round(100 * state.opacity);
   if (state.view !== VIEW) parameters.set('view', Object.keys(VIEWS).find(name => VIEWS[name] === state.view));
+  if (state.head) parameters.set('head', state.head);
   if (opacity !== OPACITY) parameters.set('opacity', opacity);
   return '?' + parameters;
 }
 
-/** Puts view, opacity and cameras into the address, to be kept or sent. */
+/** Puts view, head, opacity and cameras into the address, to be kept or sent. */
 export function remember() {
   history.replaceState(null, '', location.pathname + address(state.chosen).replace(/^\?$/, '') + location.hash);
 }

@@ -11,9 +11,11 @@ import io.upliftstream.tools.stream.RecordReader;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Supplier;
@@ -34,8 +36,6 @@ final class Archive implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofSeconds(3);
     private static final Duration SLACK = Duration.ofSeconds(1);
     private static final Duration POLL = Duration.ofMillis(100);
-    /** Records about one frame on one topic: one, or one more that came again. */
-    private static final int MAX_FOUND = 2;
 
     private final OutputTopics outputs;
     private final ClaimedPayloads payloads;
@@ -118,15 +118,20 @@ final class Archive implements AutoCloseable {
             }
         });
         int before = found.size();
+        Set<String> heads = new HashSet<>();
+        boolean more = true;
         long bytes = 0;
         MalformedRecordException missing = null;
         long end = System.nanoTime() + PATIENCE.toNanos();
-        while (found.size() == before && missing == null && System.nanoTime() < end) {
+        while (more && System.nanoTime() < end) { // those of one frame follow each other
+            int had = heads.size();
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
                 SpecificRecord result = read(record);
-                if (result != null && found.size() - before < MAX_FOUND) {
+                if (result != null && heads.size() < Feed.MAX_HEADS) {
                     SourcePosition source = RecordKind.header(result).getSource();
-                    if (source.getPartition() == frame.partition() && source.getOffset() == frame.offset()) {
+                    if (source.getPartition() == frame.partition()
+                            && source.getOffset() == frame.offset()
+                            && heads.add(RecordKind.head(result))) {
                         try {
                             bytes += record.serializedValueSize() + payloads.fetch(result);
                             found.add(result);
@@ -136,6 +141,7 @@ final class Archive implements AutoCloseable {
                     }
                 }
             }
+            more = heads.isEmpty() || heads.size() > had;
         }
         if (missing != null && found.size() == before) {
             throw missing;

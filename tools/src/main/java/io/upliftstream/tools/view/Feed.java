@@ -10,7 +10,6 @@ import io.upliftstream.tools.stream.OutputTopics;
 import io.upliftstream.tools.stream.RecordKind;
 import io.upliftstream.tools.stream.RecordReader;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -47,6 +46,9 @@ final class Feed implements AutoCloseable {
     /** Frames of which records are missing, and bytes of them; beyond that they are shown as they are. */
     private static final int MAX_GATHERING = 1024;
 
+    /** Records of one frame: a model has one or several heads for a topic. */
+    static final int MAX_HEADS = 64;
+
     private static final long MAX_GATHERING_BYTES = Runtime.getRuntime().maxMemory() / 8;
     private static final long FETCH_BYTES = Math.min(
             ConsumerConfig.DEFAULT_FETCH_MAX_BYTES, Runtime.getRuntime().maxMemory() / 16);
@@ -67,7 +69,7 @@ final class Feed implements AutoCloseable {
 
     private long gatheringBytes;
 
-    /** The last frame of every camera, and how many records its frames have. */
+    /** The last frame of every camera, and the heads of which its frames have records. */
     private final Map<String, Shown> shown = new LinkedHashMap<>(16, 0.75f, true) {
         private static final long serialVersionUID = 1;
 
@@ -91,7 +93,7 @@ final class Feed implements AutoCloseable {
     private static final class Gathering {
         final long since = System.nanoTime();
         final RecordHeader header;
-        final List<SpecificRecord> records = new ArrayList<>();
+        final Map<String, SpecificRecord> records = new LinkedHashMap<>(); // by their heads
         long bytes;
 
         Gathering(RecordHeader header) {
@@ -99,7 +101,7 @@ final class Feed implements AutoCloseable {
         }
     }
 
-    private record Shown(Frame frame, int expected, long since) {
+    private record Shown(Frame frame, Set<String> heads, long since) {
         /** Whether a frame is this one or was before it. A topic that begins anew is believed after a while. */
         boolean covers(Frame other) {
             return other.partition == frame.partition
@@ -221,22 +223,26 @@ final class Feed implements AutoCloseable {
         RecordHeader header = RecordKind.header(record);
         Frame key = Frame.of(header);
         Shown last = shown.get(key.camera);
-        int all = outputs.dense().size();
-        int expected = last == null ? all : last.expected;
-        if (last != null && last.frame.equals(key) && last.covers(key)) { // it came too late: the next is waited for
-            shown.put(key.camera, new Shown(key, Math.min(all, expected + 1), last.since));
+        String head = RecordKind.head(record);
+        Gathering frame = gathering.get(key);
+        if (frame == null && last != null && last.covers(key)) { // it came too late: the next is waited for
+            if (last.heads.size() < MAX_HEADS) {
+                last.heads.add(head);
+            }
             return;
         }
-        Gathering frame = gathering.get(key);
         if (frame == null) {
             statistics.result(header.getCameraId(), nowMillis / 1000, nowMillis - header.getCaptureTimeMicros() / 1e3);
             frame = new Gathering(header);
             gathering.put(key, frame);
         }
-        frame.records.add(record);
-        frame.bytes += bytes;
-        gatheringBytes += bytes;
-        if (frame.records.size() >= expected) {
+        if (frame.records.putIfAbsent(head, record) == null) { // one that came again says the same
+            frame.bytes += bytes;
+            gatheringBytes += bytes;
+        }
+        Set<String> heads = frame.records.keySet();
+        if (heads.size() >= MAX_HEADS
+                || (last == null ? heads.size() >= outputs.dense().size() : heads.containsAll(last.heads))) {
             show(key);
         }
         while (gathering.size() > MAX_GATHERING || gatheringBytes > MAX_GATHERING_BYTES) {
@@ -261,8 +267,8 @@ final class Feed implements AutoCloseable {
         gatheringBytes -= frame.bytes;
         Shown last = shown.get(key.camera);
         if (last == null || !last.covers(key)) {
-            shown.put(key.camera, new Shown(key, frame.records.size(), System.nanoTime()));
-            board.show(frame.header, frame.records, frame.bytes);
+            shown.put(key.camera, new Shown(key, new HashSet<>(frame.records.keySet()), System.nanoTime()));
+            board.show(frame.header, List.copyOf(frame.records.values()), frame.bytes);
         }
     }
 
