@@ -2,7 +2,7 @@
 // time it never gets.
 import { draw, drawAll, heads, markQuiet, others, part, place, tile } from './cameras.js';
 import { chart } from './charts.js';
-import { legend } from './legend.js';
+import { follow, legend } from './legend.js';
 import { ask, cell, decode, moments } from './records.js';
 import { $, hint, remember, state } from './state.js';
 
@@ -17,7 +17,7 @@ async function image(moment) {
 
 const wait = millis => new Promise(done => setTimeout(done, millis));
 
-async function follow() {
+async function live() {
   const only = state.chosen.map(name => `&camera=${encodeURIComponent(name)}`).join('');
   for (;;) {
     if (state.paused && !state.step) { await wait(50); continue; }
@@ -56,10 +56,10 @@ async function show(moment, linked = false) {
     camera.image = null; // no longer in the topic, or no broker: the records are shown on black
   }
   camera.moment = moment;
-  if (!state.labels.length) await names();
   try {
     moment.parts.forEach(decode);
     heads();
+    follow(drawAll);
     draw(camera);
   } catch (error) { // one camera's, not the page's
     moment.parts = [];
@@ -212,6 +212,6 @@ async function start() {
   await choose(state.view);
   await openLink();
   count();
-  follow();
+  live();
 }
 start();

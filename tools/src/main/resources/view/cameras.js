@@ -1,7 +1,7 @@
 // The cameras' tiles and what is drawn on them.
 import { layer, similarities } from './paint.js';
 import { cell } from './records.js';
-import { $, address, state } from './state.js';
+import { $, address, classes, state } from './state.js';
 
 // Cameras with a tile, unless more are chosen; one that was quiet for so long gives its place to a new one.
 const TILES = 16, QUIET_MILLIS = 10000;
@@ -159,7 +159,7 @@ function tell(camera) {
     const labels = part(camera, 'labels'), values = part(camera, 'values'), features = part(camera, 'features');
     if (labels && cell(labels, camera.under) >= 0) {
       const id = labels.cells[cell(labels, camera.under)];
-      text = state.labels.find(l => l.id === id)?.name ?? (id === 255 ? 'void' : `class ${id}`);
+      text = classes(labels).find(l => l.id === id)?.name ?? (id === 255 ? 'void' : `class ${id}`);
     }
     if (values && cell(values, camera.under) >= 0) text += ` ${values.cells[cell(values, camera.under)].toPrecision(3)} ${values.unit ?? ''}`;
     const similarity = features && state.query ? similarities(features, state.query) : null;

@@ -1,6 +1,7 @@
 // What the colours of the view mean: classes, components, metres or similarity.
+import { part } from './cameras.js';
 import { colour, LEAST_SIMILAR, ramp } from './paint.js';
-import { $, state } from './state.js';
+import { $, classes, key, state } from './state.js';
 
 function swatch(rgb, text, tag = 'span') {
   const entry = document.createElement(tag), box = document.createElement('i');
@@ -17,19 +18,35 @@ function scale(low, high) {
   return [low, band, high];
 }
 
-function classes(redraw) {
-  return state.labels.map(label => {
+/** The classes of all cameras, which may be of several models. */
+function shown() {
+  const parts = [...state.cameras.values()].map(camera => part(camera, 'labels')).filter(Boolean);
+  const all = new Map((parts.length ? parts.flatMap(classes) : state.labels).map(label => [key(label), label]));
+  return [...all.values()];
+}
+
+let listed = '';
+const list = () => shown().map(key).join('\n');
+
+/** Draws the legend of classes anew where there are others than before. */
+export function follow(redraw) {
+  if (state.view === 'labels' && list() !== listed) legend(redraw);
+}
+
+function buttons(redraw) {
+  listed = list();
+  return shown().map(label => {
     const button = swatch(colour(label, state.safe), label.name, 'button');
     button.dataset.label = label.id;
-    button.setAttribute('aria-pressed', !state.hidden.has(label.id));
+    button.setAttribute('aria-pressed', !state.hidden.has(key(label)));
     button.title = 'Show or hide; double click: this class alone';
     button.addEventListener('click', () => {
-      if (!state.hidden.delete(label.id)) state.hidden.add(label.id);
-      button.setAttribute('aria-pressed', !state.hidden.has(label.id));
+      if (!state.hidden.delete(key(label))) state.hidden.add(key(label));
+      button.setAttribute('aria-pressed', !state.hidden.has(key(label)));
       redraw();
     });
     button.addEventListener('dblclick', () => {
-      state.hidden = new Set(state.labels.map(l => l.id).filter(id => id !== label.id));
+      state.hidden = new Set(shown().map(key).filter(other => other !== key(label)));
       legend(redraw);
       redraw();
     });
@@ -40,7 +57,7 @@ function classes(redraw) {
 const number = value => Number(value.toPrecision(3)).toString();
 
 const LEGENDS = {
-  labels: classes,
+  labels: buttons,
   colours: () => ['Features by their first three principal components, of which like colours are like features: ',
     swatch([255, 64, 64], 'first'), swatch([64, 255, 64], 'second'), swatch([64, 64, 255], 'third')],
   values: () => state.range

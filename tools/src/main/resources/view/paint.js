@@ -1,4 +1,5 @@
 // Parts of records as pixels.
+import { classes, key } from './state.js';
 
 // Okabe and Ito's colours and tints of them, told apart with any kind of colour vision; names are in the legend.
 const SAFE = ['#000000', '#e69f00', '#56b4e9', '#009e73', '#f0e442', '#0072b2', '#d55e00', '#cc79a7', '#ffffff',
@@ -22,7 +23,7 @@ export function ramp(share) {
 const PAINT = {
   labels(p, data, state) {
     const table = new Uint8Array(1024);
-    for (const label of state.labels) if (!state.hidden.has(label.id)) table.set([...colour(label, state.safe), 255], 4 * label.id);
+    for (const label of classes(p)) if (!state.hidden.has(key(label))) table.set([...colour(label, state.safe), 255], 4 * label.id);
     for (let i = 0; i < p.cells.length; i++) data.set(table.subarray(4 * p.cells[i], 4 * p.cells[i] + 4), 4 * i);
   },
   colours(p, data) {

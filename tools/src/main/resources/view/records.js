@@ -36,8 +36,11 @@ export function decode(part) {
   const size = width * height, channels = { labels: 1, values: 1, colours: 3, features: part.channels }[kind];
   if (!(Number.isInteger(width) && Number.isInteger(height) && width >= 1 && height >= 1 && size <= MAX_CELLS
       && Number.isInteger(channels) && channels >= 1)) throw new Error(`part: ${kind} of ${width} x ${height} (expected: at most ${MAX_CELLS} cells)`);
-  if (kind === 'labels') {
-    part.cells = runs(new Uint8Array(bytes), size);
+  if (kind === 'labels') { // runs, and the classes if they are others than the page's
+    const split = bytes.byteLength - (part.classes ?? 0);
+    if (!(Number.isInteger(split) && split >= 0 && split <= bytes.byteLength)) throw new Error(`labels: ${part.classes} bytes of classes`);
+    part.cells = runs(new Uint8Array(bytes, 0, split), size);
+    if (part.classes) part.labels = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, split)));
     return;
   }
   const expected = size * channels * (kind === 'values' ? 4 : 1);

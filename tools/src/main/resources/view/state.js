@@ -17,6 +17,10 @@ export const state = {
 };
 window.uplift = state;
 
+/** The classes of a part, and what tells one from those of other models. */
+export const classes = part => part.labels ?? state.labels;
+export const key = label => `${label.id} ${label.name}`;
+
 /** The address of this view, head and opacity with these cameras. */
 export function address(cameras) {
   const parameters = new URLSearchParams(cameras.map(name => ['camera', name]));

@@ -4,7 +4,6 @@ import io.upliftstream.job.InputOptions;
 import io.upliftstream.job.JobSettings;
 import io.upliftstream.job.KafkaTopics;
 import io.upliftstream.job.StartupException;
-import io.upliftstream.model.Label;
 import io.upliftstream.model.ModelBundle;
 import io.upliftstream.tools.stream.OutputTopics;
 import io.upliftstream.tools.view.ViewServer;
@@ -35,8 +34,8 @@ import picocli.CommandLine.Option;
             "  uplift view --bootstrap-servers broker:9092 --port 8090",
             "",
             "The page shows the 16 cameras that were seen last; ?camera=NAME in its address, as often as needed, chooses",
-            "others. Class names and colours come from the bundle in uplift.model.bundle (without --config: the street",
-            "bundle), or, if there is no such directory, from the records."
+            "others. Class names are those in the records, since the model can be another while the job runs; the bundle in",
+            "uplift.model.bundle (without --config: the street bundle) gives colours to these names."
         })
 final class ViewCommand implements Callable<Integer> {
     @Mixin
@@ -79,11 +78,11 @@ final class ViewCommand implements Callable<Integer> {
         checks.require(port >= 0 && port <= 65535, "--port", port, "0 to 65535");
         checks.require(host.matches("[A-Za-z0-9.:_%-]+"), "--host", host, "an address of this machine");
         JobSettings settings = kafka.settings(claimCheck.assignments());
-        List<Label> labels = Files.isDirectory(settings.bundle())
-                ? ModelBundle.load(settings.bundle()).labels()
-                : List.of();
+        Optional<ModelBundle> bundle = Files.isDirectory(settings.bundle())
+                ? Optional.of(ModelBundle.load(settings.bundle()))
+                : Optional.empty();
         try (KafkaTopics topics = new KafkaTopics(settings, KafkaOption.OTHER_BROKER);
-                ViewServer server = serve(settings, labels)) {
+                ViewServer server = serve(settings, bundle)) {
             System.out.println("Watching at " + server.page() + " (Ctrl-C ends)");
             System.out.println("Kafka: " + settings.get(InputOptions.BOOTSTRAP_SERVERS));
             waiting(topics, settings).ifPresent(System.err::println);
@@ -101,9 +100,14 @@ final class ViewCommand implements Callable<Integer> {
         }
     }
 
-    private ViewServer serve(JobSettings settings, List<Label> labels) {
+    private ViewServer serve(JobSettings settings, Optional<ModelBundle> bundle) {
         try {
-            return new ViewServer(settings, labels, new InetSocketAddress(host, port), hosts);
+            return new ViewServer(
+                    settings,
+                    bundle.map(ModelBundle::labels).orElse(List.of()),
+                    bundle.map(ModelBundle::sha256).orElse(""),
+                    new InetSocketAddress(host, port),
+                    hosts);
         } catch (IOException e) {
             throw new StartupException(StartupException.ENVIRONMENT, String.valueOf(e.getMessage()), e);
         }

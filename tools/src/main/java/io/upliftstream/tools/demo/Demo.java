@@ -169,10 +169,14 @@ public final class Demo {
             return new ViewServer(
                     settings,
                     bundle.labels(),
+                    bundle.sha256(),
                     new InetSocketAddress(InetAddress.getLoopbackAddress(), ViewServer.PORT));
         } catch (IOException e) { // the port is taken
             return new ViewServer(
-                    settings, bundle.labels(), new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+                    settings,
+                    bundle.labels(),
+                    bundle.sha256(),
+                    new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
         }
     }
 

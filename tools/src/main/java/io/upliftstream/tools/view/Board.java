@@ -1,7 +1,6 @@
 package io.upliftstream.tools.view;
 
 import io.upliftstream.schemas.RecordHeader;
-import io.upliftstream.schemas.SegmentationRecord;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Collections;
@@ -111,16 +110,5 @@ final class Board {
     /** Number of the newest moment. */
     synchronized long number() {
         return number;
-    }
-
-    /** Names of the classes, label 0 first, as the newest record has them; empty if none names them. */
-    synchronized List<String> classNames() {
-        return latest.values().stream()
-                .flatMap(moment -> moment.records().stream())
-                .filter(SegmentationRecord.class::isInstance)
-                .map(record -> ((SegmentationRecord) record).getClassNames())
-                .filter(names -> !names.isEmpty())
-                .findFirst()
-                .orElse(List.of());
     }
 }

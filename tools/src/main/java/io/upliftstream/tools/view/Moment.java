@@ -146,12 +146,12 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, lo
      *
      * @param cache of what was made before
      */
-    List<Part> parts(Set<String> kinds, PartCache cache, Colours colours, Unreadable unreadable) {
+    List<Part> parts(Set<String> kinds, PartCache cache, Classes classes, Colours colours, Unreadable unreadable) {
         List<Part> parts = new ArrayList<>();
         for (SpecificRecord record : records) {
             for (String kind : kinds) {
                 if (has(kind, record)) {
-                    Part part = cache.get(key(kind, record), () -> make(kind, record, colours, unreadable));
+                    Part part = cache.get(key(kind, record), () -> make(kind, record, classes, colours, unreadable));
                     if (part.readable()) {
                         parts.add(part);
                     }
@@ -174,9 +174,10 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, lo
         return kind.equals("labels");
     }
 
-    private static Part make(String kind, SpecificRecord record, Colours colours, Unreadable unreadable) {
+    private static Part make(
+            String kind, SpecificRecord record, Classes classes, Colours colours, Unreadable unreadable) {
         try {
-            return make(kind, record, colours);
+            return make(kind, record, classes, colours);
         } catch (RuntimeException e) { // damaged payloads are found out here
             unreadable.count(
                     record, e instanceof MalformedRecordException ? String.valueOf(e.getMessage()) : e.toString());
@@ -184,9 +185,9 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, lo
         }
     }
 
-    private static Part make(String kind, SpecificRecord record, Colours colours) {
+    private static Part make(String kind, SpecificRecord record, Classes classes, Colours colours) {
         if (record instanceof SegmentationRecord labels) {
-            return labels(labels);
+            return labels(labels, classes.json(labels));
         }
         FeatureRecord features = (FeatureRecord) record;
         return switch (kind) {
@@ -196,16 +197,19 @@ record Moment(long number, RecordHeader header, List<SpecificRecord> records, lo
         };
     }
 
-    private static Part labels(SegmentationRecord record) {
+    /** @param classes as JSON, which follow the runs; of no bytes if they are those that a browser knows */
+    private static Part labels(SegmentationRecord record, byte[] classes) {
         Mask mask = record.getMask();
         byte[] labels = MaskCodec.decode(mask); // runs, too: a browser gets whole ones alone
         ByteBuffer runs = mask.getEncoding() == MaskEncoding.RLE
                 ? mask.getData().duplicate()
                 : MaskCodec.encode(MaskEncoding.RLE, labels, mask.getWidth(), mask.getHeight())
                         .getData();
-        byte[] data = new byte[runs.remaining()];
-        runs.get(data);
+        byte[] data = new byte[runs.remaining() + classes.length];
+        runs.get(data, 0, runs.remaining());
+        System.arraycopy(classes, 0, data, data.length - classes.length, classes.length);
         Map<String, Object> about = about("labels", record.getName(), record.getHeader());
+        about.put("classes", classes.length);
         return new Part(about, data);
     }
 

@@ -17,7 +17,8 @@ import java.util.Set;
  * @param partition of the frame on the input topic; -1 if none is asked for
  * @param offset of the frame in its partition; -1 if none is asked for
  */
-record Question(String path, Set<String> want, Set<String> cameras, long after, String topic, int partition, long offset) {
+record Question(
+        String path, Set<String> want, Set<String> cameras, long after, String topic, int partition, long offset) {
     /** Characters of the whole address. */
     private static final int MAX_LENGTH = 8192;
 

@@ -12,7 +12,6 @@ import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.embedded.HttpLimits;
 import io.upliftstream.tools.stream.HeadColours;
 import io.upliftstream.tools.stream.RecordKind;
-import java.awt.Color;
 import java.awt.Dimension;
 import java.io.IOException;
 import java.io.InputStream;
@@ -60,7 +59,6 @@ public final class ViewServer implements AutoCloseable {
     private static final long MAX_ANSWER =
             Math.min(64L << 20, Runtime.getRuntime().maxMemory() / 16);
 
-    private static final float GOLDEN_RATIO = 0.618034f;
     /** The version of org.webjars.npm:uplot, which its files have in their path. */
     private static final String UPLOT_VERSION = "1.6.30";
 
@@ -79,7 +77,7 @@ public final class ViewServer implements AutoCloseable {
     }
 
     private final ObjectMapper json = new ObjectMapper();
-    private final List<Label> labels;
+    private final Classes classes;
     private final Board board = new Board(KEPT_BYTES, System.currentTimeMillis() * 1000);
     private final PartCache made = new PartCache(KEPT_BYTES / 2);
     /** Answers are built one at a time, so that what is decoded meanwhile takes its memory once. */
@@ -94,22 +92,25 @@ public final class ViewServer implements AutoCloseable {
     private final HttpServer server;
     private final ExecutorService requests;
 
-    /** As {@link #ViewServer(JobSettings, List, InetSocketAddress, Collection)}, under no more names. */
-    public ViewServer(JobSettings settings, List<Label> labels, InetSocketAddress address) throws IOException {
-        this(settings, labels, address, List.of());
+    /** As {@link #ViewServer(JobSettings, List, String, InetSocketAddress, Collection)}, under no more names. */
+    public ViewServer(JobSettings settings, List<Label> labels, String model, InetSocketAddress address)
+            throws IOException {
+        this(settings, labels, model, address, List.of());
     }
 
     /**
      * Starts to serve.
      *
-     * @param labels names and colours of the classes; may be empty
+     * @param labels the bundle's; may be empty. Records may be of another model, and name their classes themselves
+     * @param model the bundle's SHA-256; may be empty
      * @param address where to listen; port 0 for any free one
      * @param names under which browsers may ask, beside the address's and those of the loopback address
      * @throws IOException if the address is taken
      */
-    public ViewServer(JobSettings settings, List<Label> labels, InetSocketAddress address, Collection<String> names)
+    public ViewServer(
+            JobSettings settings, List<Label> labels, String model, InetSocketAddress address, Collection<String> names)
             throws IOException {
-        this.labels = List.copyOf(labels);
+        classes = new Classes(labels, model);
         List<String> all = new ArrayList<>(names);
         all.add(address.getHostString());
         door = new Door(all);
@@ -180,8 +181,8 @@ public final class ViewServer implements AutoCloseable {
             return taken(page(page), place);
         }
         return switch (question.path()) {
-            case "/labels" -> taken(json(labels()), place);
-            case "/statistics" -> taken(json(statistics()), place);
+            case "/labels" -> taken(json(classes.json()), place);
+            case "/statistics" -> taken(json(json.writeValueAsBytes(statistics())), place);
             case "/live" -> {
                 // A page that outlived the server may have seen numbers that are yet to come, if the clock was set
                 // back.
@@ -214,21 +215,6 @@ public final class ViewServer implements AutoCloseable {
                 .or(() -> archive.moment(question.partition(), question.offset()));
     }
 
-    /** The classes to show: the bundle's, or those that the newest record names, in colours of their own. */
-    private List<Map<String, Object>> labels() {
-        List<Label> all = new ArrayList<>(labels);
-        if (all.isEmpty()) {
-            List<String> names = board.classNames();
-            for (int id = 0; id < names.size(); id++) {
-                all.add(new Label(id, names.get(id), Color.HSBtoRGB(id * GOLDEN_RATIO, 0.65f, 0.95f) & 0xffffff));
-            }
-        }
-        return all.stream()
-                .map(label -> Map.<String, Object>of(
-                        "id", label.id(), "name", label.name(), "color", String.format("#%06x", label.rgb())))
-                .toList();
-    }
-
     private Map<String, Object> statistics() {
         Map<String, Object> about = statistics.about(System.currentTimeMillis() / 1000);
         about.put("connected", feed.connected());
@@ -245,7 +231,7 @@ public final class ViewServer implements AutoCloseable {
         for (Moment moment : moments) {
             Map<String, Object> about = moment.about();
             List<Map<String, Object>> parts = new ArrayList<>();
-            List<Moment.Part> drawn = moment.parts(question.want(), made, colours::of, this::unreadable);
+            List<Moment.Part> drawn = moment.parts(question.want(), made, classes, colours::of, this::unreadable);
             long bytes = drawn.stream().mapToLong(part -> part.data().length).sum();
             if (!abouts.isEmpty() && length + bytes > MAX_ANSWER) {
                 break;
@@ -315,8 +301,8 @@ public final class ViewServer implements AutoCloseable {
         }
     }
 
-    private Answer json(Object value) throws IOException {
-        return new Answer(200, "application/json", List.of(json.writeValueAsBytes(value)));
+    private static Answer json(byte[] value) {
+        return new Answer(200, "application/json", List.of(value));
     }
 
     @Override

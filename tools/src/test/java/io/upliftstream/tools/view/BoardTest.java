@@ -46,6 +46,16 @@ class BoardTest {
     }
 
     @Test
+    void findsWhatIsTheLatestOfItsCameraHoweverManyCameTo() {
+        for (int camera = 0; camera < Board.MAX_CAMERAS; camera++) {
+            show("camera-" + camera, camera, 1);
+        }
+        show("camera-1", 1000, 1);
+        assertThat(board.find(0, 0)).isPresent();
+        assertThat(board.find(0, 1)).isEmpty();
+    }
+
+    @Test
     void forgetsTheCameraThatWasQuietLongest() throws Exception {
         for (int camera = 0; camera < Board.MAX_CAMERAS; camera++) {
             show("camera-" + camera, camera, 1);

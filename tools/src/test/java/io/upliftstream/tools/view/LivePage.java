@@ -120,7 +120,7 @@ abstract class LivePage {
     }
 
     static ViewServer serve(JobSettings settings, int port) throws Exception {
-        return new ViewServer(settings, LABELS, new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
+        return new ViewServer(settings, LABELS, "", new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
     }
 
     /** Sends a grey frame, road on its left half and a car on its right, and features that tell them apart. */

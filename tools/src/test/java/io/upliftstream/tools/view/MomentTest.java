@@ -3,10 +3,13 @@ package io.upliftstream.tools.view;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.upliftstream.model.Label;
 import io.upliftstream.schemas.Compression;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.Geometry;
 import io.upliftstream.schemas.MalformedRecordException;
+import io.upliftstream.schemas.ModelIdentity;
 import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
@@ -23,6 +26,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.avro.specific.SpecificRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -50,9 +54,62 @@ class MomentTest {
                 .parts(
                         Moment.KINDS,
                         new PartCache(1 << 20),
+                        new Classes(List.of(), ""),
                         (features, planes) -> PrincipalColours.fitted(
                                 planes, features.getTensor().getShape().get(0)),
                         (bad, reason) -> unreadable.add(reason));
+    }
+
+    /** Models are switched while the job runs: the configured bundle's names are not those of every record. */
+    @Test
+    void classesAreThoseOfTheRecordsOwnModel() throws IOException {
+        Classes street = new Classes(List.of(new Label(0, "road", 0x804080), new Label(1, "car", 0x00008e)), "a1");
+        SegmentationRecord.Builder record = SegmentationRecord.newBuilder(
+                        Hostile.labels("gate", 1, 8, 8, new byte[] {1, 64}))
+                .setClasses(2);
+        assertThat(street.json(record.build())).as("no names, no model").isEmpty();
+        assertThat(classes(street, record.setClassNames(List.of("road", "car"))))
+                .isEmpty();
+        assertThat(classes(street, record.setClassNames(List.of("car", "tree"))))
+                .isEqualTo("[0 car #00008e, 1 tree #5583f2]");
+        record.setClassNames(List.of());
+        assertThat(classes(street, record.setHeader(madeBy(record.getHeader(), "a1"))))
+                .isEmpty();
+        assertThat(classes(street, record.setHeader(madeBy(record.getHeader(), "b2"))))
+                .isEqualTo("[0 class 0 #f25555, 1 class 1 #5583f2]");
+        assertThat(classes(new Classes(List.of(), ""), record)).startsWith("[0 class 0 ");
+    }
+
+    private static RecordHeader madeBy(RecordHeader header, String sha256) {
+        return RecordHeader.newBuilder(header)
+                .setModel(new ModelIdentity("model", "1", sha256, "cpu-fp32"))
+                .build();
+    }
+
+    /** The classes at the end of the part of a record; empty if there are none. */
+    private static String classes(Classes known, SegmentationRecord.Builder record) throws IOException {
+        Moment moment = new Moment(1, record.getHeader(), List.of(record.build()), 0);
+        Moment.Part part = moment.parts(
+                        Set.of("labels"),
+                        new PartCache(1 << 20),
+                        known,
+                        (features, planes) -> PrincipalColours.fitted(planes, 1),
+                        (bad, reason) -> {})
+                .get(0);
+        int length = part.data().length - 2;
+        assertThat(part.data()).startsWith(1, 64);
+        assertThat(part.about()).containsEntry("classes", length);
+        List<String> classes = new ArrayList<>();
+        if (length > 0) {
+            new ObjectMapper()
+                    .readTree(part.data(), 2, length)
+                    .forEach(label -> classes.add(String.join(
+                            " ",
+                            label.get("id").asText(),
+                            label.get("name").asText(),
+                            label.get("color").asText())));
+        }
+        return classes.isEmpty() ? "" : classes.toString();
     }
 
     @Test
@@ -99,6 +156,7 @@ class MomentTest {
             moment.parts(
                     Moment.KINDS,
                     cache,
+                    new Classes(List.of(), ""),
                     (features, planes) -> PrincipalColours.fitted(planes, 1),
                     (record, reason) -> count.incrementAndGet());
         }
