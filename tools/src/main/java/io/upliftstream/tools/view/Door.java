@@ -3,7 +3,7 @@ package io.upliftstream.tools.view;
 import com.sun.net.httpserver.Headers;
 import com.sun.net.httpserver.HttpExchange;
 import java.net.InetAddress;
-import java.net.InetSocketAddress;
+import java.net.UnknownHostException;
 import java.util.Collection;
 import java.util.HashSet;
 import java.util.List;
@@ -99,7 +99,7 @@ final class Door {
         }
         String host = hosts.get(0).toLowerCase(Locale.ROOT);
         String name = host.replaceFirst(":\\d*$", "");
-        if (!names.contains(name) && !name.equals(literal(exchange.getLocalAddress()))) {
+        if (!names.contains(name) && !asked(name, exchange.getLocalAddress().getAddress())) {
             throw new Refusal(403, "Host: another name than the viewer's (--allow-host NAME gives it one more)");
         }
         String origin = headers.getFirst("Origin");
@@ -119,9 +119,15 @@ final class Door {
         }
     }
 
-    /** The address at which the question came in, as a Host header has it: no name leads to it but its own. */
-    private static String literal(InetSocketAddress local) {
-        String address = local.getAddress().getHostAddress().replaceFirst("%.*", "");
-        return address.contains(":") ? "[" + address + "]" : address;
+    /** Whether a Host header has the address at which the question came in: no name leads to it but its own. */
+    private static boolean asked(String name, InetAddress local) {
+        if (!name.startsWith("[")) {
+            return name.equals(local.getHostAddress());
+        }
+        try {
+            return InetAddress.getByName(name).equals(local); // of IPv6, which has several spellings; never looked up
+        } catch (UnknownHostException e) {
+            return false;
+        }
     }
 }

@@ -3,14 +3,19 @@ package io.upliftstream.tools.view;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.upliftstream.schemas.FrameDropped;
+import io.upliftstream.schemas.SegmentationRecord;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.openqa.selenium.By;
 import org.openqa.selenium.Dimension;
+import org.openqa.selenium.WebElement;
 import org.openqa.selenium.interactions.Actions;
 
 /** The page in a real browser: what is on the screen is what is in the records. */
 class ViewITCase extends LivePage {
+    /** An offset of no frame: what is said about it is shown on black. */
+    private static final long NOWHERE = 1_000_000;
+
     @Test
     void overlayShowsTheRecordsColoursAndHidesAClassExactly() throws Exception {
         browser.get(server.page().toString());
@@ -96,6 +101,78 @@ class ViewITCase extends LivePage {
                 + " && document.getElementById('legend').textContent === 'roadcar'");
         browser.get(server.page() + "?camera=never-sent");
         await("/^No result of never-sent .*there are .*kept/.test(document.getElementById('absent').textContent)");
+        assertNoErrors();
+    }
+
+    /** Models are switched while the job runs: one names its classes otherwise, another one not at all. */
+    @Test
+    void recordsOfAnotherModelHaveTheirOwnNames() throws Exception {
+        browser.get(server.page() + "?camera=switched&camera=steady");
+        SegmentationRecord record = Hostile.labels("switched", NOWHERE, 64, 48, new byte[] {0, -128, 12, 1, -128, 12});
+        publish("steady", 1);
+        awaitFrame("steady", 1);
+        await("document.getElementById('legend').textContent === 'roadcar'");
+        send(
+                "segmentation",
+                "switched",
+                SegmentationRecord.newBuilder(record)
+                        .setClasses(2)
+                        .setClassNames(List.of("car", "tree"))
+                        .build());
+        awaitFrame("switched", NOWHERE);
+        await("document.getElementById('legend').textContent === 'roadcarcartree'");
+        assertThat(pixel("switched", 5, 5)).as("a car, on black").isEqualTo(List.of(0L, 0L, 85L));
+        browser.findElements(By.cssSelector("#legend [data-label='0']")).get(1).click();
+        assertThat(pixel("switched", 5, 5)).as("hidden").isEqualTo(List.of(0L, 0L, 0L));
+        assertOverlaid(pixel("steady", 5, 5), 0x804080);
+        new Actions(browser)
+                .moveToElement(browser.findElement(By.cssSelector("[data-camera=switched] canvas")), 0, 20)
+                .perform();
+        await("document.querySelector('[data-camera=switched] .under').textContent === 'tree'");
+        assertNoErrors();
+    }
+
+    @Test
+    void aModelsHeadsAreChosenByName() throws Exception {
+        browser.get(server.page() + "?camera=heads");
+        await("window.uplift.statistics.connected && document.getElementById('head').hidden");
+        for (String head : List.of("segmentation", "lanes")) {
+            int label = head.equals("lanes") ? ROAD : CAR;
+            SegmentationRecord record = Hostile.labels("heads", NOWHERE, 64, 48, new byte[] {(byte) label, -128, 24});
+            send(
+                    "segmentation",
+                    "heads",
+                    SegmentationRecord.newBuilder(record).setName(head).build());
+        }
+        awaitFrame("heads", NOWHERE);
+        await("[...document.getElementById('head').options].map(o => o.value).join() === 'lanes,segmentation'"
+                + " && !document.getElementById('head').hidden");
+        assertThat(pixel("heads", 5, 5)).as("road").isEqualTo(List.of(77L, 38L, 77L));
+        browser.findElement(By.cssSelector("#head option:last-child")).click();
+        await("location.search === '?camera=heads&head=segmentation'");
+        assertThat(pixel("heads", 5, 5)).as("car").isEqualTo(List.of(0L, 0L, 85L));
+        assertNoErrors();
+    }
+
+    @Test
+    void aClickInFullScreenHitsThePixelUnderIt() throws Exception {
+        browser.get(server.page() + "?camera=full&view=similarity");
+        publish("full", 1);
+        awaitFrame("full", 1);
+        new Actions(browser).sendKeys("f").perform();
+        await("document.fullscreenElement");
+        WebElement canvas = browser.findElement(By.cssSelector("[data-camera=full] canvas"));
+        Dimension box = canvas.getSize();
+        double scale = (double) box.height / HEIGHT;
+        assertThat(box.width).as("bands beside the picture").isGreaterThan((int) (1.1 * scale * WIDTH));
+        new Actions(browser)
+                .moveToElement(canvas, box.width / 4, box.height / 4)
+                .click()
+                .perform();
+        await("Math.abs(uplift.query.at[0] - %s) < 0.5 && Math.abs(uplift.query.at[1] - 36) < 0.5"
+                .formatted(0.5 * WIDTH + 0.25 * box.width / scale));
+        new Actions(browser).sendKeys("f").perform();
+        await("!document.fullscreenElement");
         assertNoErrors();
     }
 

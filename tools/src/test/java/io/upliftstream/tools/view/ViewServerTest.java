@@ -1,12 +1,14 @@
 package io.upliftstream.tools.view;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.upliftstream.job.JobSettings;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.SocketException;
 import java.nio.charset.StandardCharsets;
@@ -24,16 +26,17 @@ import org.junit.jupiter.api.Timeout;
 /** The viewer under questions that its own page does not ask; there is no Kafka. */
 @Timeout(value = 2, unit = TimeUnit.MINUTES)
 class ViewServerTest {
+    private static final JobSettings SETTINGS = JobSettings.load(
+            null, Map.of(), List.of("uplift.kafka.bootstrap-servers=127.0.0.1:1", "uplift.model.bundle=none"));
     private static ViewServer server;
     private static int port;
 
     @BeforeAll
     static void start() throws Exception {
-        JobSettings settings = JobSettings.load(
-                null, Map.of(), List.of("uplift.kafka.bootstrap-servers=127.0.0.1:1", "uplift.model.bundle=none"));
         server = new ViewServer(
-                settings,
+                SETTINGS,
                 List.of(),
+                "",
                 new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
                 Set.of("Cams.example"));
         port = server.page().getPort();
@@ -52,7 +55,12 @@ class ViewServerTest {
 
     /** The whole answer to a request line and headers. */
     private static String ask(String line, String... headers) throws IOException {
-        try (Socket socket = connect()) {
+        return ask(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), line, headers);
+    }
+
+    private static String ask(InetSocketAddress server, String line, String... headers) throws IOException {
+        try (Socket socket = new Socket(server.getAddress(), server.getPort())) {
+            socket.setSoTimeout(30_000);
             String head = line + " HTTP/1.1\r\nConnection: close\r\n" + String.join("\r\n", headers)
                     + (headers.length == 0 ? "" : "\r\n") + "\r\n";
             socket.getOutputStream().write(head.getBytes(StandardCharsets.ISO_8859_1));
@@ -120,6 +128,29 @@ class ViewServerTest {
         }
         assertRefused(ask("GET /statistics"), 400, "Host: 0 of them");
         assertRefused(ask("GET /statistics", "Host: localhost", "Host: evil.example"), 400, "Host: 2 of them");
+    }
+
+    /** A browser asks for fd00::2, and the JDK calls it fd00:0:0:0:0:0:0:2. */
+    @Test
+    void anAddressOfIpv6IsAnsweredHoweverItIsSpelled() throws IOException {
+        byte[] one = new byte[16];
+        one[15] = 1;
+        InetAddress loopback = InetAddress.getByAddress(one);
+        try (ServerSocket any = new ServerSocket(0, 1, loopback)) {
+            assertThat(any.isBound()).isTrue();
+        } catch (IOException e) {
+            assumeTrue(false, "no IPv6 here: " + e.getMessage());
+        }
+        try (ViewServer view = new ViewServer(SETTINGS, List.of(), "", new InetSocketAddress(loopback, 0))) {
+            InetSocketAddress at = new InetSocketAddress(loopback, view.page().getPort());
+            for (String host : List.of("[::1]", "[0::1]", "[0:0:0:0:0:0:0:1]:" + at.getPort())) {
+                assertThat(ask(at, "GET /statistics", "Host: " + host)).as(host).startsWith("HTTP/1.1 200 ");
+            }
+            for (String host : List.of("[::2]", "[evil.example]", "[::1", "[]")) {
+                assertRefused(ask(at, "GET /statistics", "Host: " + host), 403, "--allow-host");
+            }
+            assertThat(view.page().toURL().openStream()).isNotEmpty();
+        }
     }
 
     @Test
