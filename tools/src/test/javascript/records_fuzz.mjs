@@ -28,17 +28,24 @@ fails('a part of 30000 x 30000', () => decode({ kind: 'labels', width: 30000, he
 fails('no bytes', () => read(new ArrayBuffer(0)));
 if (runs(Uint8Array.of(1, 0x80, 1, 2, 0x40), 192)[191] !== 2) throw new Error('good runs are not read');
 
+const CLASSES = new TextEncoder().encode('[{"id":0,"name":"road","color":"#804080"}]');
+for (const classes of [-1, CLASSES.length + 5, 0.5, 'all']) {
+  fails(`classes of ${classes} bytes`, () => decode({ kind: 'labels', width: 8, height: 8, classes, bytes: Uint8Array.of(1, 32, 2, 32, ...CLASSES).buffer }));
+}
+
 function answer() {
   const head = { after: 1, moments: [{ parts: [
     { kind: 'labels', width: 8, height: 8, start: 0, length: 4 },
     { kind: 'values', width: 2, height: 2, start: 4, length: 16 },
     { kind: 'features', width: 2, height: 2, channels: 3, start: 20, length: 12 },
-    { kind: 'colours', width: 2, height: 2, start: 32, length: 12 }] }] };
+    { kind: 'colours', width: 2, height: 2, start: 32, length: 12 },
+    { kind: 'labels', width: 8, height: 8, start: 44, length: 4 + CLASSES.length, classes: CLASSES.length }] }] };
   const text = new TextEncoder().encode(JSON.stringify(head));
-  const bytes = new Uint8Array(4 + text.length + 44);
+  const bytes = new Uint8Array(4 + text.length + 48 + CLASSES.length);
   new DataView(bytes.buffer).setUint32(0, text.length, true);
   bytes.set(text, 4);
   bytes.set([1, 32, 2, 32], 4 + text.length);
+  bytes.set([1, 32, 2, 32, ...CLASSES], 48 + text.length);
   return bytes;
 }
 

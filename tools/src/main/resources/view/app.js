@@ -31,6 +31,7 @@ async function live() {
     } catch (error) {
       connected(false, error);
       await wait(1000);
+      await names().catch(() => {}); // of a viewer that is another now, maybe
     }
   }
 }
@@ -71,6 +72,8 @@ async function show(moment, linked = false) {
 
 // ---- Controls ----
 
+const PICK = 'Click a pixel of a camera: everything like it lights up.';
+
 /** Takes the feature at a frame pixel as the one to compare with. */
 function pick(camera, point) {
   if (state.view !== 'similar') return choose('similar', () => pick(camera, point));
@@ -90,7 +93,7 @@ async function choose(view, then) {
     button.setAttribute('role', 'radio');
     button.setAttribute('aria-checked', button.dataset.view === view);
   }
-  hint(view === 'similar' && !state.query ? 'Click a pixel of a camera: everything like it lights up.' : '');
+  hint(view === 'similar' && !state.query ? PICK : '');
   // What is on the screen may lack the parts of the new view: get them for these very frames.
   await Promise.all([...state.cameras.values()].filter(camera => camera.moment).map(async camera => {
     const { partition, offset } = camera.moment;
@@ -130,7 +133,10 @@ $('views').addEventListener('click', event => event.target.dataset.view && choos
 $('head').addEventListener('change', event => {
   state.head = event.target.value;
   state.query = null;
-  choose(state.view);
+  remember();
+  if (state.view === 'similar') hint(PICK);
+  drawAll();
+  explain();
 });
 $('opacity').value = 100 * state.opacity;
 $('opacity').addEventListener('input', event => { state.opacity = event.target.value / 100; drawAll(); });

@@ -100,7 +100,7 @@ export function heads() {
   const names = [...new Set(all.map(p => p.name))].sort(byName);
   $('head').hidden = names.length < 2;
   if (names.join('\n') !== [...$('head').options].map(option => option.value).join('\n')) {
-    $('head').replaceChildren(...names.map(name => new Option(name)));
+    $('head').replaceChildren(...names.map(name => new Option(name, name)));
   }
   $('head').value = names.includes(state.head) ? state.head : names[0];
 }

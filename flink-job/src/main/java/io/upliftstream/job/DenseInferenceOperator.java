@@ -91,6 +91,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
             } catch (StartupException e) {
                 TaskInfo task = parameters.getContainingTask().getEnvironment().getTaskInfo();
                 throw isAgain(task) ? new UncheckedIOException(e.mayPass()) : e;
+            } catch (NoClassDefFoundError e) {
+                SpoiltProcess.endIfSpoilt(e);
+                throw e;
             }
         }
 
@@ -163,12 +166,17 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     @Override
     public void initializeState(StateInitializationContext context) throws Exception {
         super.initializeState(context);
-        videoState = new VideoState(context.getOperatorStateStore());
-        if (factory.control == null) {
-            restored = ControlState.startingAt("", 0);
-        } else {
-            broadcast = context.getOperatorStateStore().getBroadcastState(ControlState.DESCRIPTOR);
-            restored = ControlState.read(broadcast, factory.control);
+        try {
+            videoState = new VideoState(context.getOperatorStateStore());
+            if (factory.control == null) {
+                restored = ControlState.startingAt("", 0);
+            } else {
+                broadcast = context.getOperatorStateStore().getBroadcastState(ControlState.DESCRIPTOR);
+                restored = ControlState.read(broadcast, factory.control);
+            }
+        } catch (NoClassDefFoundError e) {
+            SpoiltProcess.endIfSpoilt(e);
+            throw e;
         }
     }
 

@@ -4,9 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.upliftstream.model.DenseService;
+import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -58,23 +61,36 @@ class SpoiltProcessTest extends OperatorTest {
         assertThat(exits).containsExactly(DenseService.HANGING);
     }
 
-    /** Found by {@code uplift chaos} with little metaspace: the job restarted for ever, one of its first classes spoilt. */
+    /** Found by {@code uplift chaos} with little metaspace: the job restarted for ever, one of its classes spoilt. */
     @Test
     void whereverAStartFails() throws Exception {
         var spoilt = new NoClassDefFoundError("Could not initialize class io.upliftstream.job.BundleStore");
+        TopicLimits failing = again -> {
+            throw spoilt;
+        };
+        var control = (ModelControl) Proxy.newProxyInstance(
+                ModelControl.class.getClassLoader(),
+                new Class<?>[] {ModelControl.class},
+                (proxy, method, arguments) -> {
+                    throw spoilt;
+                });
+        assertThatThrownBy(() -> start(failing, null)).isSameAs(spoilt);
+        assertThat(exits).as("opened").hasSize(1);
+        assertThatThrownBy(() -> start(again -> Map.of(), control)).isSameAs(spoilt);
+        assertThat(exits).as("given its state").containsExactly(DenseService.HANGING, DenseService.HANGING);
+    }
+
+    private void start(TopicLimits limits, @Nullable ModelControl control) throws Exception {
         var harness = new OneInputStreamOperatorTestHarness<>(new DenseInferenceOperator.Factory(
                 TestFrames.settings(),
-                again -> {
-                    throw spoilt;
-                },
+                limits,
                 Framing.SINGLE_OBJECT,
                 (settings, task) -> engine,
                 clock,
-                null,
+                control,
                 KafkaPackets::new));
         opened.add(harness.getEnvironment());
-        assertThatThrownBy(harness::open).isSameAs(spoilt);
-        assertThat(exits).containsExactly(DenseService.HANGING);
+        harness.open();
     }
 
     @Test

@@ -163,7 +163,8 @@ public final class ScriptRun {
     }
 
     private static StartupException refused(Statement statement, RuntimeException error) {
-        return new StartupException(StartupException.CONFIGURATION, where(statement) + innermost(error), error);
+        return new StartupException(
+                StartupException.CONFIGURATION, where(statement) + statement.withoutOptions(innermost(error)), error);
     }
 
     private static IOException failed(Statement statement, Throwable error) {
@@ -172,7 +173,7 @@ public final class ScriptRun {
                 throw new StartupException(StartupException.ENVIRONMENT, where(statement) + each.getMessage(), error);
             }
         }
-        return new IOException(where(statement) + innermost(error), error);
+        return new IOException(where(statement) + statement.withoutOptions(innermost(error)), error);
     }
 
     private static String where(Statement statement) {

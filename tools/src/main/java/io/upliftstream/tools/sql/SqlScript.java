@@ -2,6 +2,7 @@ package io.upliftstream.tools.sql;
 
 import io.upliftstream.job.StartupException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.regex.Matcher;
@@ -26,6 +27,7 @@ public final class SqlScript {
     /** What options begin with, or the value of one; and all behind it. */
     private static final Pattern OPTIONS = Pattern.compile("(?is)(\\b(?:WITH|SET|OPTIONS)\\s*\\(|=).*");
 
+    private static final Pattern STUMBLED = Pattern.compile("(?s)Encountered \"(.*?)\" at line");
     private static final Pattern SET_BEGIN = Pattern.compile("(?:EXECUTE|EXPLAIN) STATEMENT SET BEGIN\\b.*");
 
     /**
@@ -44,6 +46,16 @@ public final class SqlScript {
         public String summary() {
             String flat = OPTIONS.matcher(text).replaceFirst("$1…").replaceAll("\\s+", " ");
             return flat.length() <= 60 ? flat : flat.substring(0, 59) + "…";
+        }
+
+        /** What a parser says of it, without the word that it stumbled over if that is, or may be, one of its options. */
+        String withoutOptions(String message) {
+            Matcher options = OPTIONS.matcher(text);
+            Matcher stumbled = STUMBLED.matcher(message);
+            boolean told = options.find()
+                    && stumbled.find()
+                    && Arrays.stream(stumbled.group(1).split("\\s+")).anyMatch(options.group()::contains);
+            return told ? stumbled.replaceFirst("Encountered … at line") : message;
         }
     }
 

@@ -35,6 +35,9 @@ import org.jspecify.annotations.Nullable;
 final class Archive implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofSeconds(3);
     private static final Duration SLACK = Duration.ofSeconds(1);
+    /** Of the records about a frame on one topic; one more may be beyond it. */
+    private static final long MAX_BYTES = Runtime.getRuntime().maxMemory() / 16;
+
     private static final Duration POLL = Duration.ofMillis(100);
 
     private final OutputTopics outputs;
@@ -127,7 +130,7 @@ final class Archive implements AutoCloseable {
             int had = heads.size();
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
                 SpecificRecord result = read(record);
-                if (result != null && heads.size() < Feed.MAX_HEADS) {
+                if (result != null && heads.size() < Feed.MAX_HEADS && bytes < MAX_BYTES) {
                     SourcePosition source = RecordKind.header(result).getSource();
                     if (source.getPartition() == frame.partition()
                             && source.getOffset() == frame.offset()

@@ -41,8 +41,8 @@ final class Classes {
     }
 
     /**
-     * Those of a record as JSON, of no bytes if they are the bundle's: as it names them, and as numbers where it has no names
-     * and is of another model. A name has the colour that the bundle gives it.
+     * Those of a record as JSON, of no bytes if they are the bundle's: as it names them, and as numbers where it has no
+     * names and is of another model. A name has the colour that the bundle gives it.
      */
     byte[] json(SegmentationRecord record) {
         List<String> own = record.getClassNames();

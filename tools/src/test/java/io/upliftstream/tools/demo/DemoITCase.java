@@ -22,6 +22,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -44,7 +45,9 @@ class DemoITCase {
         for (String link : List.of("summary.json", "contact-sheet.png")) {
             Files.createSymbolicLink(output.resolve(link), elsewhere);
         }
-        Summary summary = Demo.run(options(null, false, 2, 4, output, ServingOptions.Mode.LOSSLESS), deleting());
+        AtomicBoolean deleted = new AtomicBoolean();
+        Summary summary = Demo.run(options(null, false, 2, 4, output, ServingOptions.Mode.LOSSLESS), deleting(deleted));
+        assertThat(deleted).as("frames were deleted before the drawing").isTrue();
 
         assertThat(summary.balanced()).as("%s", summary).isTrue();
         assertThat(summary.published()).isEqualTo(8);
@@ -161,7 +164,7 @@ class DemoITCase {
     }
 
     /** Deletes the frames on the topic before their overlays are drawn, as a broker does with too many bytes. */
-    private static Progress deleting() {
+    private static Progress deleting(AtomicBoolean deleted) {
         StringBuilder said = new StringBuilder();
         OutputStream out = new OutputStream() {
             @Override
@@ -169,6 +172,7 @@ class DemoITCase {
                 said.append((char) character);
                 if (said.toString().endsWith("\nDrawing")) {
                     delete(said.toString().replaceFirst("(?s).*Kafka at ([0-9.:]+).*", "$1"));
+                    deleted.set(true);
                 }
             }
         };

@@ -73,6 +73,15 @@ class SqlScriptTest {
     }
 
     @Test
+    void aParsersWordIsNotToldIfAnOptionHasIt() {
+        var statement = new Statement(1, "CREATE TABLE t (variant INT) WITH ('jaas' = 'password='s3cret';')");
+        assertThat(statement.withoutOptions("SQL parse failed. Encountered \"s3cret\" at line 1, column 46.\nWas …"))
+                .isEqualTo("SQL parse failed. Encountered … at line 1, column 46.\nWas …");
+        String keyword = "Encountered \"variant\" at line 1, column 17.";
+        assertThat(statement.withoutOptions(keyword)).isEqualTo(keyword);
+    }
+
+    @Test
     void aSummaryIsTheBeginning() {
         assertThat(new Statement(1, "WITH a AS (SELECT\n1) SELECT * FROM a").summary())
                 .isEqualTo("WITH a AS (SELECT 1) SELECT * FROM a");

@@ -173,7 +173,7 @@ class ViewRecordsITCase {
         try (ViewServer server = serve()) {
             var searched = ask(server, "/frame?partition=0&offset=" + without);
             while (!searching()) {
-                Thread.onSpinWait();
+                assertThat(searched).isNotDone();
             }
             var image = ask(server, "/image?topic=camera-frames&partition=0&offset=" + live)
                     .get();
