@@ -1,9 +1,11 @@
 """Values in Confluent's wire format, with a registry, one that is unwell, and none."""
 
+import gc
 import http.server
 import io
 import json
 import threading
+import weakref
 from pathlib import Path
 
 import fastavro
@@ -75,16 +77,47 @@ def test_a_later_schema_is_read_with_a_registry(server):
         uplift_records.read(value.getvalue())
 
 
-@pytest.mark.parametrize("status", [302, 401, 404, 500])
-def test_a_registry_that_is_unwell(server, status):
+def test_a_later_schema_may_say_more_of_its_types():
+    schema = json.loads((SCHEMAS / "CameraFrame.avsc").read_text())
+    for field in schema["fields"]:
+        if field["name"] == "captureTimeMicros":
+            assert field["type"] == "long"
+            field["type"] = {"type": "long", "logicalType": "timestamp-micros"}
+    assert uplift_records.read(framed("camera-frame"), lambda _: schema) == uplift_records.read(
+        single("camera-frame")
+    )
+
+
+@pytest.mark.parametrize("status, may_pass", [(302, False), (401, True), (404, False), (500, True)])
+def test_a_registry_that_is_unwell(server, status, may_pass):
     server.status = status
     registry = uplift_records.Registry(server.url)
     for _ in range(2):
         with pytest.raises(
             ValueError, match=rf"schema id 7: HTTP {status} from .* \(expected: an Avro schema"
-        ):
+        ) as failed:
             uplift_records.read(framed("dropped"), registry)
+        assert isinstance(failed.value.__cause__, OSError) == may_pass
     assert len(server.asked) == 1
+
+
+def test_a_failure_that_is_remembered_keeps_nobody():
+    registry = uplift_records.Registry("http://127.0.0.1:1")
+
+    class Frame:
+        pass
+
+    def ask():
+        frame = Frame()
+        with pytest.raises(ValueError, match="schema id 7: ") as failed:
+            registry(7)
+        assert isinstance(failed.value.__cause__, OSError)
+        return weakref.ref(frame), len(failed.traceback)
+
+    asked = [ask() for _ in range(3)]
+    gc.collect()
+    assert [frame() for frame, _ in asked] == [None] * 3
+    assert len({frames for _, frames in asked}) == 1
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def _read_published(value: bytes, schema_id: int) -> Record:
 def _read_by(value: bytes, writer: Any) -> Record:
     try:
         check(writer)
-        writer = fastavro.parse_schema(writer)
+        writer = fastavro.parse_schema(_plain(writer))
     # fastavro's, of which some are a ValueError, and those of a JSON that is no schema
     except Exception as error:
         if "(expected: " in str(error):
@@ -220,6 +220,15 @@ def _read_by(value: bytes, writer: Any) -> Record:
     if reader is None:
         raise ValueError(f"writer's schema: {str(name)[:200]} (expected: one of {', '.join(_newest())})")
     return _read(value, _WIRE_HEADER, writer, reader)
+
+
+def _plain(schema: Any) -> Any:
+    """Without logical types: fastavro makes values of the writer's, such as a datetime, and no others."""
+    if isinstance(schema, list):
+        return [_plain(node) for node in schema]
+    if isinstance(schema, dict):
+        return {key: _plain(node) for key, node in schema.items() if key != "logicalType"}
+    return schema
 
 
 def labels(record: Record, max_pixels: int = MAX_PIXELS) -> np.ndarray:

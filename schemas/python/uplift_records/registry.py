@@ -1,10 +1,11 @@
 """The writer's schemas of values in Confluent's wire format, from a schema registry."""
 
+import http.client
 import json
 import time
 import urllib.error
 import urllib.request
-from typing import Any
+from typing import Any, NamedTuple
 
 _MAX_ANSWER = 1 << 20  # bytes
 _MAX_TYPES = 2000  # of a schema; a named type counts wherever it is used
@@ -19,6 +20,20 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
+
+
+class _Failure(NamedTuple):
+    """What is raised anew each time: an exception that was raised keeps whatever its callers held."""
+
+    message: str
+    cause: OSError | None
+
+
+def _may_pass(problem: Exception) -> bool:
+    """Whether another try may help: nobody answered, or one who is unwell or refuses the password."""
+    code = getattr(problem, "code", 500)
+    away = isinstance(problem, (OSError, http.client.HTTPException))
+    return away and (code in (401, 403, 429) or code >= 500)
 
 
 class Registry:
@@ -38,22 +53,26 @@ class Registry:
         self._opener = urllib.request.build_opener(_Stay)
 
     def __call__(self, schema_id: int) -> Any:
-        """The schema of an id, as of JSON. ValueError: the registry does not have it, or does not answer."""
+        """The schema of an id, as of JSON.
+
+        ValueError: the registry does not have it; or does not answer, and then an OSError is its cause.
+        """
         asked, found = self._known.get(schema_id, (0, None))
-        if found is None or (isinstance(found, ValueError) and time.monotonic() - asked > _REMEMBERED):
+        if found is None or (isinstance(found, _Failure) and time.monotonic() - asked > _REMEMBERED):
             try:
                 found = self._ask(schema_id)
             except Exception as problem:  # what is no answer of a registry makes urllib and json raise a lot
                 said = f"HTTP {problem.code}" if isinstance(problem, urllib.error.HTTPError) else f"{problem}"
-                found = ValueError(
+                found = _Failure(
                     f"schema id {schema_id}: {said[:200]} from {self._url} "
-                    "(expected: an Avro schema that is registered there)"
+                    "(expected: an Avro schema that is registered there)",
+                    OSError(said[:200]) if _may_pass(problem) else None,
                 )
             if len(self._known) >= _MAX_IDS:
                 self._known.pop(next(iter(self._known)))
             self._known[schema_id] = (time.monotonic(), found)
-        if isinstance(found, ValueError):
-            raise found
+        if isinstance(found, _Failure):
+            raise ValueError(found.message) from found.cause
         return found
 
     def _ask(self, schema_id: int) -> Any:

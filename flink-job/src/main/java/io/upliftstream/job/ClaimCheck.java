@@ -5,6 +5,8 @@ import io.upliftstream.schemas.Payloads;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.time.Clock;
 import java.time.Duration;
@@ -35,15 +37,15 @@ import org.slf4j.LoggerFactory;
 /**
  * Writes large payloads to a directory, under their hashes, and leaves references in their records.
  *
- * <p>A payload is complete in its place before its record is handed on, so no record refers to nothing. The same payload
- * written again takes the place of its equal. Files are in a folder for each day: nobody writes to that of a day gone by,
- * so whoever removes what no record refers to is never in a race with a job.
+ * <p>A payload is complete in its place before its record is handed on, so no record refers to nothing. A payload that is
+ * there is left alone. Files are in a folder for each day: nobody writes to that of a day gone by, so whoever removes
+ * what no record refers to is never in a race with a job.
  */
 final class ClaimCheck implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(ClaimCheck.class);
 
-    /** Where a file that is being written can be seen; elsewhere it appears when it is closed. */
-    private static final Set<String> SHOW_PARTS = Set.of("file", "hdfs", "viewfs", "webhdfs");
+    /** Where a file appears when it is closed, in the place of its equal; elsewhere it may be seen as it is written. */
+    private static final Set<String> SHOW_WHOLE = Set.of("s3", "s3a", "s3p", "gs", "oss");
 
     private static final Duration FIRST_PAUSE = Duration.ofMillis(100);
     private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
@@ -224,12 +226,28 @@ final class ClaimCheck implements AutoCloseable {
 
     private void write(Path file, ByteBuffer payload) throws IOException {
         FileSystem files = file.getFileSystem();
-        if (!SHOW_PARTS.contains(files.getUri().getScheme())) {
+        String scheme = files.getUri().getScheme();
+        if (SHOW_WHOLE.contains(scheme)) {
             try (FSDataOutputStream out = files.create(file, WriteMode.OVERWRITE)) {
                 write(out, payload);
             }
             return;
         }
+        boolean local = scheme.equals("file");
+        if (!has(files, file, payload)) {
+            writeBeside(files, local, file, payload);
+        }
+        if (local) {
+            sync(file.getParent()); // also where the one who wrote it may have died before
+        }
+    }
+
+    /** Whether a payload is there: it got its name when the store had all of it. */
+    private static boolean has(FileSystem files, Path file, ByteBuffer payload) throws IOException {
+        return files.exists(file) && files.getFileStatus(file).getLen() == payload.remaining();
+    }
+
+    private static void writeBeside(FileSystem files, boolean local, Path file, ByteBuffer payload) throws IOException {
         Path part = new Path(file.getParent(), "." + file.getName() + "." + UUID.randomUUID());
         boolean moved = false;
         try {
@@ -237,12 +255,14 @@ final class ClaimCheck implements AutoCloseable {
                 write(out, payload);
                 out.sync(); // a record may be committed before the disk has it otherwise
             }
-            moved = files.rename(part, file);
-            if (!moved && (!files.exists(file) || files.getFileStatus(file).getLen() != payload.remaining())) {
-                throw new IOException(part + " cannot be renamed");
+            if (local) { // Flink's own rename removes first what another thread may just have written
+                Files.move(local(part), local(file), StandardCopyOption.ATOMIC_MOVE);
+                moved = true;
+            } else {
+                moved = files.rename(part, file);
             }
-            if (files.getUri().getScheme().equals("file")) {
-                sync(file.getParent());
+            if (!moved && !has(files, file, payload)) {
+                throw new IOException(part + " cannot be renamed");
             }
         } finally {
             if (!moved) {
@@ -251,9 +271,13 @@ final class ClaimCheck implements AutoCloseable {
         }
     }
 
+    private static java.nio.file.Path local(Path path) {
+        return java.nio.file.Path.of(path.getPath());
+    }
+
     /** Makes the names in a folder outlast a loss of power, and its own name. */
     private void sync(Path folder) throws IOException {
-        try (FileChannel names = FileChannel.open(java.nio.file.Path.of(folder.getPath()), StandardOpenOption.READ)) {
+        try (FileChannel names = FileChannel.open(local(folder), StandardOpenOption.READ)) {
             names.force(true);
         }
         Path parent = folder.getParent();

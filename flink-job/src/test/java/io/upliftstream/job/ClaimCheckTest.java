@@ -2,6 +2,7 @@ package io.upliftstream.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.fail;
 
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.FrameDropped;
@@ -29,6 +30,8 @@ import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Large payloads of the operator's records, and what becomes of frames whose payloads nobody takes. */
 class ClaimCheckTest extends OperatorTest {
@@ -217,6 +220,45 @@ class ClaimCheckTest extends OperatorTest {
                         .hasMessageContaining("took no payload within 500 ms")
                         .hasMessageContaining("it does not answer");
             }
+        } finally {
+            SlowFileSystem.answersWithin(0);
+        }
+    }
+
+    /** Records refer to it: a crash while it is replaced would leave them without. */
+    @ParameterizedTest
+    @ValueSource(strings = {"file:", "slow:"})
+    void aPayloadThatIsThereStays(String scheme) throws Exception {
+        try (ClaimCheck check = new ClaimCheck(scheme + directory, 0, Duration.ofSeconds(5), 1, clock)) {
+            check.checkIn(payload(1));
+            Path file = onlyFile();
+            Object inode = Files.getAttribute(file, "unix:ino");
+            check.checkIn(payload(1));
+            assertThat(onlyFile()).isEqualTo(file);
+            assertThat(Files.getAttribute(file, "unix:ino")).isEqualTo(inode);
+
+            Files.write(file, new byte[2]);
+            check.checkIn(payload(1));
+            assertThat(onlyFile()).isEqualTo(file).hasBinaryContent(new byte[] {1});
+        }
+    }
+
+    private Path onlyFile() throws IOException {
+        try (Stream<Path> files = Files.walk(directory)) {
+            return files.filter(Files::isRegularFile)
+                    .reduce((one, other) -> fail(one + " and " + other))
+                    .orElseThrow();
+        }
+    }
+
+    /** It may be one that shows what is written while it is, as Azure's do. */
+    @Test
+    void aStoreThatIsNotKnownGetsAFileUnderAnotherNameFirst() {
+        try (ClaimCheck check = slow(1)) {
+            check.checkIn(payload(1));
+            assertThat(SlowFileSystem.created.getName()).startsWith(".");
+            SlowFileSystem.answersNothing();
+            check.checkIn(payload(1));
         } finally {
             SlowFileSystem.answersWithin(0);
         }

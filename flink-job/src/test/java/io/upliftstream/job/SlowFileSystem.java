@@ -18,6 +18,9 @@ final class SlowFileSystem extends LocalFileSystem {
     /** Each file takes a permit, and hears no interrupt meanwhile. */
     static volatile Semaphore gate = new Semaphore(MANY);
 
+    /** The file that was made last. */
+    static volatile Path created = new Path("/");
+
     /** Made by Flink, which finds it as a service. */
     public static final class Factory implements FileSystemFactory {
         @Override
@@ -54,6 +57,7 @@ final class SlowFileSystem extends LocalFileSystem {
             throw new IOException(e);
         }
         gate.acquireUninterruptibly();
+        created = path;
         return super.create(path, mode);
     }
 }

@@ -13,6 +13,8 @@ import java.net.URI;
 import java.nio.file.NoSuchFileException;
 import java.time.Duration;
 import java.util.Set;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Function;
 import org.apache.avro.specific.SpecificRecord;
 import org.apache.flink.configuration.ConfigOption;
@@ -132,16 +134,32 @@ final class Records implements Serializable {
         if (directory == null) {
             return;
         }
+        AtomicReference<@Nullable Path> asked = new AtomicReference<>();
         PayloadStore store = name -> {
             Path file = new Path(directory, name);
+            asked.set(file);
             return file.getFileSystem().open(file);
         };
         try {
             long unused = Payloads.fetch(record, store, MAX_BYTES, Payloads.PATIENCE);
         } catch (MalformedRecordException e) {
-            Throwable cause = e.getCause();
-            boolean missing = cause instanceof FileNotFoundException || cause instanceof NoSuchFileException;
-            throw cause instanceof IOException && !missing ? new TableException(String.valueOf(e.getMessage()), e) : e;
+            throw e.getCause() instanceof IOException problem && !missing(asked.get(), problem)
+                    ? new TableException(String.valueOf(e.getMessage()), e)
+                    : e;
+        }
+    }
+
+    /** Some stores, such as flink-s3-fs-presto, say only that they cannot read what is not there. */
+    private static boolean missing(@Nullable Path file, IOException problem) {
+        if (problem instanceof FileNotFoundException || problem instanceof NoSuchFileException) {
+            return true;
+        } else if (file == null || problem.getCause() instanceof TimeoutException) {
+            return false;
+        }
+        try {
+            return !file.getFileSystem().exists(file);
+        } catch (IOException | RuntimeException e) { // what a store's client throws, too
+            return false;
         }
     }
 

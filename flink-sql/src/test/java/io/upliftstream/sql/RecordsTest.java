@@ -12,6 +12,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.upliftstream.schemas.CaptureClock;
 import io.upliftstream.schemas.Compression;
 import io.upliftstream.schemas.FeatureRecord;
+import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.Mask;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.MaskEncoding;
@@ -26,12 +27,15 @@ import io.upliftstream.schemas.TensorType;
 import io.upliftstream.schemas.VideoCodec;
 import io.upliftstream.schemas.VideoPacket;
 import io.upliftstream.schemas.WireFormat;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
 import java.util.List;
 import java.util.stream.Stream;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.table.api.TableException;
 import org.apache.flink.types.Row;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -117,6 +121,22 @@ class RecordsTest {
                         .run("LOAD MODULE uplift")))
                 .isEqualTo(expected);
 
+        checkIn(record, claims);
+        byte[] referring = WireFormat.encode(record, 7);
+        String module = "LOAD MODULE uplift WITH ('claim-check.directory' = '" + claims.toUri() + "')";
+        assertThat(all(new Sql().values("topic", List.of(referring)).run(module)))
+                .isEqualTo(expected);
+        Row without = all(new Sql().values("topic", List.of(referring)).run("LOAD MODULE uplift"));
+        assertThat(without.getField(0)).isNull();
+        assertThat(without.getField(4)).asString().contains("told of the job's claim check");
+
+        removeFiles(claims);
+        Row missing = all(new Sql().values("topic", List.of(referring)).run(module));
+        assertThat(missing.getField(0)).isNull();
+        assertThat(missing.getField(4)).asString().contains("cannot be read: ");
+    }
+
+    private static void checkIn(SegmentationRecord record, Path claims) throws IOException {
         Payloads.checkIn(record, 0, payload -> {
             String sha256 = Payloads.sha256(payload);
             Path file = claims.resolve(Payloads.name(LocalDate.of(2026, 3, 1), sha256));
@@ -126,22 +146,29 @@ class RecordsTest {
             Files.write(file, bytes);
             return new PayloadReference("s3://elsewhere/" + claims.relativize(file), (long) bytes.length, sha256);
         });
-        byte[] referring = WireFormat.encode(record, 7);
-        String module = "LOAD MODULE uplift WITH ('claim-check.directory' = '" + claims.toUri() + "')";
-        assertThat(all(new Sql().values("topic", List.of(referring)).run(module)))
-                .isEqualTo(expected);
-        Row without = all(new Sql().values("topic", List.of(referring)).run("LOAD MODULE uplift"));
-        assertThat(without.getField(0)).isNull();
-        assertThat(without.getField(4)).asString().contains("told of the job's claim check");
+    }
 
-        try (Stream<Path> files = Files.walk(claims)) {
+    private static void removeFiles(Path folder) throws IOException {
+        try (Stream<Path> files = Files.walk(folder)) {
             for (Path file : files.filter(Files::isRegularFile).toList()) {
                 Files.delete(file);
             }
         }
-        Row missing = all(new Sql().values("topic", List.of(referring)).run(module));
-        assertThat(missing.getField(0)).isNull();
-        assertThat(missing.getField(4)).asString().contains("cannot be read: ");
+    }
+
+    @Test
+    void aStoreThatCannotReadIsAskedWhetherThereIsAnything(@TempDir Path claims) throws Exception {
+        SegmentationRecord record = segmentation(labels, MaskEncoding.RLE).build();
+        checkIn(record, claims);
+        Records records = new Records(new Configuration().set(Records.CLAIM_CHECK_DIRECTORY, "late:" + claims));
+
+        assertThatThrownBy(() -> records.fetch(record))
+                .isInstanceOf(TableException.class)
+                .hasMessageContaining("no bytes");
+        removeFiles(claims);
+        assertThatThrownBy(() -> records.fetch(record))
+                .isInstanceOf(MalformedRecordException.class)
+                .hasMessageContaining("no bytes");
     }
 
     /** A record can name an id; it cannot make the registry go away. */

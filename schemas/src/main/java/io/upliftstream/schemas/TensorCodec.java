@@ -35,7 +35,7 @@ public final class TensorCodec {
      *     layout; the position stays
      * @param valuesType FLOAT32 or FLOAT16: the type of values; converted only where the format says another
      * @throws IllegalArgumentException if there are more or fewer values than the shape says, or a value that INT8 cannot
-     *     hold (NaN, infinity)
+     *     hold (NaN, infinity) or that FLOAT16 cannot (finite and beyond 65,519)
      */
     public static Tensor encode(ByteBuffer values, TensorType valuesType, TensorFormat format) {
         int expected = format.elements() * bytesPerElement(valuesType);
@@ -65,7 +65,13 @@ public final class TensorCodec {
         } else {
             ShortBuffer halves = converted.asShortBuffer();
             for (int i = 0; i < floats.length; i++) {
-                halves.put(i, Float16.fromFloat(floats[i]));
+                short half = Float16.fromFloat(floats[i]);
+                if ((half & 0x7FFF) == 0x7C00 && Float.isFinite(floats[i])) {
+                    throw new IllegalArgumentException(
+                            "tensor values: %s (expected: from -65519 to 65519 for FLOAT16; FLOAT32 holds all)"
+                                    .formatted(floats[i]));
+                }
+                halves.put(i, half);
             }
         }
         return tensor(converted, List.of(), List.of(), format);

@@ -30,7 +30,7 @@ final class WriterSchema {
     /** @throws MalformedRecordException if records of the schema cannot, or should not, be read as the reader's */
     static void check(Schema writer, Schema reader) {
         new WriterSchema().check(writer, writer.getName(), new HashSet<>());
-        SchemaPairCompatibility pair = SchemaCompatibility.checkReaderWriterCompatibility(reader, writer);
+        SchemaPairCompatibility pair = SchemaCompatibility.checkReaderWriterCompatibility(reader, present(writer));
         if (pair.getType() != SchemaCompatibilityType.COMPATIBLE) {
             List<Incompatibility> problems = pair.getResult().getIncompatibilities();
             String first = problems.isEmpty()
@@ -40,6 +40,31 @@ final class WriterSchema {
                     "%s, which does not resolve: %s".formatted(writer.getFullName(), SchemaRegistry.bounded(first)),
                     "one that " + reader.getName() + " can be read from");
         }
+    }
+
+    /** Without null beside other types, as which Kafka Connect and Flink SQL write: only a record with one is wrong. */
+    private static Schema present(Schema type) {
+        return switch (type.getType()) {
+            case ARRAY -> Schema.createArray(present(type.getElementType()));
+            case MAP -> Schema.createMap(present(type.getValueType()));
+            case UNION -> {
+                List<Schema> branches = type.getTypes().stream()
+                        .filter(branch -> branch.getType() != Schema.Type.NULL)
+                        .map(WriterSchema::present)
+                        .toList();
+                yield branches.isEmpty() ? type : branches.size() == 1 ? branches.get(0) : Schema.createUnion(branches);
+            }
+            case RECORD ->
+                Schema.createRecord(
+                        type.getName(),
+                        null,
+                        type.getNamespace(),
+                        type.isError(),
+                        type.getFields().stream()
+                                .map(field -> new Field(field.name(), present(field.schema())))
+                                .toList());
+            default -> type;
+        };
     }
 
     private void check(Schema type, String path, Set<String> within) {

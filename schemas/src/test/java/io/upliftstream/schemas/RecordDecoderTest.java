@@ -90,20 +90,53 @@ class RecordDecoderTest {
                 new GenericData.EnumSymbol(evolved.getField("captureClock").schema(), "CAMERA"));
         frame.put("image", ByteBuffer.wrap(new byte[] {1, 2, 3}));
         frame.put("lens", java.util.List.of(1.0, 2.0));
-        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-        bytes.write(new byte[] {0, 0, 0, 0, 9});
-        BinaryEncoder encoder = EncoderFactory.get().binaryEncoder(bytes, null);
-        new GenericDatumWriter<GenericRecord>(evolved).write(frame, encoder);
-        encoder.flush();
+        byte[] bytes = framed(frame);
         answer(evolved);
 
-        CameraFrame read = new RecordDecoder(server.client(null)).decode(bytes.toByteArray(), CameraFrame.class);
+        CameraFrame read = new RecordDecoder(server.client(null)).decode(bytes, CameraFrame.class);
 
         assertThat(read.getCameraId()).isEqualTo("gate");
         assertThat(read.getImage()).isEqualTo(ByteBuffer.wrap(new byte[] {1, 2, 3}));
-        assertThatThrownBy(() -> new RecordDecoder().decode(bytes.toByteArray(), CameraFrame.class))
+        assertThatThrownBy(() -> new RecordDecoder().decode(bytes, CameraFrame.class))
                 .hasMessageEndingWith(
                         "in Confluent's wire format, schema id 9, of no published version (expected: the schema registry that knows the id)");
+    }
+
+    /** As Kafka Connect and Flink SQL declare every field. */
+    @Test
+    void whatAWriterMayLeaveOutIsReadWhereItIsThere() throws IOException {
+        Schema nullable = new Schema.Parser()
+                .parse(SingleObject.schema(CameraFrame.class)
+                        .toString()
+                        .replace(
+                                "\"name\":\"cameraId\",\"type\":\"string\"",
+                                "\"name\":\"cameraId\",\"type\":[\"null\",\"string\"]"));
+        GenericRecord frame = new GenericData.Record(nullable);
+        frame.put("sequence", 7L);
+        frame.put("captureTimeMicros", 8L);
+        frame.put(
+                "captureClock",
+                new GenericData.EnumSymbol(nullable.getField("captureClock").schema(), "CAMERA"));
+        frame.put("image", ByteBuffer.wrap(new byte[] {1, 2, 3}));
+        byte[] without = framed(frame);
+        frame.put("cameraId", "gate");
+        answer(nullable);
+        RecordDecoder decoder = new RecordDecoder(server.client(null));
+
+        assertThat(decoder.decode(framed(frame), CameraFrame.class).getCameraId())
+                .isEqualTo("gate");
+        assertThatThrownBy(() -> decoder.decode(without, CameraFrame.class))
+                .isInstanceOf(MalformedRecordException.class)
+                .hasMessageStartingWith("CameraFrame: ");
+    }
+
+    private static byte[] framed(GenericRecord record) throws IOException {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        bytes.write(new byte[] {0, 0, 0, 0, 9});
+        BinaryEncoder encoder = EncoderFactory.get().binaryEncoder(bytes, null);
+        new GenericDatumWriter<GenericRecord>(record.getSchema()).write(record, encoder);
+        encoder.flush();
+        return bytes.toByteArray();
     }
 
     @Test

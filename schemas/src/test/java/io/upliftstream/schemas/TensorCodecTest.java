@@ -134,6 +134,22 @@ class TensorCodecTest {
     }
 
     @Test
+    void halvesRefuseFiniteNumbersThatTheyCannotHold() {
+        TensorFormat format = format(TensorLayout.CHW, TensorType.FLOAT16, false, Compression.NONE);
+        float[] values = new float[CHANNELS * HEIGHT * WIDTH];
+        values[0] = Float.NEGATIVE_INFINITY;
+        values[50] = -65_519;
+        float[] decoded = TensorCodec.toFloats(TensorCodec.encode(values, format));
+        assertThat(decoded[0]).isEqualTo(Float.NEGATIVE_INFINITY);
+        assertThat(decoded[50]).isEqualTo(-65_504);
+
+        values[50] = -65_520;
+        assertThatThrownBy(() -> TensorCodec.encode(values, format))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("tensor values: -65520.0 (expected: from -65519 to 65519 for FLOAT16; FLOAT32 holds all)");
+    }
+
+    @Test
     void int8HoldsTheWidestRange() {
         TensorFormat format = new TensorFormat(
                 List.of(1, 1, 3), TensorLayout.CHW, 1, null, TensorType.INT8, false, Compression.NONE, 256);

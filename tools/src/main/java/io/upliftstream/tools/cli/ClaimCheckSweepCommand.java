@@ -83,12 +83,8 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
                         OutputOptions.CLAIM_CHECK_DIRECTORY.key()
                                 + " is not set (expected: the directory to sweep, or --claim-check)"));
         FileSystems.load(settings.flinkConfiguration());
-        Set<String> topics = new TreeSet<>(new OutputTopics(settings).names());
-        topics.addAll(more);
-        try (KafkaTopics there = new KafkaTopics(settings, KafkaOption.OTHER_BROKER)) {
-            topics.forEach(topic -> there.requireTopic(topic, ", whose records may refer to " + directory));
-        }
         StatusLine status = new StatusLine(System.err, StatusLine.columns());
+        Set<String> topics = topics(settings, ", whose records may refer to " + directory, status);
         long kept = 0;
         try {
             ClaimCheckSweep sweep = new ClaimCheckSweep(
@@ -114,6 +110,27 @@ final class ClaimCheckSweepCommand implements Callable<Integer> {
                     e);
         }
         return kept == 0 ? 0 : 1;
+    }
+
+    /** Those to read. That of a head may be missing: the job needs none where its model has no such head. */
+    private Set<String> topics(JobSettings settings, String advice, StatusLine status) {
+        OutputTopics outputs = new OutputTopics(settings);
+        Set<String> topics = new TreeSet<>(outputs.names());
+        try (KafkaTopics there = new KafkaTopics(settings, KafkaOption.OTHER_BROKER)) {
+            for (String topic : outputs.dense()) {
+                String none = "%s=%s where the job's models have no such head"
+                        .formatted(outputs.kind(topic).topic().key(), OutputOptions.NO_TOPIC);
+                if (delete) { // and perhaps the job's topic has another name, which nobody gave
+                    there.requireTopic(topic, advice + "; or " + none);
+                } else if (!there.hasTopic(topic)) {
+                    topics.remove(topic);
+                    status.say("topic: %s is not there, and left out; --delete needs it, or %s".formatted(topic, none));
+                }
+            }
+            topics.addAll(more);
+            topics.forEach(topic -> there.requireTopic(topic, advice));
+        }
+        return topics;
     }
 
     private Duration age(JobSettings settings) {

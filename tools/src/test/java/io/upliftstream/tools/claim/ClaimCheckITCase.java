@@ -78,6 +78,16 @@ class ClaimCheckITCase {
         assertThat(dry.exitCode()).as(dry.output()).isZero();
         assertThat(dry.output()).contains(orphan, "--delete removes them").doesNotContain(referenced.get(0));
         assertThat(files(claims)).contains(orphan);
+        for (boolean delete : new boolean[] {false, true}) {
+            List<String> arguments = arguments(job, "claim-check", "sweep");
+            arguments.addAll(List.of("--set", "uplift.output.segmentation.topic=nobodys"));
+            arguments.addAll(delete ? List.of("--delete") : List.of());
+            Commands headless = Commands.run(arguments);
+            assertThat(headless.exitCode()).as(headless.output()).isEqualTo(delete ? 3 : 0);
+            assertThat(headless.output()).contains("topic: nobodys is not ", " uplift.output.segmentation.topic=none ");
+            assertThat(headless.output().contains(orphan)).isNotEqualTo(delete);
+            assertThat(files(claims)).contains(orphan);
+        }
         Commands sweep = Commands.run(arguments(job, "claim-check", "sweep", "--delete"));
         assertThat(sweep.exitCode()).as(sweep.output()).isZero();
         assertThat(files(claims)).doesNotContain(orphan).containsAll(referenced);
