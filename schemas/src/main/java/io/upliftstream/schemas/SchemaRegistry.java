@@ -38,6 +38,10 @@ import org.jspecify.annotations.Nullable;
  */
 @NullMarked
 public final class SchemaRegistry {
+    /** What {@link #isUrl} asks for, in words. */
+    public static final String URL =
+            "one URL, without a user or a query, whose host name has no underscore, such as http://registry:8081";
+
     private static final int REMEMBERED_SECONDS = 10;
 
     /** Bytes of an answer. */
@@ -102,6 +106,16 @@ public final class SchemaRegistry {
         deadlines.allowCoreThreadTimeOut(true);
         deadlines.setRemoveOnCancelPolicy(true);
         client = (tls == null ? builder : builder.sslContext(tls)).build();
+    }
+
+    /** Whether a client can be made for a text; the JDK's asks no host whose name is none by the rules of URIs. */
+    public static boolean isUrl(String text) {
+        try {
+            return text.matches("https?://[^/\\s@?#]+(/[^\\s@?#]*)?")
+                    && URI.create(text).getHost() != null;
+        } catch (IllegalArgumentException e) {
+            return false;
+        }
     }
 
     /** The header for a user and a password. */
