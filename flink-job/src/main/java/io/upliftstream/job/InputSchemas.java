@@ -2,7 +2,6 @@ package io.upliftstream.job;
 
 import io.upliftstream.schemas.RegistryException;
 import io.upliftstream.schemas.SchemaRegistry;
-import io.upliftstream.schemas.WireFormat;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
@@ -34,15 +33,11 @@ final class InputSchemas {
     }
 
     /**
-     * Returns when the schema of a value's writer is known, or it is known that there is none.
+     * Returns when the schema of an id is known, or it is known that there is none.
      *
      * @return nanoseconds that this took; 0 where nothing was to be asked
      */
-    long await(byte[] value) throws InterruptedException {
-        if (!WireFormat.is(value)) {
-            return 0;
-        }
-        int id = WireFormat.id(value);
+    long await(int id) throws InterruptedException {
         CompletableFuture<?> schema = registry.request(id);
         if (schema.isDone() && !(waits && isAway(schema))) {
             return 0;

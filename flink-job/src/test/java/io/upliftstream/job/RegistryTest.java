@@ -1,5 +1,6 @@
 package io.upliftstream.job;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -22,9 +23,11 @@ import org.apache.avro.Schema;
 import org.apache.flink.runtime.operators.testutils.MockEnvironmentBuilder;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.apache.flink.util.InstantiationUtil;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -224,6 +227,47 @@ class RegistryTest extends OperatorTest {
 
         assertThat(failure(harness).getReason()).isEqualTo("NOT_A_FRAME");
         assertThat(registry.asked).isEmpty();
+    }
+
+    /** Annex B begins as the wire format does. */
+    @Test
+    @Timeout(60)
+    void whatIsReadWithoutASchemaWaitsForNoRegistry() throws Exception {
+        registry.status = 500;
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                open(settings("uplift.frame.max-bytes", "1 mb"));
+        List<byte[]> packets = Clip.packets("intra.h264");
+        for (int i = 0; i < packets.size(); i++) {
+            process(harness, packet(i, packets.get(i), new VideoHeaders("h264", null, null, null)));
+        }
+        process(harness, packet(1, new byte[(1 << 20) + 1], null));
+        assertThat(failure(harness).getReason()).isEqualTo("VALUE_TOO_LARGE");
+        finish(harness);
+        assertThat(results(harness)).hasSameSizeAs(packets);
+
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> video =
+                open(settings("uplift.input.format", "video"));
+        process(video, packet(0, packets.get(0), null));
+        finish(video);
+        assertThat(results(video)).containsExactly("north 0");
+
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> images =
+                open(settings("uplift.input.format", "image"));
+        process(images, framed(StubRegistry.ID, 0));
+        assertThat(failure(images).getReason()).isEqualTo("NOT_A_FRAME");
+        assertThat(registry.asked).isEmpty();
+    }
+
+    private static RawFrame packet(long offset, byte[] data, @Nullable VideoHeaders headers) {
+        return new RawFrame(
+                "camera-frames",
+                3,
+                offset,
+                TestFrames.RECORDED,
+                "north".getBytes(UTF_8),
+                data,
+                TraceContext.NONE,
+                headers);
     }
 
     @Test
