@@ -149,7 +149,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 settings.get(ServingOptions.QUARANTINE_RESTARTS));
         maxBytes = settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes();
         registry = RegistryOptions.open(settings).orElse(null);
-        inputSchemas = registry == null ? null : new InputSchemas(registry, RegistryOptions.waits(settings), mailbox);
+        inputSchemas = registry == null
+                ? null
+                : new InputSchemas(registry, RegistryOptions.waits(settings), factory.framing.ownId(), mailbox);
         parser = new FrameParser(
                 settings.get(InputOptions.INPUT_FORMAT),
                 settings.get(InputOptions.FRAME_MAX_BYTES).getBytes(),

@@ -15,6 +15,7 @@ import io.upliftstream.schemas.WireFormat;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -27,7 +28,6 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -203,9 +203,33 @@ class RegistryTest extends OperatorTest {
         assertThat(failure(harness).getMessage())
                 .isEqualTo("schema id 8: 404 from %s, told to (expected: one that is registered there)"
                         .formatted(registry.url()));
-        process(harness, framed(StubRegistry.ID, 1));
+        process(harness, framed(8, 1));
+        process(harness, framed(StubRegistry.ID, 2));
         runMails(harness);
-        assertThat(results(harness)).containsExactly("north 1");
+        assertThat(results(harness)).containsExactly("north 2");
+        assertThat(registry.asked)
+                .hasSize(4)
+                .startsWith(Collections.nCopies(3, "GET /schemas/ids/8 null").toArray(String[]::new));
+    }
+
+    /** Of a subject that the job may not read, beside those that it may: its own, or one that it has met. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void anIdThatIsForbiddenIsAFailureAndTheStreamGoesOn(boolean first) throws Exception {
+        if (first) {
+            recordFraming = Framing.of(settings(), settings().outputRecords(List.of(HeadKind.values())));
+        }
+        registry.statusOfOthers = 403;
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = open(settings());
+        if (!first) {
+            process(harness, framed(StubRegistry.ID, 0));
+        }
+        process(harness, framed(8, 1));
+        assertThat(failure(harness).getReason()).isEqualTo("NO_SCHEMA");
+        assertThat(failure(harness).getMessage()).startsWith("schema id 8: 403 from ");
+        process(harness, framed(StubRegistry.ID, 2));
+        runMails(harness);
+        assertThat(results(harness)).endsWith("north 2");
     }
 
     @Test
@@ -231,7 +255,6 @@ class RegistryTest extends OperatorTest {
 
     /** Annex B begins as the wire format does. */
     @Test
-    @Timeout(60)
     void whatIsReadWithoutASchemaWaitsForNoRegistry() throws Exception {
         registry.status = 500;
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
@@ -281,8 +304,8 @@ class RegistryTest extends OperatorTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {401, 500})
-    void inLosslessModeFramesWaitForARegistryThatIsUnwellAndNoneIsLost(int status) throws Exception {
+    @ValueSource(ints = {401, 403, 404, 500})
+    void inLosslessModeFramesWaitForARegistryThatIsUnwellOrLateAndNoneIsLost(int status) throws Exception {
         registry.status = status;
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = open(settings());
         Thread doctor = new Thread(() -> {
