@@ -6,6 +6,7 @@ import io.upliftstream.job.ServingOptions.QueuePolicy;
 import io.upliftstream.schemas.ModelAnswer;
 import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.SchemaRegistry;
+import io.upliftstream.schemas.WireFormat;
 import java.io.UncheckedIOException;
 import java.time.Clock;
 import java.util.Map;
@@ -151,7 +152,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
                 settings.get(ServingOptions.QUARANTINE_RESTARTS));
         maxBytes = settings.get(ServingOptions.QUEUE_MAX_BYTES).getBytes();
         registry = RegistryOptions.open(settings).orElse(null);
-        inputSchemas = registry == null ? null : new InputSchemas(registry, RegistryOptions.waits(settings), mailbox);
+        inputSchemas = registry == null
+                ? null
+                : new InputSchemas(registry, RegistryOptions.waits(settings), factory.framing.ownId(), mailbox);
         parser = new FrameParser(
                 settings.get(InputOptions.INPUT_FORMAT),
                 settings.get(InputOptions.FRAME_MAX_BYTES).getBytes(),
@@ -307,8 +310,9 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
         }
         jobMetrics.frameIn();
         quarantine.arrived(source);
-        if (inputSchemas != null && source.value() != null) {
-            jobMetrics.blocked(inputSchemas.await(source.value()));
+        byte[] value = source.value();
+        if (inputSchemas != null && value != null && parser.needsSchema(value, source)) {
+            jobMetrics.blocked(inputSchemas.await(WireFormat.id(value)));
         }
         Frame frame;
         try {

@@ -62,10 +62,10 @@ final class FrameParser {
             throw problem(
                     Reason.VALUE_TOO_LARGE, "value: %d bytes (expected: <= %d)".formatted(value.length, maxBytes));
         }
-        if (format == InputFormat.VIDEO || (format == InputFormat.AUTO && source.video() != null)) {
+        if (isBareVideo(source)) {
             return PacketParser.bare(value, source, camera(source));
         }
-        boolean avro = startsWith(value, AVRO) || (registered != null && WireFormat.is(value));
+        boolean avro = startsWith(value, AVRO) || inWireFormat(value);
         boolean image = startsWith(value, JPEG) || startsWith(value, PNG);
         if (avro && format != InputFormat.IMAGE) {
             return record(value, source);
@@ -84,10 +84,22 @@ final class FrameParser {
         throw problem(Reason.NOT_A_FRAME, "value: %s (expected: %s)".formatted(found, expected));
     }
 
+    /** Whether {@link #parse} reads the record with its writer's schema, which the registry has. */
+    boolean needsSchema(byte[] value, RawFrame source) {
+        return value.length <= maxBytes && format != InputFormat.IMAGE && !isBareVideo(source) && inWireFormat(value);
+    }
+
+    private boolean isBareVideo(RawFrame source) {
+        return format == InputFormat.VIDEO || (format == InputFormat.AUTO && source.video() != null);
+    }
+
+    private boolean inWireFormat(byte[] value) {
+        return registered != null && WireFormat.is(value);
+    }
+
     private Frame record(byte[] value, RawFrame source) throws FrameProblem {
         try {
-            SpecificRecord record =
-                    registered != null && WireFormat.is(value) ? registered(value) : SingleObject.decode(value);
+            SpecificRecord record = needsSchema(value, source) ? registered(value) : SingleObject.decode(value);
             if (record instanceof VideoPacket packet) {
                 return PacketParser.packet(packet, source);
             } else if (record instanceof CameraFrame frame) {

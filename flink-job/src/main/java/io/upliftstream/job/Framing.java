@@ -8,6 +8,7 @@ import java.io.Serializable;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -26,6 +27,36 @@ public interface Framing extends Serializable {
      */
     byte[] encode(String topic, SpecificRecord record);
 
+    /** An id that the registry gave one of the records' schemas; empty where there is no registry. */
+    default OptionalInt ownId() {
+        return OptionalInt.empty();
+    }
+
+    /**
+     * Confluent's wire format.
+     *
+     * @param ids by topic and by the record's class
+     */
+    record Registered(Map<String, Map<String, Integer>> ids) implements Framing {
+        @Override
+        public byte[] encode(String topic, SpecificRecord record) {
+            Integer id = ids.getOrDefault(topic, Map.of()).get(record.getClass().getName());
+            if (id == null) {
+                throw new IllegalArgumentException(
+                        "topic %s: %s (expected: one of %s)".formatted(topic, record.getClass(), ids));
+            }
+            return WireFormat.encode(record, id);
+        }
+
+        @Override
+        public OptionalInt ownId() {
+            return ids.values().stream()
+                    .flatMap(types -> types.values().stream())
+                    .mapToInt(Integer::intValue)
+                    .findFirst();
+        }
+    }
+
     /**
      * The framing of the settings: Confluent's wire format if they name a schema registry, which is asked for the ids.
      *
@@ -37,21 +68,13 @@ public interface Framing extends Serializable {
         if (registry.isEmpty()) {
             return SINGLE_OBJECT;
         }
-        Map<String, Map<String, Integer>> ids = inAThread(() -> {
+        return new Registered(inAThread(() -> {
             Map<String, Map<String, Integer>> found = new HashMap<>();
             records.forEach(
                     (topic, types) -> types.forEach(type -> found.computeIfAbsent(topic, unused -> new HashMap<>())
                             .put(type.getName(), id(settings, registry.get(), topic, type))));
             return found;
-        });
-        return (topic, record) -> {
-            Integer id = ids.getOrDefault(topic, Map.of()).get(record.getClass().getName());
-            if (id == null) {
-                throw new IllegalArgumentException(
-                        "topic %s: %s (expected: one of %s)".formatted(topic, record.getClass(), ids));
-            }
-            return WireFormat.encode(record, id);
-        };
+        }));
     }
 
     /** In one that ends: Avro leaves thread locals behind, which would keep the job's classes in a JobManager. */

@@ -2,7 +2,7 @@ package io.upliftstream.job;
 
 import io.upliftstream.schemas.RegistryException;
 import io.upliftstream.schemas.SchemaRegistry;
-import io.upliftstream.schemas.WireFormat;
+import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
@@ -22,28 +22,29 @@ final class InputSchemas {
 
     private final SchemaRegistry registry;
     private final boolean waits;
+    private final OptionalInt ownId;
     private final MailboxExecutor mailbox;
     private volatile boolean waiting;
     private long nextWarning = Long.MIN_VALUE / 2;
 
-    /** @param waits whether a frame waits for a registry that is away; else it is tried once */
-    InputSchemas(SchemaRegistry registry, boolean waits, MailboxExecutor mailbox) {
+    /**
+     * @param waits whether a frame waits for a registry that is away; else it is tried once
+     * @param ownId an id that the job may ask for, if any
+     */
+    InputSchemas(SchemaRegistry registry, boolean waits, OptionalInt ownId, MailboxExecutor mailbox) {
         this.registry = registry;
         this.waits = waits;
+        this.ownId = ownId;
         this.mailbox = mailbox;
     }
 
     /**
-     * Returns when the schema of a value's writer is known, or it is known that there is none.
+     * Returns when the schema of an id is known, or it is known that there is none.
      *
      * @return nanoseconds that this took; 0 where nothing was to be asked
      */
-    long await(byte[] value) throws InterruptedException {
-        if (!WireFormat.is(value)) {
-            return 0;
-        }
-        int id = WireFormat.id(value);
-        CompletableFuture<?> schema = registry.request(id);
+    long await(int id) throws InterruptedException {
+        CompletableFuture<?> schema = registry.request(id, waits);
         if (schema.isDone() && !(waits && isAway(schema))) {
             return 0;
         }
@@ -72,7 +73,10 @@ final class InputSchemas {
                     Thread.sleep(PAUSE_MILLIS);
                 }
             }
-            schema = registry.request(id);
+            if (ownId.isPresent()) { // whose answer tells a forbidden id from a log-in that is not taken
+                yieldUntilDone(registry.request(ownId.getAsInt()));
+            }
+            schema = registry.request(id, waits);
             yieldUntilDone(schema);
         }
     }

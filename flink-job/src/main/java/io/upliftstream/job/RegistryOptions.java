@@ -58,9 +58,7 @@ public final class RegistryOptions {
                                     + " records are written in Confluent's wire format, and input is read in that format, too;"
                                     + " without it, in Avro's single-object encoding. https trusts whom"
                                     + " kafka.properties.ssl.truststore.* say, else whom the JDK trusts."),
-            Rule.of(
-                    "a URL without a user or a query, such as http://registry:8081",
-                    url -> url.matches("https?://[^/\\s@?#]+(/[^\\s@?#]*)?")),
+            Rule.of(SchemaRegistry.URL, SchemaRegistry::isUrl),
             new Rule<>(
                     (url, settings) -> settings.find(USER).isPresent()
                                     == settings.find(PASSWORD).isPresent()
@@ -120,12 +118,7 @@ public final class RegistryOptions {
      */
     public static Optional<SchemaRegistry> open(JobSettings settings) {
         return settings.find(URL).map(url -> {
-            URI address;
-            try {
-                address = URI.create(url);
-            } catch (IllegalArgumentException e) {
-                throw JobSettings.wrong(URL.key(), url, "a URL such as http://registry:8081");
-            }
+            URI address = URI.create(url);
             return new SchemaRegistry(address, settings.get(TIMEOUT), authorization(settings), tls(address, settings));
         });
     }

@@ -2,9 +2,9 @@ package io.upliftstream.job;
 
 import io.upliftstream.schemas.FrameDropped;
 import io.upliftstream.schemas.FrameFailure;
+import io.upliftstream.schemas.RecordDecoder;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
-import io.upliftstream.schemas.SingleObject;
 import java.time.Clock;
 import java.time.Instant;
 import java.time.ZoneId;
@@ -24,10 +24,14 @@ import org.junit.jupiter.api.Timeout;
 /** What tests of the operator share: Flink's harness around it, an engine and a clock that a test sets. */
 @Timeout(30)
 abstract class OperatorTest {
+    private static final RecordDecoder RECORDS = new RecordDecoder();
+
     final TestingEngine engine = new TestingEngine();
     final TestingClock clock = new TestingClock();
     /** What operators look at. */
     Clock operatorClock = clock;
+
+    Framing recordFraming = Framing.SINGLE_OBJECT;
 
     final List<AutoCloseable> opened = new ArrayList<>();
 
@@ -53,7 +57,7 @@ abstract class OperatorTest {
                 new DenseInferenceOperator.Factory(
                         settings,
                         again -> Map.of(),
-                        Framing.SINGLE_OBJECT,
+                        recordFraming,
                         (unused, subtask) -> engine,
                         operatorClock,
                         null,
@@ -124,7 +128,7 @@ abstract class OperatorTest {
             OneInputStreamOperatorTestHarness<?, OutputMessage> harness, String topic, Class<T> type) {
         return harness.extractOutputValues().stream()
                 .filter(message -> message.topic().equals(topic))
-                .map(message -> SingleObject.decode(message.value(), type))
+                .map(message -> RECORDS.decode(message.value(), type))
                 .toList();
     }
 
@@ -151,14 +155,14 @@ abstract class OperatorTest {
         for (OutputMessage message : harness.extractOutputValues()) {
             switch (message.topic()) {
                 case "segmentation" ->
-                    headers.add(SingleObject.decode(message.value(), SegmentationRecord.class)
+                    headers.add(RECORDS.decode(message.value(), SegmentationRecord.class)
                             .getHeader());
                 case "failures" ->
-                    headers.add(SingleObject.decode(message.value(), FrameFailure.class)
-                            .getHeader());
+                    headers.add(
+                            RECORDS.decode(message.value(), FrameFailure.class).getHeader());
                 case "dropped" ->
-                    headers.add(SingleObject.decode(message.value(), FrameDropped.class)
-                            .getHeader());
+                    headers.add(
+                            RECORDS.decode(message.value(), FrameDropped.class).getHeader());
                 default -> {}
             }
         }

@@ -1,5 +1,6 @@
 package io.upliftstream.job;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -14,6 +15,7 @@ import io.upliftstream.schemas.WireFormat;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -22,6 +24,7 @@ import org.apache.avro.Schema;
 import org.apache.flink.runtime.operators.testutils.MockEnvironmentBuilder;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.apache.flink.util.InstantiationUtil;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -200,9 +203,33 @@ class RegistryTest extends OperatorTest {
         assertThat(failure(harness).getMessage())
                 .isEqualTo("schema id 8: 404 from %s, told to (expected: one that is registered there)"
                         .formatted(registry.url()));
-        process(harness, framed(StubRegistry.ID, 1));
+        process(harness, framed(8, 1));
+        process(harness, framed(StubRegistry.ID, 2));
         runMails(harness);
-        assertThat(results(harness)).containsExactly("north 1");
+        assertThat(results(harness)).containsExactly("north 2");
+        assertThat(registry.asked)
+                .hasSize(4)
+                .startsWith(Collections.nCopies(3, "GET /schemas/ids/8 null").toArray(String[]::new));
+    }
+
+    /** Of a subject that the job may not read, beside those that it may: its own, or one that it has met. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void anIdThatIsForbiddenIsAFailureAndTheStreamGoesOn(boolean first) throws Exception {
+        if (first) {
+            recordFraming = Framing.of(settings(), settings().outputRecords(List.of(HeadKind.values())));
+        }
+        registry.statusOfOthers = 403;
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = open(settings());
+        if (!first) {
+            process(harness, framed(StubRegistry.ID, 0));
+        }
+        process(harness, framed(8, 1));
+        assertThat(failure(harness).getReason()).isEqualTo("NO_SCHEMA");
+        assertThat(failure(harness).getMessage()).startsWith("schema id 8: 403 from ");
+        process(harness, framed(StubRegistry.ID, 2));
+        runMails(harness);
+        assertThat(results(harness)).endsWith("north 2");
     }
 
     @Test
@@ -226,6 +253,46 @@ class RegistryTest extends OperatorTest {
         assertThat(registry.asked).isEmpty();
     }
 
+    /** Annex B begins as the wire format does. */
+    @Test
+    void whatIsReadWithoutASchemaWaitsForNoRegistry() throws Exception {
+        registry.status = 500;
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                open(settings("uplift.frame.max-bytes", "1 mb"));
+        List<byte[]> packets = Clip.packets("intra.h264");
+        for (int i = 0; i < packets.size(); i++) {
+            process(harness, packet(i, packets.get(i), new VideoHeaders("h264", null, null, null)));
+        }
+        process(harness, packet(1, new byte[(1 << 20) + 1], null));
+        assertThat(failure(harness).getReason()).isEqualTo("VALUE_TOO_LARGE");
+        finish(harness);
+        assertThat(results(harness)).hasSameSizeAs(packets);
+
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> video =
+                open(settings("uplift.input.format", "video"));
+        process(video, packet(0, packets.get(0), null));
+        finish(video);
+        assertThat(results(video)).containsExactly("north 0");
+
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> images =
+                open(settings("uplift.input.format", "image"));
+        process(images, framed(StubRegistry.ID, 0));
+        assertThat(failure(images).getReason()).isEqualTo("NOT_A_FRAME");
+        assertThat(registry.asked).isEmpty();
+    }
+
+    private static RawFrame packet(long offset, byte[] data, @Nullable VideoHeaders headers) {
+        return new RawFrame(
+                "camera-frames",
+                3,
+                offset,
+                TestFrames.RECORDED,
+                "north".getBytes(UTF_8),
+                data,
+                TraceContext.NONE,
+                headers);
+    }
+
     @Test
     void withoutARegistryTheWireFormatIsNoFrame() throws Exception {
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = open(TestFrames.settings());
@@ -237,8 +304,8 @@ class RegistryTest extends OperatorTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {401, 500})
-    void inLosslessModeFramesWaitForARegistryThatIsUnwellAndNoneIsLost(int status) throws Exception {
+    @ValueSource(ints = {401, 403, 404, 500})
+    void inLosslessModeFramesWaitForARegistryThatIsUnwellOrLateAndNoneIsLost(int status) throws Exception {
         registry.status = status;
         OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness = open(settings());
         Thread doctor = new Thread(() -> {

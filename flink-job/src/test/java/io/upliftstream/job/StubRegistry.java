@@ -24,6 +24,7 @@ final class StubRegistry implements AutoCloseable {
     final List<String> asked = new CopyOnWriteArrayList<>();
     volatile Schema schema = SingleObject.schema(CameraFrame.class);
     volatile int status = 200;
+    volatile int statusOfOthers = 404;
     volatile boolean hangs;
 
     private final HttpServer server;
@@ -46,21 +47,23 @@ final class StubRegistry implements AutoCloseable {
     }
 
     private void answer(HttpExchange exchange) throws IOException {
-        asked.add(exchange.getRequestMethod() + " " + exchange.getRequestURI() + " "
-                + exchange.getRequestHeaders().getFirst("Authorization"));
         boolean known = exchange.getRequestMethod().equals("POST")
                 || exchange.getRequestURI().getPath().endsWith("/" + ID);
+        int answered = known ? status : statusOfOthers;
+        asked.add(exchange.getRequestMethod() + " " + exchange.getRequestURI() + " "
+                + exchange.getRequestHeaders().getFirst("Authorization"));
         String body = new ObjectMapper()
                 .createObjectNode()
                 .put("id", ID)
                 .put("schema", schema.toString())
                 .put("message", "told to")
+                .put("error_code", 100 * answered + 3)
                 .toString();
         try (exchange) {
             while (hangs) {
                 Thread.sleep(10);
             }
-            exchange.sendResponseHeaders(known ? status : 404, 0);
+            exchange.sendResponseHeaders(answered, 0);
             exchange.getResponseBody().write(body.getBytes(UTF_8));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

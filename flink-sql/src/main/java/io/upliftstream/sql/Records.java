@@ -76,9 +76,9 @@ final class Records implements Serializable {
     Records(Configuration options) {
         this.options = options;
         String url = options.get(REGISTRY_URL);
-        if (url != null && !url.matches("https?://[\\w.:\\[\\]-]+(/[\\w./~-]*)?")) {
+        if (url != null && !SchemaRegistry.isUrl(url)) {
             throw new ValidationException(
-                    "option %s: %s (expected: a URL such as http://registry:8081)".formatted(REGISTRY_URL.key(), url));
+                    "option %s: %s (expected: %s)".formatted(REGISTRY_URL.key(), url, SchemaRegistry.URL));
         }
         boolean user = options.contains(REGISTRY_USER);
         if (user != options.contains(REGISTRY_PASSWORD) || (user && options.contains(REGISTRY_TOKEN))) {

@@ -180,7 +180,9 @@ class RecordsTest {
                 .run("LOAD MODULE uplift WITH ('schema-registry.url' = 'http://127.0.0.1:1')");
         assertThatThrownBy(() -> all(sql))
                 .hasStackTraceContaining("no connection to http://127.0.0.1:1 (expected: a schema registry there)");
-        assertThatThrownBy(() -> new Sql().run("LOAD MODULE uplift WITH ('schema-registry.url' = 'registry')"))
-                .hasStackTraceContaining("expected: a URL such as http://registry:8081");
+        for (String url : List.of("registry", "http://schema_registry:8081", "http://a:8081,http://b:8081")) {
+            assertThatThrownBy(() -> new Sql().run("LOAD MODULE uplift WITH ('schema-registry.url' = '" + url + "')"))
+                    .hasStackTraceContaining("schema-registry.url: " + url + " (expected: one URL, without");
+        }
     }
 }

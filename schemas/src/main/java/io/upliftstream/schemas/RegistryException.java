@@ -16,7 +16,7 @@ public final class RegistryException extends RuntimeException {
         UNKNOWN,
         /** The schema is not compatible with those of its subject. */
         INCOMPATIBLE,
-        /** An answer that is none of a schema registry, or a schema that cannot be used. */
+        /** An answer that is none of a schema registry, or a schema that cannot be used, or may not by this log-in. */
         UNUSABLE
     }
 

@@ -38,6 +38,10 @@ import org.jspecify.annotations.Nullable;
  */
 @NullMarked
 public final class SchemaRegistry {
+    /** What {@link #isUrl} asks for, in words. */
+    public static final String URL =
+            "one URL, without a user or a query, whose host name has no underscore, such as http://registry:8081";
+
     private static final int REMEMBERED_SECONDS = 10;
 
     /** Bytes of an answer. */
@@ -45,6 +49,9 @@ public final class SchemaRegistry {
 
     /** Characters of a schema; the largest of ours has 6,000. */
     private static final int MAX_SCHEMA = 1 << 18;
+
+    /** How often an id is asked for once more where it may be too new for a follower among several registries. */
+    private static final int MORE_TIMES = 2;
 
     private static final int MAX_IDS = 1000;
     private static final int MAX_QUOTED = 300;
@@ -68,6 +75,9 @@ public final class SchemaRegistry {
 
     /** The last time that no answer came, if it was not long ago. */
     private @Nullable Answer away;
+
+    /** Whether the registry has answered: then one that forbids an id takes the log-in, and means this id. */
+    private volatile boolean letIn;
 
     private record Answer(CompletableFuture<Schema> schema, long nanoTime) {
         boolean holds() {
@@ -102,6 +112,16 @@ public final class SchemaRegistry {
         deadlines.allowCoreThreadTimeOut(true);
         deadlines.setRemoveOnCancelPolicy(true);
         client = (tls == null ? builder : builder.sslContext(tls)).build();
+    }
+
+    /** Whether a client can be made for a text; the JDK's asks no host whose name is none by the rules of URIs. */
+    public static boolean isUrl(String text) {
+        try {
+            return text.matches("https?://[^/\\s@?#]+(/[^\\s@?#]*)?")
+                    && URI.create(text).getHost() != null;
+        } catch (IllegalArgumentException e) {
+            return false;
+        }
     }
 
     /** The header for a user and a password. */
@@ -157,7 +177,17 @@ public final class SchemaRegistry {
     }
 
     /** The same without waiting for it; the future fails with a {@link RegistryException}, perhaps wrapped. */
-    public synchronized CompletableFuture<Schema> request(int id) {
+    public CompletableFuture<Schema> request(int id) {
+        return request(id, false);
+    }
+
+    /** The same; a patient caller has an id that is unknown asked for twice more, a second apart, the first time. */
+    public synchronized CompletableFuture<Schema> request(int id, boolean patient) {
+        if (id < 0) { // no registry gives such; asked for it, some answer as if they were not there
+            return CompletableFuture.failedFuture(new RegistryException(
+                    Reason.UNKNOWN,
+                    "schema id %s (expected: at most %d)".formatted(Integer.toUnsignedString(id), Integer.MAX_VALUE)));
+        }
         Answer known = answers.get(id);
         if (known != null && known.holds()) {
             return known.schema;
@@ -165,10 +195,9 @@ public final class SchemaRegistry {
         if (away != null && away.holds()) {
             return away.schema;
         }
-        String what = "schema id " + Integer.toUnsignedString(id);
-        CompletableFuture<Schema> asked = send(
-                        what,
-                        request("/schemas/ids/" + Integer.toUnsignedString(id)).GET())
+        String what = "schema id " + id;
+        HttpRequest.Builder request = request("/schemas/ids/" + id).GET();
+        CompletableFuture<Schema> asked = send(what, request, patient && known == null ? MORE_TIMES : 0)
                 .thenApply(answer -> schema(what, answer));
         Answer answer = new Answer(asked, System.nanoTime());
         answers.put(id, answer);
@@ -214,6 +243,20 @@ public final class SchemaRegistry {
         HttpRequest.Builder request =
                 HttpRequest.newBuilder(URI.create(url + path)).timeout(timeout).header("Accept", JSON);
         return authorization == null ? request : request.header("Authorization", authorization);
+    }
+
+    private CompletableFuture<JsonNode> send(String what, HttpRequest.Builder request, int moreTimes) {
+        CompletableFuture<JsonNode> answer = send(what, request);
+        return moreTimes == 0
+                ? answer
+                : answer.exceptionallyCompose(failure -> {
+                    if (cause(failure).reason() != Reason.UNKNOWN) {
+                        return CompletableFuture.failedFuture(failure);
+                    }
+                    CompletableFuture<Void> later = new CompletableFuture<>();
+                    ScheduledFuture<?> unused = deadlines.schedule(() -> later.complete(null), 1, TimeUnit.SECONDS);
+                    return later.thenCompose(passed -> send(what, request, moreTimes - 1));
+                });
     }
 
     /** The answer, if it is one of success; else the future fails with a {@link RegistryException}. */
@@ -282,15 +325,21 @@ public final class SchemaRegistry {
             answer = MAPPER.missingNode();
         }
         if (status == 200 && answer.isObject()) {
+            letIn = true;
             return answer;
         }
+        int code = answer.path("error_code").asInt(); // 0 where not the registry speaks, but a proxy
         String said = answer.path("message").asText("");
         String found = "%s: %d from %s%s".formatted(what, status, url, said.isEmpty() ? "" : ", " + bounded(said));
         throw switch (status) {
             case 401, 403 ->
                 new RegistryException(
-                        Reason.REFUSED, found + " (expected: a user and password, or a token, that may do this)");
-            case 404 -> new RegistryException(Reason.UNKNOWN, found + " (expected: one that is registered there)");
+                        status == 403 && letIn && code != 0 ? Reason.UNUSABLE : Reason.REFUSED,
+                        found + " (expected: a user and password, or a token, that may do this)");
+            case 404 ->
+                code / 100 == 404 // 40401 of a subject, 40403 of a schema
+                        ? new RegistryException(Reason.UNKNOWN, found + " (expected: one that is registered there)")
+                        : new RegistryException(Reason.AWAY, found + " (expected: a schema registry at that path)");
             case 409 ->
                 new RegistryException(
                         Reason.INCOMPATIBLE, found + " (expected: one that the subject's compatibility allows)");

@@ -51,6 +51,7 @@ class SchemaRegistryTest {
     @Test
     void countsWhatIsAskedAndWhatIsNotAnswered() {
         SchemaRegistry registry = server.client(null);
+        server.answer = "{\"error_code\": 40401}";
         for (int status : new int[] {404, 401, 500}) {
             server.status = status;
             assertThatThrownBy(() -> registry.lookUp("dropped-value", SCHEMA)).isInstanceOf(RegistryException.class);
@@ -66,25 +67,30 @@ class SchemaRegistryTest {
 
         assertThat(registry.schema(7)).isEqualTo(Schema.create(Schema.Type.STRING));
         assertThat(registry.schema(7)).isEqualTo(Schema.create(Schema.Type.STRING));
-        assertThat(registry.schema(-1)).isEqualTo(Schema.create(Schema.Type.STRING));
+        assertThat(registry.schema(Integer.MAX_VALUE)).isEqualTo(Schema.create(Schema.Type.STRING));
+        assertThatThrownBy(() -> registry.schema(-1)) // Apicurio's answer to it is not that it does not know it
+                .hasMessage("schema id 4294967295 (expected: at most 2147483647)");
 
         assertThat(server.asked)
-                .containsExactly("GET /api/schemas/ids/7 null ", "GET /api/schemas/ids/4294967295 null ");
+                .containsExactly("GET /api/schemas/ids/7 null ", "GET /api/schemas/ids/2147483647 null ");
     }
 
     @ParameterizedTest
     @CsvSource({
-        "401, REFUSED, 'a user and password, or a token, that may do this'",
-        "403, REFUSED, 'a user and password, or a token, that may do this'",
-        "404, UNKNOWN, one that is registered there",
-        "409, INCOMPATIBLE, one that the subject's compatibility allows",
-        "422, UNUSABLE, '200 and JSON, from the registry itself'",
-        "429, AWAY, a registry that is well",
-        "500, AWAY, a registry that is well",
+        "401, 401, REFUSED, 'a user and password, or a token, that may do this'",
+        "403, 40301, REFUSED, 'a user and password, or a token, that may do this'",
+        "404, 40401, UNKNOWN, one that is registered there",
+        "404, 40403, UNKNOWN, one that is registered there",
+        "404, 404, AWAY, a schema registry at that path",
+        "404, null, AWAY, a schema registry at that path",
+        "409, 409, INCOMPATIBLE, one that the subject's compatibility allows",
+        "422, 42201, UNUSABLE, '200 and JSON, from the registry itself'",
+        "429, 429, AWAY, a registry that is well",
+        "500, 50001, AWAY, a registry that is well",
     })
-    void anAnswerOfNoSuccessIsASentence(int status, Reason reason, String expected) {
+    void anAnswerOfNoSuccessIsASentence(int status, String code, Reason reason, String expected) {
         server.status = status;
-        server.answer = "{\"error_code\": 1, \"message\": \"said\\u0007\\nso\"}";
+        server.answer = "{\"error_code\": " + code + ", \"message\": \"said\\u0007\\nso\"}";
 
         assertThatThrownBy(() -> server.client(SchemaRegistry.bearer("hush")).register("dropped-value", SCHEMA))
                 .isInstanceOfSatisfying(RegistryException.class, failed -> assertThat(failed.reason())
@@ -168,8 +174,28 @@ class SchemaRegistryTest {
     }
 
     @Test
+    void anIdThatIsForbiddenSaysNothingOfOthersWhereTheLogInIsTaken() {
+        server.answer = "{\"schema\": \"\\\"string\\\"\", \"error_code\": 40301}";
+        SchemaRegistry registry = server.client(null);
+        Schema known = registry.schema(7);
+        server.status = 403;
+        assertThatThrownBy(() -> registry.schema(8))
+                .isInstanceOfSatisfying(RegistryException.class, failed -> assertThat(failed.mayPass())
+                        .isFalse())
+                .hasMessageContaining("403");
+        server.status = 200;
+        assertThat(registry.schema(9)).isEqualTo(known);
+
+        server.status = 403;
+        server.answer = "<html>of a proxy</html>";
+        assertThatThrownBy(() -> registry.schema(10))
+                .isInstanceOfSatisfying(RegistryException.class, failed -> assertThat(failed.mayPass())
+                        .isTrue());
+    }
+
+    @Test
     void whatIsKnownNeedsNoRegistryAndWhatIsUnknownIsNotAskedForAgainAtOnce() {
-        server.answer = "{\"schema\": \"\\\"string\\\"\"}";
+        server.answer = "{\"schema\": \"\\\"string\\\"\", \"error_code\": 40403}";
         SchemaRegistry registry = server.client(null);
         Schema known = registry.schema(7);
         server.status = 404;

@@ -2,6 +2,7 @@ package io.upliftstream.tools;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import io.upliftstream.job.DenseVisionJob;
 import io.upliftstream.job.JobSettings;
@@ -10,6 +11,8 @@ import io.upliftstream.schemas.CameraFrame;
 import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.MaskCodec;
 import io.upliftstream.schemas.RecordDecoder;
+import io.upliftstream.schemas.RegistryException;
+import io.upliftstream.schemas.SchemaRegistry;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.camera.Images;
@@ -19,9 +22,11 @@ import io.upliftstream.tools.stream.RecordReader;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.net.URI;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -210,6 +215,18 @@ class SchemaRegistryITCase {
                 .isInstanceOf(StartupException.class)
                 .hasMessageContaining("404 from ")
                 .hasMessageEndingWith("; uplift.schema-registry.register=true registers it");
+    }
+
+    @Test
+    void onlyTheRegistryItselfSaysThatItDoesNotKnowAnId() {
+        assertThat(whyNot(registry.url())).isEqualTo(RegistryException.Reason.UNKNOWN);
+        assertThat(whyNot(registry.url() + "/elsewhere")).isEqualTo(RegistryException.Reason.AWAY);
+    }
+
+    private static RegistryException.Reason whyNot(String url) {
+        SchemaRegistry client = new SchemaRegistry(URI.create(url), Duration.ofSeconds(30), null, null);
+        return catchThrowableOfType(RegistryException.class, () -> client.schema(999_999))
+                .reason();
     }
 
     /** {@code uplift sql}: frames whose schema the registry alone knows, asked of a model, and the job's records. */
