@@ -108,7 +108,9 @@ final class FrameParser {
             return cameraFrame(SingleObject.decode(value, CameraFrame.class), source); // says what is wrong
         } catch (MalformedRecordException e) {
             Reason reason = e.getCause() instanceof RegistryException ? Reason.NO_SCHEMA : Reason.MALFORMED_RECORD;
-            throw problem(reason, String.valueOf(e.getMessage()));
+            FrameProblem problem = problem(reason, String.valueOf(e.getMessage()));
+            problem.initCause(e);
+            throw problem;
         }
     }
 

@@ -1,10 +1,13 @@
 package io.upliftstream.job;
 
+import io.upliftstream.schemas.RegistryException;
 import java.io.IOException;
+import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import org.apache.flink.api.common.operators.MailboxExecutor;
+import org.apache.flink.util.ExceptionUtils;
 import org.apache.flink.util.function.ThrowingRunnable;
 import org.apache.kafka.common.errors.InterruptException;
 import org.jspecify.annotations.Nullable;
@@ -16,6 +19,8 @@ final class PacketRereading {
     private final MailboxExecutor mailbox;
     private final PacketReader.Factory readers;
     private final VideoWay way;
+    /** Whether no packet was let go because the registry was away. */
+    private final boolean waits;
 
     private @Nullable ExecutorService reading;
     private int streams;
@@ -34,6 +39,7 @@ final class PacketRereading {
         this.mailbox = mailbox;
         this.readers = readers;
         this.way = way;
+        waits = RegistryOptions.waits(settings);
     }
 
     /** Whether no stream is fed. For the subtask's thread, as all that follows. */
@@ -117,8 +123,12 @@ final class PacketRereading {
         try {
             Frame frame = parser.parse(source);
             return frame.packet() == null ? null : frame;
-        } catch (FrameProblem failed) { // it has its failure record since it was first read
-            return null;
+        } catch (FrameProblem failed) {
+            Optional<RegistryException> registry = ExceptionUtils.findThrowable(failed, RegistryException.class);
+            if (waits && registry.isPresent() && registry.get().mayPass()) {
+                throw registry.get(); // the decoder would miss what it had; the restart strategy tries again
+            }
+            return null; // it has its failure record since it was first read
         }
     }
 

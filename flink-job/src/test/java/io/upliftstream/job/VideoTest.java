@@ -1,6 +1,7 @@
 package io.upliftstream.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.upliftstream.model.FrameException;
 import io.upliftstream.model.video.AccessUnit;
@@ -10,6 +11,7 @@ import io.upliftstream.schemas.FrameFailure;
 import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.schemas.VideoPacket;
+import io.upliftstream.schemas.WireFormat;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -23,6 +25,7 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.metrics.Gauge;
+import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -77,6 +80,44 @@ class VideoTest extends VideoOperatorTest {
             sizes.add(stateSize(harness, 2 + camera));
         }
         assertThat((sizes.get(10) - sizes.get(0)) / 10).isBetween(50, 250);
+    }
+
+    /** Else the decoder would go on without them, and nobody would hear of it. */
+    @Test
+    void packetsWaitForTheRegistryAlsoWhenTheyAreReadAgain() throws Exception {
+        try (StubRegistry registry = new StubRegistry()) {
+            registry.schema = SingleObject.schema(VideoPacket.class);
+            String[] settings = {
+                "uplift.schema-registry.url", registry.url(), "uplift.schema-registry.timeout", "300 ms"
+            };
+            TOPIC.clear();
+            List<RawFrame> records = Clip.records("yard", "long-b.h264");
+            for (RawFrame record : records.subList(0, 8)) {
+                byte[] value =
+                        WireFormat.encode(SingleObject.decode(record.value(), VideoPacket.class), StubRegistry.ID);
+                TOPIC.add(TestFrames.raw(record.offset(), "yard", value));
+            }
+            var before = start(settings);
+            process(before, RawFrame.assignment("camera-frames", 3));
+            process(before, RawFrame.assignment("", -1));
+            for (RawFrame record : TOPIC) {
+                process(before, record);
+            }
+            before.prepareSnapshotPreBarrier(1);
+            OperatorSubtaskState state = before.snapshot(1, 0);
+            assertThat(failures(before)).isEmpty();
+
+            registry.status = 500;
+            var after = resume(state, settings);
+            opened.remove(after); // it cannot come to an end
+            assertThatThrownBy(() -> {
+                        process(after, RawFrame.assignment("camera-frames", 3));
+                        process(after, RawFrame.assignment("", -1));
+                        process(after, records.get(8)); // needs no registry
+                        after.prepareSnapshotPreBarrier(2);
+                    })
+                    .hasMessageContaining("packets of camera yard cannot be read again: schema id");
+        }
     }
 
     @Test
