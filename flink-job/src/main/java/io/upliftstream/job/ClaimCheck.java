@@ -2,6 +2,7 @@ package io.upliftstream.job;
 
 import io.upliftstream.schemas.PayloadReference;
 import io.upliftstream.schemas.Payloads;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -244,7 +245,11 @@ final class ClaimCheck implements AutoCloseable {
 
     /** Whether a payload is there: it got its name when the store had all of it. */
     private static boolean has(FileSystem files, Path file, ByteBuffer payload) throws IOException {
-        return files.exists(file) && files.getFileStatus(file).getLen() == payload.remaining();
+        try {
+            return files.getFileStatus(file).getLen() == payload.remaining();
+        } catch (FileNotFoundException e) {
+            return false;
+        }
     }
 
     private static void writeBeside(FileSystem files, boolean local, Path file, ByteBuffer payload) throws IOException {

@@ -81,14 +81,8 @@ class RecordDecoderTest {
                 .parse(
                         published.substring(0, published.length() - 2)
                                 + ", {\"name\": \"lens\", \"type\": {\"type\": \"array\", \"items\": \"double\"}, \"default\": []}]}");
-        GenericRecord frame = new GenericData.Record(evolved);
+        GenericRecord frame = frameWithoutCamera(evolved);
         frame.put("cameraId", "gate");
-        frame.put("sequence", 7L);
-        frame.put("captureTimeMicros", 8L);
-        frame.put(
-                "captureClock",
-                new GenericData.EnumSymbol(evolved.getField("captureClock").schema(), "CAMERA"));
-        frame.put("image", ByteBuffer.wrap(new byte[] {1, 2, 3}));
         frame.put("lens", java.util.List.of(1.0, 2.0));
         byte[] bytes = framed(frame);
         answer(evolved);
@@ -111,13 +105,7 @@ class RecordDecoderTest {
                         .replace(
                                 "\"name\":\"cameraId\",\"type\":\"string\"",
                                 "\"name\":\"cameraId\",\"type\":[\"null\",\"string\"]"));
-        GenericRecord frame = new GenericData.Record(nullable);
-        frame.put("sequence", 7L);
-        frame.put("captureTimeMicros", 8L);
-        frame.put(
-                "captureClock",
-                new GenericData.EnumSymbol(nullable.getField("captureClock").schema(), "CAMERA"));
-        frame.put("image", ByteBuffer.wrap(new byte[] {1, 2, 3}));
+        GenericRecord frame = frameWithoutCamera(nullable);
         byte[] without = framed(frame);
         frame.put("cameraId", "gate");
         answer(nullable);
@@ -202,6 +190,17 @@ class RecordDecoderTest {
                 .isInstanceOf(MalformedRecordException.class)
                 .hasMessageStartingWith("schema id 9: writer's schema: CameraFrame.more")
                 .hasMessageContaining(found);
+    }
+
+    private static GenericRecord frameWithoutCamera(Schema schema) {
+        GenericRecord frame = new GenericData.Record(schema);
+        frame.put("sequence", 7L);
+        frame.put("captureTimeMicros", 8L);
+        frame.put(
+                "captureClock",
+                new GenericData.EnumSymbol(schema.getField("captureClock").schema(), "CAMERA"));
+        frame.put("image", ByteBuffer.wrap(new byte[] {1, 2, 3}));
+        return frame;
     }
 
     private void answer(Schema schema) {
