@@ -136,6 +136,9 @@ class SqlITCase {
     void whatIsWrongNamesItsStatementAndLine() throws IOException {
         assertThat(sql("SELECT 1;\n\nSELECT 2 FORM t;")).isEqualTo(2);
         assertThat(errors.toString()).contains("line 3, SELECT 2 FORM t: ", "at line 3, column 15");
+        assertThat(sql("CREATE TABLE t (f BYTES) WITH ('jaas' = 'password='s3cret';');"))
+                .isEqualTo(2);
+        assertThat(errors.toString()).contains("Encountered … at line 1").doesNotContain("s3cret");
         assertThat(sql("CREATE MODEL m INPUT (image BYTES) OUTPUT (segmentation INT)"
                         + " WITH ('provider' = 'uplift', 'bundle' = 'x');\nCREATE TABLE t (f BYTES) WITH ('connector' = 'datagen',"
                         + " 'number-of-rows' = '1');\nSELECT * FROM ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(f))"))
