@@ -124,6 +124,11 @@ final class ModelLoader {
                 || cause instanceof FileNotFoundException;
     }
 
+    /** Whether a bundle's store failed, which another try may find well again. */
+    static boolean isStoreAway(Throwable failure) {
+        return stripped(failure) instanceof IOException && !isSaid(failure);
+    }
+
     private static Throwable stripped(Throwable failure) {
         return ExceptionUtils.stripCompletionException(ExceptionUtils.stripExecutionException(failure));
     }

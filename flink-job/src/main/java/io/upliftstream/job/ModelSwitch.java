@@ -125,7 +125,11 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
         }
     }
 
-    /** The scheduled model; null if it never served and cannot be had. */
+    /**
+     * The scheduled model; null if it never served and cannot be had.
+     *
+     * @throws IOException if its store is away: given up here, it might serve in other subtasks, which reached it
+     */
     private @Nullable ServingModel restoredNext(Activation model) throws Exception {
         if (state.nextServes()) {
             ServingModel serves = restored(model);
@@ -135,6 +139,11 @@ final class ModelSwitch implements ModelControl.Listener, AutoCloseable {
         try {
             return load(model);
         } catch (ExecutionException e) {
+            if (ModelLoader.isStoreAway(e)) {
+                String sentence = "the scheduled model, %s of command %s, cannot be fetched: %s (expected: a store that"
+                        + " answers; the restart strategy tries again)";
+                throw new IOException(sentence.formatted(model.bundle(), model.commandId(), loader.reason(e)), e);
+            }
             refuse(model.commandId(), loader.reason(e), 0);
             state = state.scheduled(null);
             return null;

@@ -27,6 +27,9 @@ class ModelRestoreTest extends ControlledTest {
             """
             {"version":1,"offset":7,"serving":%s,"headsOff":["depth"],"seen":["c-1"]}""";
 
+    private static final String AWAY = "{\"commandId\":\"c-1\",\"bundle\":\"nowhere://models/two\",\"sha256\":\""
+            + "00".repeat(32) + "\",\"fromMicros\":%d}";
+
     @Test
     void everySubtaskServesWhatItServedAfterARescale() throws Exception {
         var harness = openControlled(1, 0, null);
@@ -164,14 +167,24 @@ class ModelRestoreTest extends ControlledTest {
     /** Such a store may be away for a while: the restart strategy tries again. */
     @Test
     void aStoreThatThrowsFailsTheStartButDoesNotEndTheJob() throws Exception {
-        String serving =
-                "{\"commandId\":\"c-1\",\"bundle\":\"nowhere://models/two\",\"sha256\":\"%s\",\"fromMicros\":%d}"
-                        .formatted("00".repeat(32), Activation.NOW);
-        OperatorSubtaskState state = state(STATE_OF_VERSION_1.formatted(serving));
+        OperatorSubtaskState state = state(STATE_OF_VERSION_1.formatted(AWAY.formatted(Activation.NOW)));
 
         assertThatThrownBy(() -> openControlled(1, 0, state, "uplift.control.bundles.allowed", "nowhere://models"))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("the model that served, nowhere://models/two of command c-1, cannot be had: ");
+    }
+
+    /** Other subtasks may reach it: all of them serve it, or none. */
+    @Test
+    void aScheduledModelWhoseStoreThrowsIsNotGivenUp() throws Exception {
+        String configured =
+                "{\"commandId\":\"\",\"bundle\":\"\",\"sha256\":\"\",\"fromMicros\":%d}".formatted(Activation.NOW);
+        OperatorSubtaskState state =
+                state(STATE_OF_VERSION_1.formatted(configured + ",\"next\":" + AWAY.formatted(CAPTURED + 1)));
+
+        assertThatThrownBy(() -> openControlled(1, 0, state, "uplift.control.bundles.allowed", "nowhere://models"))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("the scheduled model, nowhere://models/two of command c-1, cannot be fetched: ");
     }
 
     /** The state of an operator that wrote this. */
