@@ -10,8 +10,10 @@ import io.upliftstream.model.ModelBundle;
 import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.Payloads;
 import io.upliftstream.schemas.RecordDecoder;
+import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.tools.picture.Legend;
 import io.upliftstream.tools.stream.ClaimedPayloads;
+import io.upliftstream.tools.stream.Classes;
 import io.upliftstream.tools.stream.Footage;
 import io.upliftstream.tools.stream.FrameImages;
 import io.upliftstream.tools.stream.RecordFiles;
@@ -68,7 +70,7 @@ import picocli.CommandLine.Parameters;
             "  uplift consume frames --format mp4 --camera gate --output recorded",
             "  uplift consume frames --format image --limit 1000 --output mine/images",
             "",
-            "legend.png says which colour is which class, where the bundle is at hand.",
+            "legend.png says which colour is which class; a model with other classes gets legend-2.png, and so on.",
             "Frames behind the classes come from the input topic; where it no longer has them, the classes stand alone."
         })
 final class ConsumeCommand implements Callable<Integer> {
@@ -139,7 +141,11 @@ final class ConsumeCommand implements Callable<Integer> {
     /** Cameras that are named when one that was asked for is not there. */
     private static final int MAX_NAMED = 20;
 
+    /** Files of colours; whoever writes to the topic may name other classes in every record. */
+    private static final int MAX_LEGENDS = 16;
+
     private final Set<String> seen = new TreeSet<>();
+    private final Set<List<Label>> legends = new HashSet<>();
     private boolean stopped;
     private long count;
     private long unreadable;
@@ -172,12 +178,11 @@ final class ConsumeCommand implements Callable<Integer> {
         }
         StatusLine status = new StatusLine(System.err, StatusLine.columns());
         try (FrameImages images = FrameImages.inOrder(settings)) {
-            List<Label> labels = labels(settings);
-            Legend.write(output, labels);
-            RecordPainter painter = new RecordPainter(images, labels);
+            Classes classes = classes(settings);
+            RecordPainter painter = new RecordPainter(images, classes);
             RecordFiles files = files(painter);
             try (files) {
-                read(settings, topic, files, status);
+                read(settings, topic, files, classes, status);
             } catch (InterruptException | InterruptedException | ClosedByInterruptException e) {
                 boolean unused = Thread.interrupted(); // Ctrl-C; what was read is kept
                 stopped = true;
@@ -196,11 +201,25 @@ final class ConsumeCommand implements Callable<Integer> {
         return kind.dense() ? EnumSet.complementOf(EnumSet.of(Format.IMAGE)) : EnumSet.of(Format.JSON);
     }
 
-    private List<Label> labels(JobSettings settings) throws Exception {
-        boolean painted = kind == RecordKind.SEGMENTATION && (format == Format.PNG || format == Format.MP4);
-        return painted && Files.isDirectory(settings.bundle())
-                ? ModelBundle.load(settings.bundle()).labels()
-                : List.of();
+    /** Those of the bundle, where it is at hand; others are as their records name them. */
+    private Classes classes(JobSettings settings) throws Exception {
+        if (!coloured() || !Files.isDirectory(settings.bundle())) {
+            return new Classes(List.of(), "");
+        }
+        ModelBundle bundle = ModelBundle.load(settings.bundle());
+        return new Classes(bundle.labels(), bundle.sha256());
+    }
+
+    /** Whether the files show classes in their colours. */
+    private boolean coloured() {
+        return kind == RecordKind.SEGMENTATION && (format == Format.PNG || format == Format.MP4);
+    }
+
+    private void writeLegend(List<Label> labels) throws IOException {
+        if (legends.size() < MAX_LEGENDS && legends.add(labels)) {
+            String name = legends.size() == 1 ? "legend.png" : "legend-%d.png".formatted(legends.size());
+            Legend.write(output.resolve(name), labels);
+        }
     }
 
     private RecordFiles files(RecordPainter painter) {
@@ -213,7 +232,7 @@ final class ConsumeCommand implements Callable<Integer> {
         };
     }
 
-    private void read(JobSettings settings, String topic, RecordFiles files, StatusLine status)
+    private void read(JobSettings settings, String topic, RecordFiles files, Classes classes, StatusLine status)
             throws IOException, InterruptedException {
         boolean fromEnd = from == From.LATEST;
         RecordDecoder decoder = RegistryOptions.decoder(settings);
@@ -227,7 +246,7 @@ final class ConsumeCommand implements Callable<Integer> {
                     if (Thread.interrupted()) {
                         throw new InterruptedException();
                     }
-                    write(record, decoder, payloads, files, status);
+                    write(record, decoder, payloads, files, classes, status);
                 }
                 if (limit != null && count == limit) {
                     return;
@@ -241,6 +260,7 @@ final class ConsumeCommand implements Callable<Integer> {
             RecordDecoder decoder,
             ClaimedPayloads payloads,
             RecordFiles files,
+            Classes classes,
             StatusLine status)
             throws IOException {
         try {
@@ -253,6 +273,9 @@ final class ConsumeCommand implements Callable<Integer> {
                 payloads.fetch(decoded);
                 files.write(decoded);
                 count++;
+                if (coloured()) {
+                    writeLegend(classes.of((SegmentationRecord) decoded));
+                }
             }
         } catch (MalformedRecordException e) {
             unreadable++;

@@ -97,7 +97,7 @@ final class InferCommand implements Callable<Integer> {
             Files.createDirectories(output);
             List<Label> labels = service.bundle().labels();
             int[] palette = Overlay.palette(labels);
-            Legend.write(output, labels);
+            Legend.write(output.resolve("legend.png"), labels);
             Deque<Pending> inFlight = new ArrayDeque<>();
             for (Shot shot = next(images); shot != null; shot = next(images)) {
                 inFlight.add(new Pending(shot, service.submit(shot.image())));

@@ -18,10 +18,10 @@ public final class Legend {
 
     private Legend() {}
 
-    /** Writes {@code legend.png}, unless there are no classes. */
-    public static void write(Path directory, List<Label> labels) throws IOException {
+    /** Writes a PNG file, unless there are no classes. */
+    public static void write(Path file, List<Label> labels) throws IOException {
         if (!labels.isEmpty()) {
-            FreshFile.write(directory.resolve("legend.png"), Images.png(draw(labels, 4 * CELL_WIDTH + GAP)));
+            FreshFile.write(file, Images.png(draw(labels, 4 * CELL_WIDTH + GAP)));
         }
     }
 

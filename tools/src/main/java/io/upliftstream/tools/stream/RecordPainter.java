@@ -1,6 +1,5 @@
 package io.upliftstream.tools.stream;
 
-import io.upliftstream.model.Label;
 import io.upliftstream.schemas.FeatureRecord;
 import io.upliftstream.schemas.Geometry;
 import io.upliftstream.schemas.MaskCodec;
@@ -10,11 +9,9 @@ import io.upliftstream.tools.picture.DepthColours;
 import io.upliftstream.tools.picture.Grid;
 import io.upliftstream.tools.picture.Overlay;
 import io.upliftstream.tools.picture.Planes;
-import java.awt.Color;
 import java.awt.Dimension;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
-import java.util.List;
 import java.util.Optional;
 import org.apache.avro.specific.SpecificRecord;
 
@@ -23,26 +20,14 @@ import org.apache.avro.specific.SpecificRecord;
  * measures such as depth from near to far.
  */
 public final class RecordPainter {
-    /** The step between the hues of labels, as a share of the circle: by the golden section neighbours differ much. */
-    private static final float HUE_STEP = 0.618034f;
-
     private final FrameImages images;
-    private final int[] palette;
+    private final Classes classes;
     private final HeadColours principal = new HeadColours();
     private int missing;
 
-    /** @param labels with their colours; empty for colours of no meaning */
-    public RecordPainter(FrameImages images, List<Label> labels) {
+    public RecordPainter(FrameImages images, Classes classes) {
         this.images = images;
-        this.palette = labels.isEmpty() ? hues() : Overlay.palette(labels);
-    }
-
-    private static int[] hues() {
-        int[] palette = new int[256];
-        for (int label = 0; label < palette.length; label++) {
-            palette[label] = Color.HSBtoRGB(label * HUE_STEP, 0.75f, 0.9f) & 0xffffff;
-        }
-        return palette;
+        this.classes = classes;
     }
 
     /** The picture of a {@link SegmentationRecord} or {@link FeatureRecord}. */
@@ -58,6 +43,7 @@ public final class RecordPainter {
 
     private BufferedImage segmentation(SegmentationRecord record, Geometry geometry, Grid grid) throws IOException {
         byte[] labels = MaskCodec.decode(record.getMask());
+        int[] palette = Overlay.palette(classes.of(record));
         Optional<BufferedImage> frame =
                 images.image(record.getHeader().getSource()).flatMap(image -> decode(image, geometry));
         if (frame.isPresent()) {

@@ -12,6 +12,7 @@ import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.schemas.TensorCodec;
 import io.upliftstream.tools.picture.Planes;
 import io.upliftstream.tools.picture.PrincipalColours;
+import io.upliftstream.tools.stream.Classes;
 import io.upliftstream.tools.stream.RecordKind;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;

@@ -10,6 +10,7 @@ import io.upliftstream.schemas.MalformedRecordException;
 import io.upliftstream.schemas.SourcePosition;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.embedded.HttpLimits;
+import io.upliftstream.tools.stream.Classes;
 import io.upliftstream.tools.stream.HeadColours;
 import io.upliftstream.tools.stream.RecordKind;
 import java.awt.Dimension;

@@ -2,8 +2,12 @@ package io.upliftstream.tools.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.upliftstream.model.Label;
+import io.upliftstream.model.ModelBundle;
 import io.upliftstream.schemas.Compression;
+import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
+import io.upliftstream.tools.Topics;
 import io.upliftstream.tools.camera.Images;
 import io.upliftstream.tools.embedded.EmbeddedKafka;
 import io.upliftstream.tools.stream.FileNames;
@@ -118,6 +122,38 @@ class ConsumeHostileITCase {
         byte[] picture = Files.readAllBytes(directory.resolve("gate_000000.segmentation.png"));
         assertThat(Images.decode(picture).getWidth()).isEqualTo(8);
         assertThat(directory).isDirectoryContaining("glob:**/gate_000001.segmentation.png");
+    }
+
+    /** Class 1 of the configured bundle is another's class 1, which may have a name that the bundle knows. */
+    @Test
+    void classesHaveTheColoursOfTheirNamesWhicheverModelMadeTheRecord() throws Exception {
+        send("segmentation", Hostile.labels("gate", 0, 8, 8, ROAD));
+        send(
+                "segmentation",
+                SegmentationRecord.newBuilder(Hostile.labels("gate", 1, 8, 8, ROAD))
+                        .setClasses(2)
+                        .setClassNames(List.of("lawn", "sky"))
+                        .build());
+        String bundle = "--set=uplift.model.bundle=" + Topics.BUNDLE;
+        assertThat(consume("segmentation", "--format=png", bundle, "--output=" + directory))
+                .isZero();
+        List<Label> labels = ModelBundle.load(Topics.BUNDLE).labels();
+        assertThat(pixel("gate_000000.segmentation.png"))
+                .isEqualTo(labels.get(1).rgb());
+        assertThat(pixel("gate_000001.segmentation.png"))
+                .isEqualTo(labels.stream()
+                        .filter(label -> label.name().equals("sky"))
+                        .findFirst()
+                        .orElseThrow()
+                        .rgb());
+        assertThat(directory)
+                .isDirectoryContaining("glob:**/legend.png")
+                .isDirectoryContaining("glob:**/legend-2.png")
+                .isDirectoryNotContaining("glob:**/legend-3.png");
+    }
+
+    private int pixel(String name) throws IOException {
+        return Images.decode(Files.readAllBytes(directory.resolve(name))).getRGB(4, 4) & 0xffffff;
     }
 
     @Test

@@ -15,6 +15,7 @@ import io.upliftstream.schemas.RecordHeader;
 import io.upliftstream.schemas.SegmentationRecord;
 import io.upliftstream.schemas.SingleObject;
 import io.upliftstream.tools.picture.PrincipalColours;
+import io.upliftstream.tools.stream.Classes;
 import io.upliftstream.tools.stream.RecordKind;
 import java.io.IOException;
 import java.nio.ByteBuffer;
