@@ -9,7 +9,8 @@ import yaml
 from conftest import SMALL, randomise, save_weights, write
 from torch import nn
 
-from uplift_toolkit.checkpoints import official_uplift_config
+from uplift_toolkit.bundle import Bundle
+from uplift_toolkit.checkpoints import load_vit, official_uplift_config
 from uplift_toolkit.fast import FastUplift, Readout
 from uplift_toolkit.graph import Normalise
 from uplift_toolkit.heads import HeadConfig, LinearHead
@@ -30,6 +31,18 @@ def test_the_shipped_configuration():
         ("features", 4),
         ("regression", 2),
     ]
+
+
+@torch.inference_mode()
+def test_the_published_backbone_is_that_of_the_shipped_bundle():
+    config = ModelConfig.load(STREET)
+    model = DenseModel(config).eval()
+    load_vit(model.backbone, read_state_dict(STREET.with_name("street.backbone.safetensors")), "published")
+    bundle = Bundle.load(STREET.parents[2] / "bundles" / "street")
+    frames = torch.from_numpy(bundle.frames())
+    graph = torch.jit.load(bundle.directory / "cpu-fp32" / "backbone.pt")
+    features = model.backbone(Normalise(torch.float32, config)(frames))
+    torch.testing.assert_close(features, graph(frames), atol=1e-4, rtol=0)
 
 
 @torch.inference_mode()
