@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -217,6 +218,42 @@ def test_a_resumed_run_ends_as_an_unbroken_one(
         torch.testing.assert_close(broken[name], expected)
 
 
+def test_the_end_is_learned_with_the_norms_of_inference(
+    world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After three of five steps; wherever a run is broken, it ends alike."""
+
+    def train(output: Path, *more: object) -> dict[str, torch.Tensor]:
+        output.mkdir(exist_ok=True)
+        shutil.copy(world["weights"] / "backbone.safetensors", output)
+        command(
+            "train-upsampler", "--config", world["config"], "--data", world["data"], "--output", output,
+            "--cache", tmp_path / "cache", "--batch", 1, "--images", 12, "--levels", 2, "--steps", 5,
+            "--save-minutes", 0, *more,
+        )  # fmt: skip
+        return load_file(output / "upsampler.safetensors")
+
+    whole = train(tmp_path / "whole")
+    seen = {int(value) for name, value in whole.items() if name.endswith("num_batches_tracked")}
+    assert seen == {3, 9}, "the twelve images by fours, once in the encoder, three times in the decoder"
+    update = Training.update
+    for last in (2, 3, 4):
+
+        def stopping(self: Training, *arguments: Any, last: int = last, **numbers: float) -> None:
+            if self.step == last:
+                raise StoppedError
+            update(self, *arguments, **numbers)
+
+        broken = tmp_path / f"broken-{last}"
+        with monkeypatch.context() as patch:
+            patch.setattr(Training, "update", stopping)
+            with pytest.raises(StoppedError):
+                train(broken)
+        resumed = train(broken, "--resume")
+        for name, expected in whole.items():
+            torch.testing.assert_close(resumed[name], expected, msg=f"{name}, broken at {last}")
+
+
 def test_resume_without_a_checkpoint_says_so(
     world: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -357,7 +394,7 @@ def test_images_alone_train_an_upsampler(world: dict[str, Path], tmp_path: Path)
         Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(tmp_path / f"{i}.png")
     weights = tmp_path / "weights"
     weights.mkdir()
-    (weights / "backbone.safetensors").write_bytes((world["weights"] / "backbone.safetensors").read_bytes())
+    shutil.copy(world["weights"] / "backbone.safetensors", weights)
     common = ["--config", world["config"], "--data", tmp_path, "--output", weights]
     command("train-upsampler", *common, "--steps", 2, "--batch", 2, "--levels", 2, "--larger", "--shifted")
     assert np.load(tmp_path / "arrays-train" / "images.npy", mmap_mode="r").shape == (4, 128, 256, 3)

@@ -191,8 +191,8 @@ def register(subparsers: Any) -> None:
         "--loss",
         choices=LOSSES,
         default="l2",
-        help="l2: the paper's and NAF's; cosine: JAFAR's and AnyUp's, of directions and of channels scaled "
-        "to the target's extremes (default l2)",
+        help="l2: the paper's and NAF's; cosine: the main term of JAFAR's and AnyUp's, of directions and of "
+        "channels scaled to the target's extremes (default l2)",
     )
     upsampler.add_argument("--images", type=int, default=400, help="whose features are kept (default 400)")
     upsampler.add_argument("--cache", type=Path, metavar="DIR", help="of features (default: --output)")

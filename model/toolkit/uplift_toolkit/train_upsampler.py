@@ -25,6 +25,8 @@ from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, resize
 from uplift_toolkit.upsamplers import PLAIN, Upsampler
 from uplift_toolkit.weights import beneath, load_strict, read_state_dict
 
+SETTLED = 0.6  # share of the steps after which batch norms keep their statistics
+
 
 def train_upsampler(arguments: argparse.Namespace) -> int:
     """The paper's recipe (UPLiFT, arXiv 2601.17950): reduced images must give the larger ones' features."""
@@ -77,7 +79,12 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
         fit_to_patches(task, pyramids, weights.cpu(), arguments.seed)
     precision = mixed_precision(arguments.precision, device)
     upsampler.train()
-    for _ in training:
+    settled = round(SETTLED * arguments.steps)
+    if training.step > settled:  # resumed
+        hold_norms(upsampler)
+    for step in training:
+        if step == settled:
+            settle_norms(upsampler, pyramids, steps, device)
         chosen = np.sort(
             training.rng.choice(len(pyramids), min(arguments.batch, len(pyramids)), replace=False)
         )
@@ -95,7 +102,8 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
                 loss = task_loss(upsampler, task, steps, weights, *labelled)
                 losses["task"] = arguments.task_loss * loss
         training.update(losses, len(chosen), **numbers)
-    settle_norms(upsampler, pyramids, steps, device)
+    if training.step <= settled:  # ended by --minutes
+        settle_norms(upsampler, pyramids, steps, device)
     training.save()
     return 0
 
@@ -114,8 +122,8 @@ def start_from(upsampler: Uplift | Upsampler, path: Path) -> None:
 
 
 def cosine_error(found: Tensor, wanted: Tensor) -> Tensor:
-    """The loss of JAFAR (arXiv 2506.11136) and AnyUp, of channels along axis 1: one less the cosine, and the
-    squared error of what is scaled so that the wanted channels of a place are 0 to 1."""
+    """The main term of JAFAR's loss (arXiv 2506.11136) and AnyUp's, of channels along axis 1: one less the
+    cosine, and the squared error of what is scaled so that the wanted channels of a place are 0 to 1."""
     cosine = F.cosine_similarity(found, wanted).mean()
     low, high = wanted.amin(1, keepdim=True), wanted.amax(1, keepdim=True)
     scaled = [(x - low) / (high - low + 1e-6) for x in (found, wanted)]
@@ -214,22 +222,30 @@ class Example:
 
 @torch.no_grad()
 def settle_norms(upsampler: Uplift | Upsampler, pyramids: Pyramids, steps: int, device: torch.device) -> None:
-    """Takes the batch norms' statistics anew, from whole images of the size that inference has."""
-    norms = [module for module in upsampler.modules() if isinstance(module, nn.BatchNorm2d)]
-    if not norms:
-        upsampler.eval()
-        return
+    """Takes the batch norms' statistics anew, from whole images of the size that inference has, and holds
+    them. One that is used at several steps has other statistics at each; what is learned after this is
+    learned with those that inference uses."""
+    norms = hold_norms(upsampler)
     for norm in norms:
+        norm.train()
         norm.reset_running_stats()
         norm.momentum = None
-    for i in range(0, min(32, len(pyramids)), 4):
+    for i in range(0, min(32, len(pyramids)) if norms else 0, 4):
         images = pyramids.normalise(torch.from_numpy(pyramids.images[i : i + 4].copy()).to(device))
         features = torch.from_numpy(pyramids.plain[pyramids.recipe.base][i : i + 4].astype(np.float32))
         if isinstance(upsampler, Uplift):
             step_inputs(upsampler, images, features.to(device), steps)
         else:
             upsampler.maps(images, features.to(device), [images.shape[2:]])
-    upsampler.eval()
+    hold_norms(upsampler)
+
+
+def hold_norms(upsampler: nn.Module) -> list[nn.BatchNorm2d]:
+    """The batch norms, which keep their statistics from now on."""
+    norms = [module for module in upsampler.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.eval()
+    return norms
 
 
 class CellAttender(LocalAttender):
