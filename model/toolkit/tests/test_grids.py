@@ -43,14 +43,30 @@ def test_head_maps_and_sampled_features_are_the_models(tmp_path: Path, patch: in
     images = torch.randn(2, 3, *model.config.input.size)
     features = model.backbone(images)
     maps, whole = maps_of(model.config, model.upsampler, images, features), model(images)
-    for head in model.config.heads:
+    found_maps = maps.head_maps([model.heads[head.name] for head in model.config.heads])
+    for head, found in zip(model.config.heads, found_maps, strict=True):
         linear, expected = model.heads[head.name], whole[head.name]
-        torch.testing.assert_close(maps.head_map(linear), expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
         h, w = expected.shape[2:]
         pixels = torch.arange(h * w).expand(2, -1)
         y, x = pixels // w, pixels % w
         found = linear(maps.at(head, y, x).transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
         torch.testing.assert_close(found, gather(expected, y, x), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["bilinear", "jafar", "loftup"])
+@torch.inference_mode()
+def test_heads_of_several_sizes_share_an_upsampling(tmp_path: Path, kind: str) -> None:
+    config = model_of(tmp_path, 8, 2).config.of_kind(kind)
+    model = randomise(DenseModel(config))
+    images = torch.randn(1, 3, *config.input.size)
+    features = model.backbone(images)
+    heads = [*model.heads.values(), *model.heads.values()]
+    whole = model(images)
+    for head, found in zip(
+        heads, maps_of(config, model.upsampler, images, features).head_maps(heads), strict=True
+    ):
+        torch.testing.assert_close(found, whole[head.config.name], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("patch", "steps"), [(8, 2), (14, 4), (16, 4)])

@@ -272,8 +272,8 @@ def test_sampled_and_commuted_features_are_the_readable_models(world: dict[str, 
         features = model.backbone(images)
         uplift = maps_of(model.config, model.upsampler, images, features)
         whole = model(images)
-        for head in heads:
-            found = uplift.head_map(model.heads[head.name])
+        maps = uplift.head_maps([model.heads[head.name] for head in heads])
+        for head, found in zip(heads, maps, strict=True):
             torch.testing.assert_close(found, whole[head.name], atol=1e-4, rtol=0)
         grids = model.upsampler(images, features, 3)
         y, x = torch.tensor([[0, 5, 63], [1, 62, 31]]), torch.tensor([[127, 8, 0], [64, 2, 33]])

@@ -69,11 +69,12 @@ def evaluate(
             inputs = normalise(batch.images.to(device))
             features = model.backbone(inputs)
             for kind, upsampler in upsamplers.items():
-                maps = maps_of(config, upsampler, inputs, features)
+                fitted = [of[kind][head.name] for head in heads for of in probes.values()]
+                maps = maps_of(config, upsampler, inputs, features).head_maps(fitted)
                 for head in heads:
                     true = truth(head, batch)
-                    for score, heads_of in zip(scores[head.name][kind], probes.values(), strict=True):
-                        values = maps.head_map(heads_of[kind][head.name]).cpu()
+                    for score in scores[head.name][kind]:
+                        values = next(maps).cpu()
                         found = values.argmax(1) if head.kind == "segmentation" else values[:, 0]
                         score.add(true, found.exp() if head.log else found)
             bar.update(len(batch.images))

@@ -108,16 +108,11 @@ class OtherUpsamplerGraph(nn.Module):
     def forward(self, frames: Tensor, features: Tensor) -> tuple[Tensor, ...]:
         features = features.float()
         guide = self.upsampler.guide(self.normalise(frames), features)
-        maps: dict[int, Tensor] = {}
-        for size in dict.fromkeys(self.sizes):
-            read = [i for i, other in enumerate(self.sizes) if other == size]
-            weight, bias = (torch.cat([of[i] for i in read]) for of in (self.weights, self.biases))
-            together = self.upsampler.read(guide, features, size, weight, bias)
-            parts = together.split([self.heads[i].channels for i in read], dim=1)
-            maps |= zip(read, parts, strict=True)
+        heads = list(zip(self.sizes, self.weights, self.biases, strict=True))
+        maps = self.upsampler.read_all(guide, features, heads)
         outputs: list[Tensor] = []
-        for i, head in enumerate(self.heads):
-            outputs += finish(head, resize(maps[i], self.outputs[i]))
+        for head, size, read in zip(self.heads, self.outputs, maps, strict=True):
+            outputs += finish(head, resize(read, size))
         return tuple(outputs)
 
 

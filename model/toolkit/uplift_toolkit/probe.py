@@ -4,7 +4,7 @@ Features are sampled at some pixels of every frame, classes drawn by weight, and
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -52,15 +52,16 @@ class UpliftMaps:
         self.config, self.attender, self.features = config, upsampler.attender, features
         self.inputs = step_inputs(upsampler, images, features, config.steps)
 
-    def head_map(self, head: LinearHead) -> Tensor:
-        """The head's map [N,K,H/stride,W/stride] in float."""
-        step = self.config.step_of(head.config)
-        if step == 0:
-            found = head(self.features)
-        else:
-            guide, value = self.inputs[step - 1]
-            found = self.attender(guide, head(value))
-        return resize(found, self.config.size_of(head.config))
+    def head_maps(self, heads: Sequence[LinearHead]) -> Iterator[Tensor]:
+        """The heads' maps [N,K,H/stride,W/stride] in float."""
+        for head in heads:
+            step = self.config.step_of(head.config)
+            if step == 0:
+                found = head(self.features)
+            else:
+                guide, value = self.inputs[step - 1]
+                found = self.attender(guide, head(value))
+            yield resize(found, self.config.size_of(head.config))
 
     def at(self, head: HeadConfig, y: Tensor, x: Tensor) -> Tensor:
         """Features [N,M,C] at pixels y, x [N,M] of the head's map, exactly: a resize mixes few cells."""
@@ -87,10 +88,18 @@ class OtherMaps:
         self.guide = upsampler.guide(images, features)
         self.maps: dict[tuple[int, int], Tensor] = {}
 
-    def head_map(self, head: LinearHead) -> Tensor:
-        size, linear = self.config.size_read(head.config, self.upsampler), head.linear
-        read = self.upsampler.read(self.guide, self.features, size, linear.weight.flatten(1), linear.bias)
-        return resize(read, self.config.size_of(head.config))
+    def head_maps(self, heads: Sequence[LinearHead]) -> Iterator[Tensor]:
+        reads = [
+            (
+                self.config.size_read(head.config, self.upsampler),
+                head.linear.weight.flatten(1),
+                head.linear.bias,
+            )
+            for head in heads
+        ]
+        maps = self.upsampler.read_all(self.guide, self.features, reads)
+        for head, read in zip(heads, maps, strict=True):
+            yield resize(read, self.config.size_of(head.config))
 
     def at(self, head: HeadConfig, y: Tensor, x: Tensor) -> Tensor:
         given = self.config.size_read(head, self.upsampler)

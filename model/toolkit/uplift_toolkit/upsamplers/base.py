@@ -43,6 +43,18 @@ class Upsampler(nn.Module):
         """The head `weight` [K,C], `bias` [K] of every pixel: [N,K,*size]."""
         return pixel_linear(self.upsample(guide, features, size), weight, bias)
 
+    def read_all(
+        self, guide: list[Tensor], features: Tensor, heads: Sequence[tuple[Size, Tensor, Tensor]]
+    ) -> list[Tensor]:
+        """`read` of several heads: size, weight and bias each. Those of one size share an upsampling."""
+        maps: dict[int, Tensor] = {}
+        for size in dict.fromkeys(size for size, _, _ in heads):
+            read = [i for i, (other, _, _) in enumerate(heads) if other == size]
+            weight, bias = (torch.cat([heads[i][part] for i in read]) for part in (1, 2))
+            together = self.read(guide, features, size, weight, bias)
+            maps |= zip(read, together.split([len(heads[i][2]) for i in read], dim=1), strict=True)
+        return [maps[i] for i in range(len(heads))]
+
     def forward(self, image: Tensor, features: Tensor, size: Size) -> Tensor:
         return self.upsample(self.guide(image, features), features, size)
 
