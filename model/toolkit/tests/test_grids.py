@@ -63,9 +63,17 @@ def test_heads_of_several_sizes_share_an_upsampling(tmp_path: Path, kind: str) -
     features = model.backbone(images)
     heads = [*model.heads.values(), *model.heads.values()]
     whole = model(images)
-    for head, found in zip(
-        heads, maps_of(config, model.upsampler, images, features).head_maps(heads), strict=True
-    ):
+    maps = maps_of(config, model.upsampler, images, features)
+    read, sizes = model.upsampler.read, []
+
+    def counted(guide, features, size, weight, bias):
+        sizes.append(size)
+        return read(guide, features, size, weight, bias)
+
+    model.upsampler.read = counted
+    found_maps = list(maps.head_maps(heads))
+    assert len(sizes) == len({config.size_read(head.config, model.upsampler) for head in heads}) < len(heads)
+    for head, found in zip(heads, found_maps, strict=True):
         torch.testing.assert_close(found, whole[head.config.name], atol=1e-4, rtol=1e-4)
 
 

@@ -233,10 +233,20 @@ def test_the_end_is_learned_with_the_norms_of_inference(
         )  # fmt: skip
         return load_file(output / "upsampler.safetensors")
 
-    whole = train(tmp_path / "whole")
+    update = Training.update
+    learning: list[set[bool]] = []
+
+    def looking(self: Training, *arguments: Any, **numbers: float) -> None:
+        norms = [m for m in self.modules["upsampler"].modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        learning.append({norm.training for norm in norms})
+        update(self, *arguments, **numbers)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", looking)
+        whole = train(tmp_path / "whole")
+    assert learning == [{True}] * 3 + [{False}] * 2
     seen = {int(value) for name, value in whole.items() if name.endswith("num_batches_tracked")}
     assert seen == {3, 9}, "the twelve images by fours, once in the encoder, three times in the decoder"
-    update = Training.update
     for last in (2, 3, 4):
 
         def stopping(self: Training, *arguments: Any, last: int = last, **numbers: float) -> None:

@@ -81,7 +81,7 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
     upsampler.train()
     settled = round(SETTLED * arguments.steps)
     if training.step > settled:  # resumed
-        hold_norms(upsampler)
+        batch_norms(upsampler).eval()
     for step in training:
         if step == settled:
             settle_norms(upsampler, pyramids, steps, device)
@@ -225,9 +225,8 @@ def settle_norms(upsampler: Uplift | Upsampler, pyramids: Pyramids, steps: int, 
     """Takes the batch norms' statistics anew, from whole images of the size that inference has, and holds
     them. One that is used at several steps has other statistics at each; what is learned after this is
     learned with those that inference uses."""
-    norms = hold_norms(upsampler)
+    norms = batch_norms(upsampler)
     for norm in norms:
-        norm.train()
         norm.reset_running_stats()
         norm.momentum = None
     for i in range(0, min(32, len(pyramids)) if norms else 0, 4):
@@ -237,15 +236,11 @@ def settle_norms(upsampler: Uplift | Upsampler, pyramids: Pyramids, steps: int, 
             step_inputs(upsampler, images, features.to(device), steps)
         else:
             upsampler.maps(images, features.to(device), [images.shape[2:]])
-    hold_norms(upsampler)
+    norms.eval()
 
 
-def hold_norms(upsampler: nn.Module) -> list[nn.BatchNorm2d]:
-    """The batch norms, which keep their statistics from now on."""
-    norms = [module for module in upsampler.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.eval()
-    return norms
+def batch_norms(upsampler: nn.Module) -> nn.ModuleList:
+    return nn.ModuleList(module for module in upsampler.modules() if isinstance(module, nn.BatchNorm2d))
 
 
 class CellAttender(LocalAttender):

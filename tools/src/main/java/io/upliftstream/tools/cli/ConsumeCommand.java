@@ -272,10 +272,10 @@ final class ConsumeCommand implements Callable<Integer> {
             if (cameras.isEmpty() || cameras.contains(camera)) {
                 payloads.fetch(decoded);
                 files.write(decoded);
-                count++;
                 if (coloured()) {
                     writeLegend(classes.of((SegmentationRecord) decoded));
                 }
+                count++;
             }
         } catch (MalformedRecordException e) {
             unreadable++;
