@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,8 @@ SETTLED = 0.6  # share of the steps after which batch norms keep their statistic
 
 def train_upsampler(arguments: argparse.Namespace) -> int:
     """The paper's recipe (UPLiFT, arXiv 2601.17950): reduced images must give the larger ones' features."""
+    if not 0 <= arguments.whole <= 1:
+        raise ValueError(f"--whole: {arguments.whole} (expected: 0 to 1)")
     config = ModelConfig.load(arguments.config)
     if arguments.kind is not None:
         config = config.of_kind(arguments.kind)
@@ -93,12 +95,12 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
         with precision:
             # The paper sums over the levels; one at a time is the same in the mean, and steps are cheaper.
             level = int(training.rng.integers(1, levels + 1))
-            example = Example.of(pyramids, chosen, level, training.rng, device)
+            example = Example.of(pyramids, chosen, level, training.rng, device, arguments.whole)
             name, error = LOSSES[arguments.loss]
             found = example.errors(upsampler, steps, error)
             losses[f"{name}/{level}"], numbers[f"bilinear/{level}"] = found
             if arguments.task_loss > 0:
-                labelled = _random_part(pyramids, chosen, training.rng, device)
+                labelled = _labelled(pyramids, chosen, training.rng, device, arguments.whole)
                 loss = task_loss(upsampler, task, steps, weights, *labelled)
                 losses["task"] = arguments.task_loss * loss
         training.update(losses, len(chosen), **numbers)
@@ -149,14 +151,18 @@ class Example:
 
     @staticmethod
     def of(
-        pyramids: Pyramids, chosen: np.ndarray, level: int, rng: np.random.Generator, device: torch.device
+        pyramids: Pyramids,
+        chosen: np.ndarray,
+        level: int,
+        rng: np.random.Generator,
+        device: torch.device,
+        whole: float = 0.0,
     ) -> Example:
-        """An example of the chosen images; those of the model's input size are cut to a random quarter."""
+        """An example of the chosen images; those of the model's input size are cut to a random quarter, but
+        for a share of `whole`."""
         recipe = pyramids.recipe
         grid = pyramids.plain[level].shape[2:]
-        cut = level == recipe.base
-        h, w = (grid[0] // 2, grid[1] // 2) if cut else grid
-        top, left = int(rng.integers(grid[0] - h + 1)), int(rng.integers(grid[1] - w + 1))
+        top, left, h, w = part_of(grid, whole if level == recipe.base else 1.0, rng)
 
         def cells(features: np.ndarray, scale: int) -> Tensor:
             rows = slice(scale * top, scale * (top + h))
@@ -262,13 +268,21 @@ class CellAttender(LocalAttender):
         return out.reshape(n, channels, 2 * h, 2 * w)
 
 
-def _random_part(
-    pyramids: Pyramids, chosen: np.ndarray, rng: np.random.Generator, device: torch.device
+def part_of(grid: Sequence[int], whole: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """First row and column, height and width of a random quarter of a grid, or of all of it with the chance
+    `whole`."""
+    if whole >= 1 or (whole > 0 and rng.random() < whole):
+        return 0, 0, grid[0], grid[1]
+    h, w = grid[0] // 2, grid[1] // 2
+    return int(rng.integers(grid[0] - h + 1)), int(rng.integers(grid[1] - w + 1)), h, w
+
+
+def _labelled(
+    pyramids: Pyramids, chosen: np.ndarray, rng: np.random.Generator, device: torch.device, whole: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same part of half the height and half the width of images, features and labels."""
+    """The same part of images, features and labels."""
     patch, features = pyramids.recipe.patch, pyramids.plain[pyramids.recipe.base]
-    h, w = features.shape[2] // 2, features.shape[3] // 2
-    top, left = int(rng.integers(features.shape[2] - h + 1)), int(rng.integers(features.shape[3] - w + 1))
+    top, left, h, w = part_of(features.shape[2:], whole, rng)
     y, x = slice(top * patch, (top + h) * patch), slice(left * patch, (left + w) * patch)
     images = pyramids.normalise(torch.from_numpy(pyramids.images[chosen][:, y, x]).to(device))
     part = torch.from_numpy(features[chosen][:, :, top : top + h, left : left + w]).float()

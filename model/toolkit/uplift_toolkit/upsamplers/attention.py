@@ -31,7 +31,7 @@ def attend(
 ) -> Tensor:
     """softmax(q·k) over tokens, times values.
 
-    q [N,heads,D,H,W], already scaled, k [N,heads,D,h,w] and values [N,heads,V,h,w] give [N,heads,V,H,W].
+    q [N,heads,D,H,W], k [N,heads,D,h,w], one of them scaled, and values [N,heads,V,h,w] give [N,heads,V,H,W].
     With `mean` the heads' weights are averaged, and values and output have one head. `window` holds the
     biases of rows and columns.
     """
@@ -49,11 +49,13 @@ def attend(
     if not torch.is_grad_enabled():
         whole = values.new_empty((*values.shape[:3], height, width))
     bands = []
-    for top, bottom, first, end, row_bias in rows:
+    # Split, not sliced: the gradient of a slice is a map of zeros as large as q.
+    heights, widths = ([end - first for first, end, *_ in blocks] for blocks in (rows, columns))
+    for (top, bottom, first, end, row_bias), band in zip(rows, q.split(heights, dim=3), strict=True):
         tiles = []
-        for left, right, start, stop, column_bias in columns:
-            queries = q[:, :, :, top:bottom, left:right].flatten(3)
-            scores = queries.transpose(2, 3) @ k[:, :, :, first:end, start:stop].flatten(3)
+        split = zip(columns, band.split(widths, dim=4), strict=True)
+        for (left, right, start, stop, column_bias), queries in split:
+            scores = queries.flatten(3).transpose(2, 3) @ k[:, :, :, first:end, start:stop].flatten(3)
             if row_bias is not None and column_bias is not None:
                 pixels, tokens = (bottom - top, right - left), (end - first, stop - start)
                 scores = scores.unflatten(3, tokens).unflatten(2, pixels)

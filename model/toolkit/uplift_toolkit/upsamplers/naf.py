@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uplift_toolkit.upsamplers.attention import AxisBias, attend
-from uplift_toolkit.upsamplers.base import Size, Upsampler, adaptive_pool, constant, grid_size, reflect_conv
+from uplift_toolkit.upsamplers.base import (
+    Size,
+    Upsampler,
+    adaptive_pool,
+    constant,
+    grid_size,
+    reflect_conv,
+    row_bands,
+)
 
 
 class Block(nn.Module):
@@ -43,18 +51,29 @@ class Rope(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, channels, height, width = (int(s) if i else s for i, s in enumerate(x.shape))
-        parts = x.reshape(n, self.heads, 4, channels // self.heads // 4, height, width).unbind(dim=2)
+        parts = x.reshape(n, self.heads, 4, channels // self.heads // 4, height, width)
         row, column = self._angles(height)[:, :, None], self._angles(width)[:, None]
         (row_cos, row_sin), (column_cos, column_sin) = (
             (angles.cos().to(x.dtype), angles.sin().to(x.dtype)) for angles in (row, column)
         )
-        turned = [
-            parts[0] * row_cos - parts[2] * row_sin,
-            parts[1] * column_cos - parts[3] * column_sin,
-            parts[2] * row_cos + parts[0] * row_sin,
-            parts[3] * column_cos + parts[1] * column_sin,
-        ]
-        return torch.stack(turned, dim=2).reshape(n, channels, height, width)
+
+        def turned(rows: slice) -> Tensor:
+            a, b, c, d = parts[:, :, :, :, rows].unbind(dim=2)
+            cos, sin = row_cos[:, rows], row_sin[:, rows]
+            turned = [
+                a * cos - c * sin,
+                b * column_cos - d * column_sin,
+                c * cos + a * sin,
+                d * column_cos + b * column_sin,
+            ]
+            return torch.stack(turned, dim=2)
+
+        if torch.is_grad_enabled():
+            return turned(slice(None)).reshape(n, channels, height, width)
+        out = torch.empty_like(parts)
+        for band in row_bands(x):
+            out[:, :, :, :, band] = turned(band)
+        return out.reshape(n, channels, height, width)
 
     def _angles(self, length: int) -> Tensor:
         """[n/4,L], in fp32: bf16 would round neighbouring places to one."""
@@ -69,9 +88,8 @@ class ImageEncoder(nn.Module):
         self.sem_encoder = branch(channels // 2, 3, layers)
         self.rope = Rope(channels, heads, base)
 
-    def forward(self, image: Tensor, size: Size) -> Tensor:
-        x = torch.cat([self.encoder(image), self.sem_encoder(image)], dim=1)
-        return self.rope(adaptive_pool(x, size))
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.cat([self.encoder(image), self.sem_encoder(image)], dim=1)
 
 
 def neighbours(size: int, grid: int, kernel: int) -> AxisBias:
@@ -124,8 +142,11 @@ class Naf(Upsampler):
             neighbours(size, side, self.kernel)
         return wanted
 
+    def guide(self, image: Tensor, features: Tensor) -> list[Tensor]:
+        return [image, self.image_encoder(image)]
+
     def upsample(self, guide: list[Tensor], features: Tensor, size: Size) -> Tensor:
-        return self._pool(guide[0], self._groups(features), size).flatten(1, 2)
+        return self._pool(guide, self._groups(features), size).flatten(1, 2)
 
     def read(self, guide: list[Tensor], features: Tensor, size: Size, weight: Tensor, bias: Tensor) -> Tensor:
         groups = self._groups(features)
@@ -133,7 +154,7 @@ class Naf(Upsampler):
             return super().read(guide, features, size, weight, bias)
         parts = weight.unflatten(1, (self.heads, -1)).transpose(0, 1)  # [heads,K,C/heads]
         values = (parts @ groups.flatten(3)).unflatten(3, grid_size(features))
-        return self._pool(guide[0], values, size).sum(dim=1) + bias[:, None, None]
+        return self._pool(guide, values, size).sum(dim=1) + bias[:, None, None]
 
     def _groups(self, features: Tensor) -> Tensor:
         """[N,heads,C/heads,h,w]"""
@@ -143,16 +164,18 @@ class Naf(Upsampler):
             )
         return features.unflatten(1, (self.heads, -1))
 
-    def _pool(self, image: Tensor, values: Tensor, size: Size) -> Tensor:
+    def _pool(self, guide: list[Tensor], values: Tensor, size: Size) -> Tensor:
         """Values [N,heads,V,h,w] to [N,heads,V,*size]."""
         grid = grid_size(values[:, 0])
+        image, encoded = guide
         height, width = (int(side) for side in image.shape[2:])
         if height > 4 * size[0] or width > 4 * size[1]:
             most = 4 * min(size)  # the authors' limit of both sides is of the smaller one
             smaller = (min(height, most), min(width, most))
             image = F.interpolate(image, smaller, mode="bilinear", align_corners=False)
-        q = self.image_encoder(image, size)
-        k = adaptive_pool(q, grid)
+            encoded = self.image_encoder(image)
+        q = self.image_encoder.rope(adaptive_pool(encoded, size))
+        k = adaptive_pool(q, grid) * (q.shape[1] // self.heads) ** -0.5
         q, k = (x.unflatten(1, (self.heads, -1)) for x in (q, k))
         window = tuple(neighbours(s, g, self.kernel) for s, g in zip(size, grid, strict=True))
-        return attend(q * q.shape[2] ** -0.5, k, values, window, mean=False)
+        return attend(q, k, values, window, mean=False)
