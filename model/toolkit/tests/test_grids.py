@@ -127,6 +127,23 @@ def test_cells_of_moved_images_are_read_where_they_lie(tmp_path: Path, patch: in
         assert float(distance) < 0.1
 
 
+def test_a_share_of_the_examples_is_whole(tmp_path: Path) -> None:
+    model = model_of(tmp_path, 8, 3)
+    pyramids = feature_pyramids(
+        model, Ramps(), Recipe((64, 64), 8, 2, True, False, 2, 0), tmp_path, torch.device("cpu")
+    )
+    rng = np.random.default_rng(0)
+
+    def sides(level: int, whole: float) -> list[int]:
+        of = [Example.of(pyramids, np.arange(1), level, rng, torch.device("cpu"), whole) for _ in range(40)]
+        return [example.images.shape[2] for example in of]
+
+    assert set(sides(1, 0)) == {32}
+    assert 10 < sides(1, 0.5).count(64) < 30
+    assert set(sides(1, 1)) == {64}
+    assert set(sides(2, 0)) == {32}  # halved images are never cut
+
+
 @pytest.mark.parametrize(("patch", "steps"), [(8, 2), (14, 4)])
 def test_the_training_commands_in_a_row(tmp_path: Path, patch: int, steps: int) -> None:
     save_weights(model_of(tmp_path, patch, steps), tmp_path)

@@ -17,7 +17,7 @@ from uplift_toolkit.model import DenseModel, ModelConfig
 from uplift_toolkit.parity import compare
 from uplift_toolkit.train_upsampler import LOSSES, Example
 from uplift_toolkit.uplift import resize
-from uplift_toolkit.upsamplers import UPSAMPLERS, attention, featup, loftup, naf, upsampler_of
+from uplift_toolkit.upsamplers import UPSAMPLERS, attention, base, featup, loftup, naf, upsampler_of
 from uplift_toolkit.weights import WeightsError, load_strict, read_state_dict
 
 # Names of cases, with the authors' arguments, the sizes of image and features, and of an output that the
@@ -183,8 +183,9 @@ def test_a_head_may_be_read_earlier(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_gradients_change_no_numbers(name):
+def test_gradients_change_no_numbers(name, monkeypatch):
     """Without them maps are written in place and by bands."""
+    monkeypatch.setattr(base, "BAND", 500)
     kind, arguments, image, features, size = CASES[name]
     upsampler = scattered(upsampler_of(kind, arguments))
     image, features = torch.randn(2, *image), torch.randn(2, *features)
@@ -329,17 +330,33 @@ def test_every_kind_that_learns_learns(kind, tmp_path):
             assert loss < first
 
 
-def test_featups_sum_by_bands_has_the_gradients_of_the_plain_one():
+@pytest.mark.parametrize("function", [featup.NeighbourSum, featup.NeighbourProducts])
+def test_featups_bands_have_the_gradients_of_the_plain_ones(function):
     padded = torch.randn(2, 3, featup.ROWS + 9, 11, dtype=torch.double, requires_grad=True)
-    kernel = torch.randn(2, 49, featup.ROWS + 3, 5, dtype=torch.double, requires_grad=True)
-    found = featup.NeighbourSum.apply(padded, kernel)
-    wanted = sum(x * kernel[:, i : i + 1] for i, x in enumerate(featup.windows(padded)))
+    if function is featup.NeighbourSum:
+        other = torch.randn(2, 49, featup.ROWS + 3, 5, dtype=torch.double, requires_grad=True)
+        inputs = (padded, other)
+        wanted = sum(x * other[:, i : i + 1] for i, x in enumerate(featup.windows(padded)))
+    else:
+        other = torch.randn(2, 3, featup.ROWS + 3, 5, dtype=torch.double, requires_grad=True)
+        inputs = (other, padded)
+        wanted = torch.stack([(x * other).sum(dim=1) for x in featup.windows(padded)], dim=1)
+    found = function.apply(*inputs)
     gradient = torch.randn_like(wanted)
     torch.testing.assert_close(found, wanted)
-    for a, b in zip(
-        *(torch.autograd.grad(y, (padded, kernel), gradient) for y in (found, wanted)), strict=True
-    ):
+    for a, b in zip(*(torch.autograd.grad(y, inputs, gradient) for y in (found, wanted)), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_naf_encodes_an_image_once_for_several_sizes():
+    upsampler = scattered(upsampler_of("naf", {"dim": 16, "kernel_size": 3, "heads_rope": 2}))
+    calls = []
+    upsampler.image_encoder.register_forward_hook(lambda *_: calls.append(1))
+    image, features = torch.randn(1, 3, 32, 48), torch.randn(1, 8, 4, 6)
+    together = upsampler.maps(image, features, [(32, 48), (16, 24), (8, 12)])
+    assert len(calls) == 1
+    for found in together:
+        torch.testing.assert_close(found, upsampler(image, features, tuple(found.shape[2:])))
 
 
 def test_the_error_of_directions():

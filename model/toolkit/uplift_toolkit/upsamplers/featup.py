@@ -48,7 +48,11 @@ class JointBilateral(nn.Module):
         """[N,49,*size]; the sums of its kernels are not one."""
         guide = adaptive_pool(image, size)
         p = self.range_proj(guide)
-        alike = torch.stack([(x * p).sum(dim=1) for x in shifted(p)], dim=1)
+        if torch.jit.is_tracing():
+            alike = torch.stack([(x * p).sum(dim=1) for x in shifted(p)], dim=1)
+        else:
+            p = p.contiguous()
+            alike = NeighbourProducts.apply(p, reflected(p))
         weights = (self.range_temp.exp().clamp(1e-4, 1e4) * alike).softmax(dim=1)
         places = constant(torch.linspace(-1, 1, SIDE), p)
         distance = places.square()[:, None] + places.square()
@@ -69,32 +73,61 @@ class JointBilateral(nn.Module):
 
 
 class NeighbourSum(torch.autograd.Function):
-    """Padded maps [N,C,H+6,W+6] and kernels [N,49,H,W] to the sums [N,C,H,W] of neighbours times kernels.
-
-    By bands of rows, which stay in the cache, and with gradients added in place: autograd would make a map
-    of its own for the gradient of each of the 49 neighbours.
-    """
+    """Padded maps [N,C,H+6,W+6] and kernels [N,49,H,W] to the sums [N,C,H,W] of neighbours times kernels."""
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, kernel: Tensor) -> Tensor:
         ctx.save_for_backward(padded, kernel)
-        out = padded.new_zeros(*padded.shape[:2], *kernel.shape[2:])
-        for rows, around in bands(out):
-            for i, neighbour in enumerate(windows(padded[:, :, around])):
-                out[:, :, rows].addcmul_(neighbour, kernel[:, i : i + 1, rows])
-        return out
+        return summed(padded, kernel)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         padded, kernel = ctx.saved_tensors
-        of_padded, of_kernel = torch.zeros_like(padded), torch.empty_like(kernel)
-        for rows, around in bands(gradient):
-            part = gradient[:, :, rows]
-            pairs = zip(windows(padded[:, :, around]), windows(of_padded[:, :, around]), strict=True)
-            for i, (neighbour, of_neighbour) in enumerate(pairs):
-                of_neighbour.addcmul_(part, kernel[:, i : i + 1, rows])
-                of_kernel[:, i, rows] = (part * neighbour).sum(dim=1)
-        return of_padded, of_kernel
+        return spread(gradient, kernel), products(gradient, padded)
+
+
+class NeighbourProducts(torch.autograd.Function):
+    """Maps [N,C,H,W], and the same padded [N,C,H+6,W+6], to the products [N,49,H,W] of every pixel and its
+    neighbours."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, padded: Tensor) -> Tensor:
+        ctx.save_for_backward(x, padded)
+        return products(x, padded)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, padded = ctx.saved_tensors
+        return summed(padded, gradient), spread(x, gradient)
+
+
+# By bands of rows, which stay in the cache, and in place: autograd would make a map of its own for each of the
+# 49 neighbours.
+
+
+def summed(padded: Tensor, kernel: Tensor) -> Tensor:
+    out = padded.new_zeros(*padded.shape[:2], *kernel.shape[2:])
+    for rows, around in bands(out):
+        for i, neighbour in enumerate(windows(padded[:, :, around])):
+            out[:, :, rows].addcmul_(neighbour, kernel[:, i : i + 1, rows])
+    return out
+
+
+def products(x: Tensor, padded: Tensor) -> Tensor:
+    out = x.new_empty(x.shape[0], SIDE**2, *x.shape[2:])
+    for rows, around in bands(x):
+        for i, neighbour in enumerate(windows(padded[:, :, around])):
+            out[:, i, rows] = (x[:, :, rows] * neighbour).sum(dim=1)
+    return out
+
+
+def spread(x: Tensor, kernel: Tensor) -> Tensor:
+    """Every pixel times its kernel, added to its neighbours: a padded map."""
+    padded = x.new_zeros(*x.shape[:2], *(side + 2 * RADIUS for side in x.shape[2:]))
+    for rows, around in bands(x):
+        for i, neighbour in enumerate(windows(padded[:, :, around])):
+            neighbour.addcmul_(x[:, :, rows], kernel[:, i : i + 1, rows])
+    return padded
 
 
 def bands(x: Tensor) -> list[tuple[slice, slice]]:
