@@ -101,8 +101,8 @@ class NeighbourProducts(torch.autograd.Function):
         return summed(padded, gradient), spread(x, gradient)
 
 
-# By bands of rows, which stay in the cache, and in place: autograd would make a map of its own for each of the
-# 49 neighbours.
+# By bands of rows, which stay in the cache, and in place: autograd would make a map of its own for each
+# neighbour.
 
 
 def summed(padded: Tensor, kernel: Tensor) -> Tensor:
