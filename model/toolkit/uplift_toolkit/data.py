@@ -26,7 +26,6 @@ import PIL
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from uplift_toolkit.derived import code_of, file_state, keep, some
 from uplift_toolkit.downloads import digest
@@ -40,6 +39,7 @@ from uplift_toolkit.images import (
     sizes_of,
     train_ids,
 )
+from uplift_toolkit.progress import progress
 
 # Depth is kept at every second pixel: it varies slowly and would otherwise be a third of the memory.
 DEPTH_STRIDE = 2
@@ -368,7 +368,7 @@ def _decode(
     arrays = {name: array(name, len(found)) for name in shapes}
     names: list[str] = []
     bad: dict[str, str] = {}
-    for source in tqdm(found, "decode", disable=None):
+    for source in progress(found, desc="decode", unit="frame"):
         path = source.image
         try:
             image = read_image(path)

@@ -15,8 +15,7 @@ import urllib.request
 from pathlib import Path
 from typing import IO
 
-from tqdm import tqdm
-
+from uplift_toolkit.progress import progress
 from uplift_toolkit.weights import WeightsError, split_entry
 
 MAX_GIB = 8.0  # of a download, unless $UPLIFT_MAX_DOWNLOAD_GIB says otherwise
@@ -199,7 +198,7 @@ def _fetch(url: str, headers: dict[str, str], file: IO[bytes], version: Path) ->
         if total is not None and total > limit:
             raise too_large
         name = url.rsplit("/", 1)[1]
-        with tqdm(total=total, initial=have, desc=name, unit="B", unit_scale=True, disable=None) as bar:
+        with progress(total=total, initial=have, desc=name, unit="B", unit_scale=True) as bar:
             while chunk := response.read(1 << 18):
                 if file.tell() + len(chunk) > limit:
                     raise too_large

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from uplift_toolkit.bench import seconds
 from uplift_toolkit.bundle import Bundle, Variant
@@ -23,6 +22,7 @@ from uplift_toolkit.graph import BackboneGraph, Normalise, upsampler_graph
 from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel, ModelConfig, load_upsampler
 from uplift_toolkit.probe import fresh_heads, maps_of, truth
+from uplift_toolkit.progress import progress
 from uplift_toolkit.scores import BoundaryF, Confusion, DepthError, Several, ceilings
 from uplift_toolkit.train import patch_histograms
 from uplift_toolkit.training import add_common, add_kinds, kinds_of, open_frames, prepare
@@ -64,7 +64,7 @@ def evaluate(
     device = next(model.parameters()).device
     normalise = Normalise(torch.float32, model.config).to(device)
     count = min(images, len(frames))
-    with tqdm(total=count, desc="evaluate", unit="frame", disable=None) as bar:
+    with progress(total=count, desc="evaluate", unit="frame") as bar:
         for batch in frames.whole_batches(config.input.size, 4, images):
             inputs = normalise(batch.images.to(device))
             features = model.backbone(inputs)

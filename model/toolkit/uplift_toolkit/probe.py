@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from uplift_toolkit.data import Batch, Frames, pixel_weights
 from uplift_toolkit.graph import Normalise
 from uplift_toolkit.heads import HeadConfig, LinearHead
 from uplift_toolkit.model import DenseModel, ModelConfig
+from uplift_toolkit.progress import progress
 from uplift_toolkit.uplift import LocalAttender, Uplift, auto_residual, encoder_image, resize
 from uplift_toolkit.upsamplers import Upsampler
 
@@ -183,7 +183,7 @@ def sample_features(
     normalise = Normalise(torch.float32, model.config).to(device)
     found: list[dict[tuple[str, str], list[tuple[Tensor, Tensor]]]] = [{} for _ in seeds]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    with tqdm(total=min(images, len(frames)), desc="features", unit="frame", disable=None) as bar:
+    with progress(total=min(images, len(frames)), desc="features", unit="frame") as bar:
         for batch in frames.whole_batches(size, 4, images):
             inputs = normalise(batch.images.to(device))
             features = model.backbone(inputs)

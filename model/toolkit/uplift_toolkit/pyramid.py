@@ -13,12 +13,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from uplift_toolkit.data import Frames
 from uplift_toolkit.derived import SEAL, Facts, code_of, difference, keep, made_from
 from uplift_toolkit.graph import Normalise
 from uplift_toolkit.model import DenseModel
+from uplift_toolkit.progress import progress
 from uplift_toolkit.uplift import resize
 
 
@@ -125,7 +125,7 @@ def _write(
             arrays[name] = np.lib.format.open_memmap(directory / f"{name}.npy", "w+", data.dtype, shape)
         arrays[name][index : index + len(data)] = data
 
-    for i in tqdm(range(0, len(chosen), 2), "features", unit="batch", disable=None):
+    for i in progress(range(0, len(chosen), 2), desc="features", unit="pair"):
         picks = [(j, frames.random_window(top, 0.6, rng)) for j in chosen[i : i + 2]]
         batch = frames.batch(picks, recipe.size)
         put("images", i, batch.images)
