@@ -149,6 +149,20 @@ def test_changed_and_missing_files_are_found(bundle, tmp_path):
         Bundle.load(tmp_path)
 
 
+@pytest.mark.parametrize("entry", ["golden.frames", "golden.count", "input.width", "variants.0.backbone"])
+def test_a_missing_entry_is_named(bundle, tmp_path, entry):
+    copy = shutil.copytree(bundle.directory, tmp_path / "copy")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    *path, name = entry.split(".")
+    within = manifest
+    for key in path:
+        within = within[int(key) if key.isdigit() else key]
+    del within[name]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=rf"manifest\.json: no '{name}' beside \["):
+        Bundle.load(copy).verify("cpu-fp32")
+
+
 def test_a_file_that_is_no_graph(bundle, tmp_path):
     copy = Bundle(shutil.copytree(bundle.directory, tmp_path / "copy"), bundle.manifest, "")
     (copy.directory / "cpu-fp32" / "backbone.pt").write_bytes(b"no graph")

@@ -282,9 +282,16 @@ class Bundle:
         return Bundle.load(self.directory)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class _Object(dict):
+    """A JSON object that says which of its entries is missing."""
+
+    def __missing__(self, key: str) -> Any:
+        raise BundleError(f"manifest.json: no {key!r} beside {sorted(self)} (expected: as export writes it)")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> _Object:
     """A JSON object; ValueError where a key comes twice, of which each reader may believe another."""
-    found: dict[str, Any] = {}
+    found = _Object()
     for key, value in pairs:
         if key in found:
             raise ValueError(f"{key!r} comes twice")
