@@ -10,15 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uplift_toolkit.upsamplers.attention import AxisBias, attend
-from uplift_toolkit.upsamplers.base import (
-    Size,
-    Upsampler,
-    adaptive_pool,
-    constant,
-    grid_size,
-    reflect_conv,
-    row_bands,
-)
+from uplift_toolkit.upsamplers.base import Size, Upsampler, adaptive_pool, constant, grid_size, reflect_conv
 
 
 class Block(nn.Module):
@@ -51,29 +43,18 @@ class Rope(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, channels, height, width = (int(s) if i else s for i, s in enumerate(x.shape))
-        parts = x.reshape(n, self.heads, 4, channels // self.heads // 4, height, width)
+        parts = x.reshape(n, self.heads, 4, channels // self.heads // 4, height, width).unbind(dim=2)
         row, column = self._angles(height)[:, :, None], self._angles(width)[:, None]
         (row_cos, row_sin), (column_cos, column_sin) = (
             (angles.cos().to(x.dtype), angles.sin().to(x.dtype)) for angles in (row, column)
         )
-
-        def turned(rows: slice) -> Tensor:
-            a, b, c, d = parts[:, :, :, :, rows].unbind(dim=2)
-            cos, sin = row_cos[:, rows], row_sin[:, rows]
-            turned = [
-                a * cos - c * sin,
-                b * column_cos - d * column_sin,
-                c * cos + a * sin,
-                d * column_cos + b * column_sin,
-            ]
-            return torch.stack(turned, dim=2)
-
-        if torch.is_grad_enabled():
-            return turned(slice(None)).reshape(n, channels, height, width)
-        out = torch.empty_like(parts)
-        for band in row_bands(x):
-            out[:, :, :, :, band] = turned(band)
-        return out.reshape(n, channels, height, width)
+        turned = [
+            parts[0] * row_cos - parts[2] * row_sin,
+            parts[1] * column_cos - parts[3] * column_sin,
+            parts[2] * row_cos + parts[0] * row_sin,
+            parts[3] * column_cos + parts[1] * column_sin,
+        ]
+        return torch.stack(turned, dim=2).reshape(n, channels, height, width)
 
     def _angles(self, length: int) -> Tensor:
         """[n/4,L], in fp32: bf16 would round neighbouring places to one."""
