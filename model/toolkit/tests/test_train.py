@@ -70,7 +70,9 @@ def config_file(path: Path) -> Path:
         "labels": "labels.json",
     }
     path.write_text(yaml.safe_dump(values))
-    labels = [{"id": i, "name": name, "color": "#010203"} for i, name in enumerate(["ground", "wall", "box"])]
+    names = ["ground", "wall", "box"]
+    colours = [f"#{bytes(colour).hex()}" for colour in COLOURS]
+    labels = [{"id": i, "name": names[i], "color": colours[i]} for i in range(3)]
     (path.parent / "labels.json").write_text(json.dumps(labels))
     return path
 
@@ -148,8 +150,12 @@ def test_another_upsampler_is_trained_and_judged_beside(
     command("train-heads", *common, *kinds, "--images", 8, "--pixels", 100, "--steps", 50)
     command(
         "evaluate", "--config", world["config"], "--data", world["seen"], "--weights", tmp_path,
-        "--kinds", "anyup", "bilinear", "--report", tmp_path / "report.json",
+        "--kinds", "anyup", "bilinear", "--report", tmp_path / "report.json", "--show", tmp_path / "show",
     )  # fmt: skip
+    picture = np.asarray(Image.open(tmp_path / "show" / "07.png"))[16:]  # below the names
+    frame, _, bilinear, truth = np.split(picture.astype(int), 4, axis=1)
+    assert np.abs(frame - truth)[:, :-1].max() < 100  # the frames are their labels' colours, and noise
+    assert 0.6 < (bilinear == truth).mean() < 1
     values = json.loads((tmp_path / "report.json").read_text())
     for by in (values["heads"]["segmentation"], values["heads"]["depth"], values["cost"]):
         assert list(by) == ["anyup", "bilinear"]

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from uplift_toolkit.bench import seconds
 from uplift_toolkit.bundle import Bundle, Variant
-from uplift_toolkit.data import Frames, class_weights
+from uplift_toolkit.data import Batch, Frames, class_weights
 from uplift_toolkit.graph import BackboneGraph, Normalise, upsampler_graph
 from uplift_toolkit.heads import HeadConfig
 from uplift_toolkit.model import DenseModel, ModelConfig, load_upsampler
@@ -29,6 +29,8 @@ from uplift_toolkit.training import add_common, add_kinds, kinds_of, open_frames
 from uplift_toolkit.uplift import NEIGHBOURHOODS, Uplift
 from uplift_toolkit.upsamplers import KINDS, Upsampler
 from uplift_toolkit.weights import load_strict, read_state_dict
+
+SHOWN = 16  # pictures
 
 
 def score_of(head: HeadConfig, config: ModelConfig, tolerance: int) -> Several:
@@ -54,8 +56,12 @@ def evaluate(
     frames: Frames,
     images: int,
     tolerance: int,
+    show: Path | None,
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """The readable model's scores with the heads of every seed in `probes`, by head and kind of upsampler."""
+    """The readable model's scores with the heads of every seed in `probes`, by head and kind of upsampler.
+
+    `show` gets the first pictures: image, each kind's labels by the first seed's head, truth.
+    """
     config = model.config
     heads = judged_heads(config, frames)
     scores = {
@@ -63,6 +69,7 @@ def evaluate(
     }
     device = next(model.parameters()).device
     normalise = Normalise(torch.float32, model.config).to(device)
+    pictures = Pictures(show, config)
     count = min(images, len(frames))
     with progress(total=count, desc="evaluate", unit="frame") as bar:
         for batch in frames.whole_batches(config.input.size, 4, images):
@@ -77,6 +84,9 @@ def evaluate(
                         values = next(maps).cpu()
                         found = values.argmax(1) if head.kind == "segmentation" else values[:, 0]
                         score.add(true, found.exp() if head.log else found)
+                        if head.kind == "segmentation":
+                            pictures.put(kind, found)
+            pictures.save(batch)
             bar.update(len(batch.images))
     return {name: {k: [s.report() for s in of] for k, of in by.items()} for name, by in scores.items()}
 
@@ -188,28 +198,52 @@ def evaluate_bundle(
     infer = bundle.load_variant(variant)
     heads = judged_heads(config, frames)
     scores = {head.name: score_of(head, config, tolerance) for head in heads}
-    shown = 0
+    pictures = Pictures(show, config)
     for batch in frames.whole_batches(config.input.size, 4, images):
         outputs = bundle.outputs_by_head(infer(batch.images.numpy()))
         for head in heads:
             found = torch.from_numpy(outputs[head.name])
             labels = head.kind == "segmentation"
             scores[head.name].add(truth(head, batch), found if labels else found[:, 0].float())
-            if labels and show is not None and shown < 16:
-                for row in zip(batch.images, found, batch.labels, strict=True):
-                    save_picture(show / f"{shown:02}.png", config, *row)
-                    shown += 1
+            if labels:
+                pictures.put(variant, found)
+        pictures.save(batch)
     return {name: {variant: [score.report()]} for name, score in scores.items()}
 
 
-def save_picture(path: Path, config: ModelConfig, image: Tensor, predicted: Tensor, labels: Tensor) -> None:
-    """Image, predicted labels and true labels in their colours, side by side."""
-    palette = np.zeros((256, 3), np.uint8)
-    for label in config.labels:
-        palette[label["id"]] = [int(label["color"][i : i + 2], 16) for i in (1, 3, 5)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parts = [image.numpy(), palette[predicted.numpy()], palette[labels.numpy()]]
-    Image.fromarray(np.concatenate(parts, axis=1)).save(path)
+class Pictures:
+    """The first frames: image, each contender's labels in their colours, and the truth, side by side."""
+
+    def __init__(self, directory: Path | None, config: ModelConfig) -> None:
+        self.directory, self.saved = directory, 0
+        self.palette = np.zeros((256, 3), np.uint8)
+        for label in config.labels:
+            self.palette[label["id"]] = [int(label["color"][i : i + 2], 16) for i in (1, 3, 5)]
+        self.found: dict[str, Tensor] = {}
+
+    def put(self, name: str, labels: Tensor) -> None:
+        """A contender's labels of the batch at hand; its first ones stay."""
+        self.found.setdefault(name, labels)
+
+    def save(self, batch: Batch) -> None:
+        """What was put of a batch, until there are 16 pictures."""
+        found, self.found = self.found, {}
+        if self.directory is None or not found:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for i in range(min(len(batch.images), SHOWN - self.saved)):
+            rows = {"frame": batch.images[i].numpy()}
+            rows |= {name: self.palette[labels[i].numpy()] for name, labels in found.items()}
+            rows["truth"] = self.palette[batch.labels[i].numpy()]
+            height, width = batch.images.shape[1:3]
+            picture = Image.new("RGB", (width * len(rows), height))
+            draw = ImageDraw.Draw(picture)
+            for column, (name, pixels) in enumerate(rows.items()):
+                part = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
+                picture.paste(part, (width * column, 0))
+                draw.text((width * column + 3, 1), name, "white", stroke_width=1, stroke_fill="black")
+            picture.save(self.directory / f"{self.saved:02}.png")
+            self.saved += 1
 
 
 def table(report: dict[str, Any]) -> str:
@@ -295,7 +329,9 @@ def run(arguments: argparse.Namespace) -> int:
         upsamplers = {k: load_upsampler(config.of_kind(k), arguments.weights).to(device) for k in kinds}
         probes = load_probes(config, kinds, arguments.weights, arguments.seeds)
         probes = {seed: heads.to(device) for seed, heads in probes.items()}
-        report["heads"] = evaluate(model, upsamplers, probes, frames, images, arguments.tolerance)
+        report["heads"] = evaluate(
+            model, upsamplers, probes, frames, images, arguments.tolerance, arguments.show
+        )
         if arguments.cost:
             report["cost"] = costs(config, kinds, torch.get_num_threads(), device.type)
     else:
@@ -352,6 +388,9 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write all scores as JSON, and a plot")
     parser.add_argument(
-        "--show", type=Path, metavar="DIR", help="with --bundle: pictures of the first 16 frames"
+        "--show",
+        type=Path,
+        metavar="DIR",
+        help=f"pictures of {SHOWN} frames: the labels beside the truth",
     )
     parser.set_defaults(run=run)
