@@ -9,11 +9,14 @@ SECONDS = 30
 
 
 class Lines:
-    """Writes what tqdm would write over its last line as a line of its own."""
+    """Writes what tqdm would write over its last line as a line of its own, unless it says the same."""
+
+    last = ""
 
     def write(self, text: str) -> None:
-        if text.strip():
-            print(text.strip(), file=sys.stderr, flush=True)
+        if text.strip() not in ("", self.last):
+            self.last = text.strip()
+            print(self.last, file=sys.stderr, flush=True)
 
     def flush(self) -> None: ...
 
