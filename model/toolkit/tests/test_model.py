@@ -45,6 +45,20 @@ def test_the_published_backbone_is_that_of_the_shipped_bundle():
     torch.testing.assert_close(features, graph(frames), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["street-large", "street-naf"])
+@torch.inference_mode()
+def test_what_is_published_sees_what_the_shipped_bundle_sees(name):
+    """Other trainings on the same backbone: most pixels are alike, not all."""
+    config = ModelConfig.load(STREET.with_name(f"{name}.yaml"))
+    model = DenseModel.load(config, None).eval()
+    bundle = Bundle.load(STREET.parents[2] / "bundles" / "street")
+    found = model(Normalise(torch.float32, config)(torch.from_numpy(bundle.frames())))
+    shipped = bundle.outputs_by_head(bundle.run("cpu-fp32", bundle.frames()))
+    alike = found["segmentation"].argmax(1).numpy() == shipped["segmentation"]
+    assert 0.9 < alike.mean() < 1
+    assert abs(found["depth"].exp().numpy() / shipped["depth"].astype(float) - 1).mean() < 0.15
+
+
 @torch.inference_mode()
 def test_heads_at_their_strides(tmp_path):
     config = ModelConfig.load(write(tmp_path))
