@@ -320,7 +320,15 @@ def narrow(config):
             narrow(value)
 
 
-RECIPES = ("camvid", "dinov2-s14-ade20k", "dinov2-s14-voc2012", "dinov3-splus16", "street")
+RECIPES = (
+    "camvid",
+    "dinov2-s14-ade20k",
+    "dinov2-s14-voc2012",
+    "dinov3-splus16",
+    "street-large",
+    "street-naf",
+    "street",
+)
 
 
 def test_recipes_can_be_read():

@@ -143,6 +143,10 @@ def test_another_upsampler_is_trained_and_judged_beside(
     anyup = ["--kind", "anyup", "--loss", "cosine", "--task-loss", 1]
     assert main(["train-upsampler", *map(str, [*common, *anyup])]) == 2  # three levels are too many
     assert capsys.readouterr().err.endswith("upsampler anyup: 1x2 features (expected: at least 2x2)\n")
+    assert main(["train-upsampler", *map(str, common), "--whole", "0.5"]) == 2  # of no example
+    assert capsys.readouterr().err.endswith(" (expected: with --larger or --task-loss)\n")
+    assert main(["train-upsampler", *map(str, common), "--whole", "50"]) == 2
+    assert capsys.readouterr().err.endswith("--whole: 50.0 (expected: 0 to 1)\n")
     command("train-upsampler", *common, *small, *anyup, "--levels", 2)
     command("train-upsampler", *common, *small, "--kind", "lift", "--levels", 2, "--larger", "--shifted")
     assert "cosine/1" in {name for row in history(tmp_path / "upsampler-anyup.json") for name in row}

@@ -357,6 +357,9 @@ def test_naf_encodes_an_image_once_for_several_sizes():
     assert len(calls) == 1
     for found in together:
         torch.testing.assert_close(found, upsampler(image, features, tuple(found.shape[2:])))
+    calls.clear()
+    upsampler(image, features, (6, 9))
+    assert len(calls) == 1  # of the smaller image, and not of the whole one
 
 
 def test_the_error_of_directions():

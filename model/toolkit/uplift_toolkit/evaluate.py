@@ -217,7 +217,7 @@ class Pictures:
     def __init__(self, directory: Path | None, config: ModelConfig) -> None:
         self.directory, self.saved = directory, 0
         self.palette = np.zeros((256, 3), np.uint8)
-        for label in config.labels:
+        for label in config.labels if directory is not None else ():
             self.palette[label["id"]] = [int(label["color"][i : i + 2], 16) for i in (1, 3, 5)]
         self.found: dict[str, Tensor] = {}
 
@@ -320,6 +320,8 @@ def run(arguments: argparse.Namespace) -> int:
         bundle = Bundle.load(arguments.bundle)
         config = config_of(bundle, config)
     frames = open_frames(arguments, config, "val")
+    if arguments.show is not None and frames.labels is None:
+        raise ValueError(f"--show: {frames.directory} has no labels (expected: labels to paint)")
     images = min(arguments.images, len(frames))
     report: dict[str, Any] = {"data": str(arguments.data), "frames": images, "tolerance": arguments.tolerance}
     if arguments.weights is not None:

@@ -26,6 +26,8 @@ def progress(iterable: Any = None, **arguments: Any) -> Any:
     if sys.stderr.isatty():
         return tqdm(iterable, **arguments)
     form = "{desc}  {percentage:.0f} %  {n_fmt} of {total_fmt}  {elapsed}, {remaining} left"
+    if iterable is None and arguments.get("total") is None:
+        form = "{desc}  {n_fmt}  {elapsed}"
     return tqdm(
         iterable, file=Lines(), mininterval=SECONDS, miniters=1, delay=SECONDS, bar_format=form, **arguments
     )

@@ -214,9 +214,10 @@ def register(subparsers: Any) -> None:
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="of the examples at the input's size that stay whole; the others are cut to a random quarter. "
-        "Kinds that look at places in the image (jafar, anyup, loftup, naf) need some to learn the input's "
-        "own places; they cost 4 times a quarter, and 16 times in jafar's and loftup's attention (default 0)",
+        help="of the examples at the input's size (those of --larger and --task-loss) that stay whole; the "
+        "others are cut to a random quarter. Kinds that look at places in the image (jafar, anyup, loftup, "
+        "naf) need some to learn the input's own places; they cost 4 times a quarter, and 16 times in "
+        "jafar's and loftup's attention (default 0)",
     )
     upsampler.add_argument(
         "--task-loss",

@@ -32,6 +32,8 @@ def train_upsampler(arguments: argparse.Namespace) -> int:
     """The paper's recipe (UPLiFT, arXiv 2601.17950): reduced images must give the larger ones' features."""
     if not 0 <= arguments.whole <= 1:
         raise ValueError(f"--whole: {arguments.whole} (expected: 0 to 1)")
+    if arguments.whole > 0 and not (arguments.larger or arguments.task_loss > 0):
+        raise ValueError("--whole: no example at the input's size (expected: with --larger or --task-loss)")
     config = ModelConfig.load(arguments.config)
     if arguments.kind is not None:
         config = config.of_kind(arguments.kind)

@@ -51,7 +51,7 @@ class JointBilateral(nn.Module):
         if torch.jit.is_tracing():
             alike = torch.stack([(x * p).sum(dim=1) for x in shifted(p)], dim=1)
         else:
-            p = p.contiguous()
+            p = p.float().contiguous()  # the products make logits
             alike = NeighbourProducts.apply(p, reflected(p))
         weights = (self.range_temp.exp().clamp(1e-4, 1e4) * alike).softmax(dim=1)
         places = constant(torch.linspace(-1, 1, SIDE), p)

@@ -123,9 +123,6 @@ class Naf(Upsampler):
             neighbours(size, side, self.kernel)
         return wanted
 
-    def guide(self, image: Tensor, features: Tensor) -> list[Tensor]:
-        return [image, self.image_encoder(image)]
-
     def upsample(self, guide: list[Tensor], features: Tensor, size: Size) -> Tensor:
         return self._pool(guide, self._groups(features), size).flatten(1, 2)
 
@@ -148,13 +145,17 @@ class Naf(Upsampler):
     def _pool(self, guide: list[Tensor], values: Tensor, size: Size) -> Tensor:
         """Values [N,heads,V,h,w] to [N,heads,V,*size]."""
         grid = grid_size(values[:, 0])
-        image, encoded = guide
+        image = guide[0]
         height, width = (int(side) for side in image.shape[2:])
         if height > 4 * size[0] or width > 4 * size[1]:
             most = 4 * min(size)  # the authors' limit of both sides is of the smaller one
             smaller = (min(height, most), min(width, most))
             image = F.interpolate(image, smaller, mode="bilinear", align_corners=False)
             encoded = self.image_encoder(image)
+        else:  # the sizes share it
+            if len(guide) == 1:
+                guide.append(self.image_encoder(image))
+            encoded = guide[1]
         q = self.image_encoder.rope(adaptive_pool(encoded, size))
         k = adaptive_pool(q, grid) * (q.shape[1] // self.heads) ** -0.5
         q, k = (x.unflatten(1, (self.heads, -1)) for x in (q, k))
