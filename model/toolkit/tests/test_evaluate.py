@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,20 @@ def test_a_bundle_of_other_heads_or_labels_is_refused(
     arguments = ["--config", write(tmp_path, **changes), "--data", larger, "--bundle", larger / "bundle"]
     assert main(["evaluate", *map(str, arguments)]) == 2
     assert capsys.readouterr().err.endswith(f"{larger / 'bundle'}: {sentence}\n")
+
+
+def test_pictures_need_labels(larger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part in ("images", "depth"):
+        shutil.copytree(larger / part, tmp_path / part)
+    arguments = [
+        "--config",
+        write(tmp_path),
+        "--data",
+        tmp_path,
+        "--bundle",
+        larger / "bundle",
+        "--show",
+        tmp_path,
+    ]
+    assert main(["evaluate", *map(str, arguments)]) == 2
+    assert capsys.readouterr().err.endswith(f"--show: {tmp_path} has no labels (expected: labels to paint)\n")

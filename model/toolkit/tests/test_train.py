@@ -18,6 +18,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+from uplift_toolkit import train_upsampler
 from uplift_toolkit.__main__ import main
 from uplift_toolkit.data import Frames, Window, class_weights
 from uplift_toolkit.images import VOID
@@ -132,7 +133,10 @@ def test_a_trained_model_sees_unseen_frames(world: dict[str, Path], tmp_path: Pa
 
 
 def test_another_upsampler_is_trained_and_judged_beside(
-    world: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    world: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     common = ["--config", world["config"], "--data", world["data"], "--output", tmp_path]
     for part in ("backbone", "upsampler"):
@@ -147,6 +151,13 @@ def test_another_upsampler_is_trained_and_judged_beside(
     assert capsys.readouterr().err.endswith(" (expected: with --larger or --task-loss)\n")
     assert main(["train-upsampler", *map(str, common), "--whole", "50"]) == 2
     assert capsys.readouterr().err.endswith("--whole: 50.0 (expected: 0 to 1)\n")
+    shares = []
+    part_of = train_upsampler.part_of
+    monkeypatch.setattr(
+        train_upsampler, "part_of", lambda grid, whole, rng: shares.append(whole) or part_of(grid, whole, rng)
+    )
+    command("train-upsampler", *common, *small, *anyup, "--levels", 1, "--larger", "--whole", 0.25)
+    assert shares == [0.25] * 4  # of two steps: what is learned without labels, and with them
     command("train-upsampler", *common, *small, *anyup, "--levels", 2)
     command("train-upsampler", *common, *small, "--kind", "lift", "--levels", 2, "--larger", "--shifted")
     assert "cosine/1" in {name for row in history(tmp_path / "upsampler-anyup.json") for name in row}

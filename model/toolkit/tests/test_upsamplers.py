@@ -348,6 +348,15 @@ def test_featups_bands_have_the_gradients_of_the_plain_ones(function):
         torch.testing.assert_close(a, b)
 
 
+def test_mixed_precision_keeps_featups_logits(monkeypatch):
+    types = []
+    products = featup.products
+    monkeypatch.setattr(featup, "products", lambda x, y: types.extend([x.dtype, y.dtype]) or products(x, y))
+    with torch.autocast("cpu", torch.bfloat16):
+        featup.JointBilateral().kernel(torch.randn(1, 3, 16, 16), (16, 16))
+    assert types == [torch.float32] * 2
+
+
 def test_naf_encodes_an_image_once_for_several_sizes():
     upsampler = scattered(upsampler_of("naf", {"dim": 16, "kernel_size": 3, "heads_rope": 2}))
     calls = []

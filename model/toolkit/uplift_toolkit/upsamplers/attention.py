@@ -53,8 +53,8 @@ def attend(
     heights, widths = ([end - first for first, end, *_ in blocks] for blocks in (rows, columns))
     for (top, bottom, first, end, row_bias), band in zip(rows, q.split(heights, dim=3), strict=True):
         tiles = []
-        split = zip(columns, band.split(widths, dim=4), strict=True)
-        for (left, right, start, stop, column_bias), queries in split:
+        pairs = zip(columns, band.split(widths, dim=4), strict=True)
+        for (left, right, start, stop, column_bias), queries in pairs:
             scores = queries.flatten(3).transpose(2, 3) @ k[:, :, :, first:end, start:stop].flatten(3)
             if row_bias is not None and column_bias is not None:
                 pixels, tokens = (bottom - top, right - left), (end - first, stop - start)
