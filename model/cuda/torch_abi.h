@@ -45,7 +45,21 @@ int32_t aoti_torch_library_impl(LibraryHandle, const char* name, void (*)(uint64
 __attribute__((weak)) int32_t aoti_torch_create_cuda_guard(int32_t device_index, GuardHandle*);
 __attribute__((weak)) int32_t aoti_torch_delete_cuda_guard(GuardHandle);
 __attribute__((weak)) int32_t aoti_torch_get_current_cuda_stream(int32_t device_index, void** stream);
+__attribute__((weak)) int32_t aoti_torch_create_cuda_stream_guard(void* stream, int32_t device_index, GuardHandle*);
+__attribute__((weak)) int32_t aoti_torch_delete_cuda_stream_guard(GuardHandle);
 }
+
+// at::cuda::CUDAGraph (ATen/cuda/CUDAGraph.h), which the C interface does not have: its functions by the names that a C++
+// compiler gives them. They are the same in 2.7 and 2.13, but for how one is made, to which a flag was added.
+using MemoryPool = std::pair<unsigned long long, unsigned long long>;
+__attribute__((weak)) void cuda_graph_create(void* graph) __asm__("_ZN2at4cuda9CUDAGraphC1Ev");
+__attribute__((weak)) void cuda_graph_create_keeping(void* graph, bool keep) __asm__("_ZN2at4cuda9CUDAGraphC1Eb");
+__attribute__((weak)) void cuda_graph_destroy(void* graph) __asm__("_ZN2at4cuda9CUDAGraphD1Ev");
+__attribute__((weak)) void cuda_graph_begin(void* graph, MemoryPool, int capture_mode)
+    __asm__("_ZN2at4cuda9CUDAGraph13capture_beginESt4pairIyyE21cudaStreamCaptureMode");
+__attribute__((weak)) void cuda_graph_end(void* graph) __asm__("_ZN2at4cuda9CUDAGraph11capture_endEv");
+__attribute__((weak)) void cuda_graph_replay(void* graph) __asm__("_ZN2at4cuda9CUDAGraph6replayEv");
+__attribute__((weak)) MemoryPool cuda_graph_pool(void* graph) __asm__("_ZN2at4cuda9CUDAGraph4poolEv");
 
 namespace uplift {
 

@@ -31,14 +31,14 @@ def model(patch: int, neighbours: int, width: int, height: int) -> DenseModel:
         ModelConfig(
             name="small",
             version="0",
-            description="",
-            license="",
+            description="A model for tests.",
+            license="Apache-2.0",
             input=InputConfig(width, height),
             backbone=vit,
             steps=3 if patch == 8 else 4,
             uplift=uplift_config(vit.dim, patch, neighbours, encoder=(8, 8, 16, 16), decoder=16),
             heads=HEADS,
-            labels=[{}] * 19,
+            labels=[{"id": i, "name": f"class {i}", "color": "#000000"} for i in range(19)],
         )
     ).eval()
     made.heads["features"].linear.weight.data = torch.eye(24)[:, :, None, None]

@@ -54,7 +54,7 @@ public final class DecodePool implements Executor, AutoCloseable {
 
     /** Ends the process with {@link DenseService#HANGING} if a second thread were to be lost. */
     public DecodePool(int size, Duration timeout) {
-        this(size, timeout, ServedModel::endProcess);
+        this(size, timeout, () -> ServedModel.endProcess(ServedModel.TWO_HANG));
     }
 
     /** @param endProcess ends the process; it returns only in tests */

@@ -11,12 +11,11 @@ import ai.djl.util.Utils;
 import io.upliftstream.model.ModelBundle.Variant;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.Stream;
+import java.util.OptionalLong;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -40,9 +39,11 @@ public final class DenseModel implements AutoCloseable {
     private final ModelBundle bundle;
     private final Placement placement;
     private final int maxBatch;
-    private final boolean withOperators;
     private final TorchGraph backbone;
     private final TorchGraph upsampler;
+    private final OutputArrays outputArrays;
+    /** Where the library of operators brings them. */
+    private final @Nullable Lanes lanes;
 
     /** What one call gave: an output per frame, in heap buffers that belong to the caller, and where its time went. */
     public record Batch(List<DenseOutput> outputs, CallTimings timings) {}
@@ -63,13 +64,47 @@ public final class DenseModel implements AutoCloseable {
      * @throws BundleException if no variant fits, the device is not there, or the golden outputs do not agree
      */
     public static DenseModel load(ModelBundle bundle, ModelOptions options) throws BundleException {
+        return load(bundle, options, 1);
+    }
+
+    /**
+     * The same for several calls at a time, where there is a GPU and the library of operators.
+     *
+     * @param calls that run at a time there
+     */
+    static DenseModel load(ModelBundle bundle, ModelOptions options, int calls) throws BundleException {
         Optional<Path> library = start(options);
         Placement placement = Placement.choose(bundle, options);
-        if (placement.device().isGpu()) {
+        Device device = placement.device();
+        if (device.isGpu()) {
             OperatorLibrary.lossOnGpu(placement.variant(), library).ifPresent(LOG::warn);
         }
+        Variant variant =
+                library.isPresent() ? placement.variant() : placement.variant().withoutOperators();
+        // On a CPU there is nothing to gain, but what a GPU does can be tried.
+        Lane.Opener lanes = library.isPresent() && (device.isGpu() || variant.operators() != null)
+                ? () -> NativeLane.open(library.get(), device)
+                : null;
+        return load(
+                bundle,
+                new Placement(variant, device, placement.reason()),
+                options.maxBatch(),
+                lanes,
+                device.isGpu() ? calls : 1);
+    }
+
+    /**
+     * Loads a variant.
+     *
+     * @param maxBatch as of {@link ModelOptions}
+     * @param lanes what opens a lane to the device; null to do without
+     * @param calls lanes
+     */
+    static DenseModel load(
+            ModelBundle bundle, Placement placement, int maxBatch, Lane.@Nullable Opener lanes, int calls)
+            throws BundleException {
         try {
-            return checked(new DenseModel(bundle, placement, library.isPresent(), options.maxBatch()));
+            return checked(new DenseModel(bundle, placement, maxBatch, lanes, calls));
         } catch (IOException | RuntimeException e) {
             throw new BundleException(
                     "bundle %s: variant %s does not run: %s"
@@ -115,20 +150,27 @@ public final class DenseModel implements AutoCloseable {
         }
     }
 
-    private DenseModel(ModelBundle bundle, Placement placement, boolean hasOperators, int maxBatch) throws IOException {
+    private DenseModel(ModelBundle bundle, Placement placement, int maxBatch, Lane.@Nullable Opener lanes, int calls)
+            throws IOException, BundleException {
         this.bundle = bundle;
         this.placement = placement;
         this.maxBatch = maxBatch(bundle, placement, maxBatch);
+        outputArrays = new OutputArrays(bundle.heads());
         Variant variant = placement.variant();
-        BundleFile operators = hasOperators ? variant.operators() : null;
-        withOperators = operators != null;
+        BundleFile operators = variant.operators();
         backbone = TorchGraph.load(variant.backbone(), placement.device());
+        TorchGraph loaded = null;
         try {
-            upsampler = TorchGraph.load(operators != null ? operators : variant.upsampler(), placement.device());
-        } catch (IOException | RuntimeException e) {
+            loaded = TorchGraph.load(operators != null ? operators : variant.upsampler(), placement.device());
+            this.lanes = lanes == null ? null : Lanes.open(lanes, calls, backbone, loaded, bundle, this.maxBatch);
+        } catch (IOException | BundleException | RuntimeException e) {
+            if (loaded != null) {
+                loaded.close();
+            }
             backbone.close();
             throw e;
         }
+        upsampler = loaded;
     }
 
     private static int maxBatch(ModelBundle bundle, Placement placement, int asked) {
@@ -136,9 +178,10 @@ public final class DenseModel implements AutoCloseable {
         return asked > 0 ? Math.min(asked, most) : placement.device().isGpu() ? most : 1;
     }
 
-    /** A model that has passed its golden check and is warm; closed if it does not pass. */
+    /** A model that is warm and has passed its golden check; closed if it does not pass. */
     private static DenseModel checked(DenseModel model) throws BundleException {
         try {
+            model.prepareLanes();
             GoldenReport report = model.verify();
             if (!report.passed()) {
                 throw new BundleException("bundle " + model.bundle + ": the golden check fails: " + report);
@@ -152,8 +195,35 @@ public final class DenseModel implements AutoCloseable {
         }
     }
 
+    private void prepareLanes() {
+        if (lanes == null) {
+            return;
+        }
+        Device device = placement.device();
+        OptionalLong before = PyTorch.freeBytes(device);
+        // What calls left in PyTorch's cache is of no use to recordings, whose memory is their own.
+        String why = lanes.prepare(WARM_UP_CALLS, PyTorch::emptyCache);
+        if (why != null && device.isGpu()) {
+            LOG.warn(
+                    "CUDA graphs are not used, every kernel is launched anew, and one frame at a time takes longer: {}",
+                    why);
+        }
+        if (before.isPresent()) {
+            long taken = before.getAsLong() - PyTorch.freeBytes(device).orElse(0);
+            LOG.info(
+                    "{} lanes for batches of at most {} take {} MiB of {}",
+                    lanes.count(),
+                    maxBatch,
+                    taken >> 20,
+                    device);
+        }
+    }
+
     /** Runs the model until PyTorch has optimised it; the golden frames were the first calls, one frame each. */
     private void warmUp() {
+        if (lanes != null) {
+            return; // warm since they were prepared
+        }
         ByteBuffer frames = ByteBuffer.allocateDirect(maxBatch * bundle.input().frameBytes());
         for (int call = maxBatch == 1 ? bundle.golden().count() : 0; call < WARM_UP_CALLS; call++) {
             infer(frames, maxBatch);
@@ -173,13 +243,14 @@ public final class DenseModel implements AutoCloseable {
 
     /**
      * Runs the model as {@link #infer} does and says where the time went. A GPU answers before it has computed, and nothing
-     * waits for it between the graphs: both graphs' time is that of upsampler and output there, and the backbone's is zero.
+     * waits for it between the graphs: without the library of operators, which takes times on the GPU, both graphs' time is
+     * that of upsampler and output there, and the backbone's is zero.
      */
     public Batch run(ByteBuffer rgb, int n) {
         return run(rgb, n, false);
     }
 
-    /** Runs the model as {@link #run} does, but on a GPU waits after each graph, which takes a little longer. */
+    /** Runs the model as {@link #run} does, but on a GPU without those times waits after each graph, which takes a little longer. */
     public Batch runInStages(ByteBuffer rgb, int n) {
         return run(rgb, n, true);
     }
@@ -194,10 +265,27 @@ public final class DenseModel implements AutoCloseable {
             throw new IllegalArgumentException("input: %s buffer of %d bytes (expected: direct, at least %d)"
                     .formatted(rgb.isDirect() ? "direct" : "heap", rgb.capacity(), bytes));
         }
+        try {
+            return lanes != null ? lanes.run(rgb, n) : runDirectly(rgb, n, inStages);
+        } catch (RuntimeException e) {
+            if (PyTorch.answers(placement.device())) {
+                throw e;
+            }
+            throw new DeviceLostException(
+                    "%s computes nothing any more: %s (expected: a process started anew finds it)"
+                            .formatted(placement.device(), e.getMessage()),
+                    e);
+        }
+    }
+
+    private Batch runDirectly(ByteBuffer rgb, int n, boolean inStages) {
+        InputSpec input = bundle.input();
         long start = System.nanoTime();
         try (NDManager arrays = backbone.arrays()) {
-            NDArray frames =
-                    arrays.create(rgb.slice(0, bytes), new Shape(n, input.height(), input.width(), 3), DataType.UINT8);
+            NDArray frames = arrays.create(
+                    rgb.slice(0, n * input.frameBytes()),
+                    new Shape(n, input.height(), input.width(), 3),
+                    DataType.UINT8);
             long created = System.nanoTime();
             NDArray features = backbone.forward(arrays, frames).singletonOrThrow();
             boolean gpu = placement.device().isGpu();
@@ -211,7 +299,9 @@ public final class DenseModel implements AutoCloseable {
                 await(outputs.head());
             }
             long computed = System.nanoTime();
-            List<DenseOutput> frameOutputs = copy(outputs, n);
+            outputArrays.check(outputs, n);
+            List<DenseOutput> frameOutputs = outputArrays.copy(
+                    outputs.stream().map(array -> array.toByteBuffer(true)).toList(), n);
             return new Batch(
                     frameOutputs,
                     new CallTimings(
@@ -223,50 +313,6 @@ public final class DenseModel implements AutoCloseable {
     private static void await(NDArray array) {
         String first = "0, ".repeat(array.getShape().dimension() - 1) + "0:1";
         ByteBuffer unused = array.get(first).toByteBuffer();
-    }
-
-    /** Copies the outputs to the heap: views into native memory must not outlive their manager. */
-    private List<DenseOutput> copy(NDList outputs, int n) {
-        int expected = bundle.heads().stream()
-                .mapToInt(head -> head.confidence() ? 2 : 1)
-                .sum();
-        if (outputs.size() != expected) {
-            throw new IllegalStateException(
-                    "the upsampler gives %d outputs (expected: %d)".formatted(outputs.size(), expected));
-        }
-        List<List<HeadOutput>> perFrame = Stream.generate(() -> (List<HeadOutput>) new ArrayList<HeadOutput>())
-                .limit(n)
-                .toList();
-        int next = 0;
-        for (HeadSpec head : bundle.heads()) {
-            List<ByteBuffer> data = split(head, outputs.get(next++), n);
-            List<ByteBuffer> confidence = head.confidence() ? split(head, outputs.get(next++), n) : List.of();
-            for (int i = 0; i < n; i++) {
-                perFrame.get(i).add(new HeadOutput(head, data.get(i), head.confidence() ? confidence.get(i) : null));
-            }
-        }
-        return perFrame.stream()
-                .map(heads -> new DenseOutput(List.copyOf(heads)))
-                .toList();
-    }
-
-    private static List<ByteBuffer> split(HeadSpec head, NDArray array, int n) {
-        Shape shape = head.kind() == HeadKind.SEGMENTATION
-                ? new Shape(n, head.height(), head.width())
-                : new Shape(n, head.channels(), head.height(), head.width());
-        DataType dtype = DataType.valueOf(head.dtype().name());
-        if (!array.getShape().equals(shape) || array.getDataType() != dtype) {
-            throw new IllegalStateException("head %s: %s %s (expected: %s %s)"
-                    .formatted(head.name(), array.getDataType(), array.getShape(), dtype, shape));
-        }
-        ByteBuffer view = array.toByteBuffer(true);
-        List<ByteBuffer> frames = new ArrayList<>();
-        for (int i = 0; i < n; i++) {
-            frames.add(ByteBuffer.allocate(head.frameBytes())
-                    .order(ByteOrder.LITTLE_ENDIAN)
-                    .put(0, view, i * head.frameBytes(), head.frameBytes()));
-        }
-        return frames;
     }
 
     /** Runs the golden frames and says how far the outputs agree with what the bundle's author computed. */
@@ -293,19 +339,33 @@ public final class DenseModel implements AutoCloseable {
         return maxBatch;
     }
 
+    /** The sizes of batches that ran before the golden check, each on every lane; 1 alone where there are none. */
+    int warmBatches() {
+        return lanes == null ? 1 : maxBatch;
+    }
+
+    /** Calls that run at a time; others wait, or compete. */
+    int lanes() {
+        return lanes == null ? 1 : lanes.count();
+    }
+
     /** One line for people: model, variant, device, threads, and why this variant. */
     public String describe() {
         Device placed = placement.device();
         String device = placed.isGpu()
                 ? "GPU " + placed.getDeviceId() + " (CUDA)"
                 : "the CPU with " + PyTorch.threads() + " threads";
-        return "%s, variant %s%s on %s, batches of at most %d frames (%s)"
+        String calls = lanes == null
+                ? ""
+                : ", %d at a time%s".formatted(lanes.count(), lanes.recorded() ? ", as CUDA graphs" : "");
+        return "%s, variant %s%s on %s, batches of at most %d frames%s (%s)"
                 .formatted(
                         bundle,
                         placement.variant().name(),
-                        withOperators ? " with operators" : "",
+                        placement.variant().operators() == null ? "" : " with operators",
                         device,
                         maxBatch,
+                        calls,
                         placement.reason());
     }
 
@@ -316,6 +376,9 @@ public final class DenseModel implements AutoCloseable {
 
     @Override
     public void close() {
+        if (lanes != null) {
+            lanes.close();
+        }
         backbone.close();
         upsampler.close();
     }

@@ -14,7 +14,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.BooleanSupplier;
 
 /**
- * Image bytes in, dense outputs out: decodes on a small pool, batches, and runs the model on one worker.
+ * Image bytes in, dense outputs out: decodes on a small pool, batches, and runs the model.
  *
  * <pre>{@code
  * try (DenseService service = DenseService.acquire(new ServiceOptions(bundle, ModelOptions.AUTO))) {
@@ -35,6 +35,9 @@ public final class DenseService implements AutoCloseable {
 
     /** The exit code of a process in which a second call of the model or of a decoder hangs: EX_TEMPFAIL, a restart may help. */
     public static final int HANGING = 75;
+
+    /** While a GPU computes one batch, another's frames and outputs are on their way. */
+    private static final int CALLS_ON_GPU = 2;
 
     private static final Duration FOR_EVER = Duration.ofNanos(Long.MAX_VALUE);
 
@@ -189,9 +192,9 @@ public final class DenseService implements AutoCloseable {
         return shared.model().maxBatch();
     }
 
-    /** Frames a caller should have submitted and unanswered: three batches, so that model and decoder never idle. */
+    /** Frames a caller should have submitted and unanswered: two batches more than run at a time, so that neither model nor decoder idles. */
     public int preferredInFlight() {
-        return 3 * maxBatch();
+        return (shared.model().lanes() + 2) * maxBatch();
     }
 
     /** How the model and its decoders have fared so far, for all callers together. */
@@ -248,7 +251,7 @@ public final class DenseService implements AutoCloseable {
                             }
                             shared.complete(new ServedModel(
                                     key.options(),
-                                    DenseModel.load(bundle, key.options().model())));
+                                    DenseModel.load(bundle, key.options().model(), CALLS_ON_GPU)));
                         } catch (Throwable e) { // whoever waits has to hear of it
                             shared.completeExceptionally(e);
                         }

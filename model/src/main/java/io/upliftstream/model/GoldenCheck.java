@@ -3,50 +3,84 @@ package io.upliftstream.model;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 
-/** Runs a bundle's golden frames, one at a time, and compares the outputs with those that the bundle's author computed. */
+/** Runs a bundle's golden frames and compares the outputs with those that the bundle's author computed. */
 final class GoldenCheck {
-    private GoldenCheck() {}
+    private final DenseModel model;
+    private final ModelBundle.Golden golden;
+    private final byte[] frames;
+    private final Map<String, byte[]> expected = new LinkedHashMap<>();
+    private final Map<String, Double> agreement = new LinkedHashMap<>();
+    private final Map<String, Double> cosine = new LinkedHashMap<>();
 
-    /** How far the outputs of a model agree with the golden ones. */
+    private GoldenCheck(DenseModel model) throws IOException {
+        this.model = model;
+        golden = model.bundle().golden();
+        frames = golden.frames().read();
+        for (HeadSpec head : model.bundle().heads()) {
+            BundleFile outputs = Objects.requireNonNull(golden.outputs().get(head.name()));
+            expected.put(head.name(), outputs.read());
+        }
+    }
+
+    /**
+     * How far the outputs of a model agree with the golden ones, one frame at a time; and in every size of a batch that a model
+     * has prepared, of which the worst counts, on each of its lanes.
+     */
     static GoldenReport run(DenseModel model) {
-        ModelBundle bundle = model.bundle();
-        ModelBundle.Golden golden = bundle.golden();
-        Map<String, Double> agreement = new LinkedHashMap<>();
-        Map<String, Double> cosine = new LinkedHashMap<>();
-        int frameBytes = bundle.input().frameBytes();
         try {
-            byte[] frames = golden.frames().read();
-            Map<String, byte[]> expected = new LinkedHashMap<>();
-            for (HeadSpec head : bundle.heads()) {
-                expected.put(
-                        head.name(),
-                        Objects.requireNonNull(golden.outputs().get(head.name()))
-                                .read());
+            GoldenCheck check = new GoldenCheck(model);
+            for (int n = 1; n <= model.warmBatches(); n++) {
+                check.batchesOf(n);
             }
-            ByteBuffer rgb = ByteBuffer.allocateDirect(frameBytes);
-            for (int i = 0; i < golden.count(); i++) {
-                rgb.put(0, frames, i * frameBytes, frameBytes);
-                for (HeadOutput found : model.infer(rgb, 1).get(0).heads()) {
-                    HeadSpec head = found.head();
-                    ByteBuffer wanted =
-                            ByteBuffer.wrap(expected.get(head.name()), i * head.frameBytes(), head.frameBytes());
-                    float[] reference = new HeadOutput(head, wanted.slice(), null).toFloats();
-                    if (head.kind() == HeadKind.SEGMENTATION) {
-                        double share = agreement(found.toFloats(), reference) / golden.count();
-                        agreement.merge(head.name(), share, Double::sum);
-                    } else {
-                        cosine.merge(head.name(), cosine(found.toFloats(), reference), Math::min);
-                    }
-                }
-            }
+            return new GoldenReport(
+                    model.variant().name(),
+                    check.agreement,
+                    check.cosine,
+                    model.variant().tolerance());
         } catch (IOException e) {
             throw new IllegalStateException("the golden outputs cannot be read: " + e, e);
         }
-        return new GoldenReport(
-                model.variant().name(), agreement, cosine, model.variant().tolerance());
+    }
+
+    private void batchesOf(int n) {
+        int frameBytes = model.bundle().input().frameBytes();
+        ByteBuffer rgb = ByteBuffer.allocateDirect(n * frameBytes);
+        int batches = (golden.count() + n - 1) / n;
+        int calls = (batches + model.lanes() - 1) / model.lanes() * model.lanes(); // lanes take turns
+        Map<String, Double> equal = new LinkedHashMap<>();
+        for (int call = 0; call < calls; call++) {
+            for (int i = 0; i < n; i++) {
+                rgb.put(i * frameBytes, frames, golden(call * n + i) * frameBytes, frameBytes);
+            }
+            List<DenseOutput> outputs = model.infer(rgb, n);
+            for (int i = 0; i < n; i++) {
+                for (HeadOutput found : outputs.get(i).heads()) {
+                    HeadSpec head = found.head();
+                    float[] wanted = expected(head, golden(call * n + i));
+                    if (head.kind() == HeadKind.SEGMENTATION) {
+                        equal.merge(head.name(), agreement(found.toFloats(), wanted) / (calls * n), Double::sum);
+                    } else {
+                        cosine.merge(head.name(), cosine(found.toFloats(), wanted), Math::min);
+                    }
+                }
+            }
+        }
+        equal.forEach((head, share) -> agreement.merge(head, share, Math::min));
+    }
+
+    /** The golden frame in whose place a frame of many is. */
+    private int golden(int frame) {
+        return frame % golden.count();
+    }
+
+    private float[] expected(HeadSpec head, int frame) {
+        byte[] outputs = Objects.requireNonNull(expected.get(head.name()));
+        ByteBuffer wanted = ByteBuffer.wrap(outputs, frame * head.frameBytes(), head.frameBytes());
+        return new HeadOutput(head, wanted.slice(), null).toFloats();
     }
 
     private static double agreement(float[] a, float[] b) {

@@ -13,6 +13,7 @@ import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -20,14 +21,14 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A bounded queue in front of one worker that takes whatever waits, up to a batch, as soon as it is free. It never
- * lingers for a fuller batch: under load the queue fills by itself while the worker is busy.
+ * A bounded queue in front of workers of which each takes whatever waits, up to a batch, as soon as it is free. None
+ * lingers for a fuller batch: under load the queue fills by itself while they are busy.
  *
  * <p>No call harms more than it must. Items that expired while they waited are refused as a batch is formed. When a batch
  * fails, its items are tried again one by one; when it takes too much memory, in halves, and no later batch is as large.
  * A call without an answer within {@code timeout} of its start fails its items and loses its thread, which cannot be
  * ended from outside: another worker takes over. If a second thread of the process were to be lost that way, {@code
- * endProcess} is run instead.
+ * endProcess} is run instead; and when a call finds its device lost, before its items come to any end.
  */
 final class MicroBatcher<T, R> implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(MicroBatcher.class);
@@ -47,7 +48,7 @@ final class MicroBatcher<T, R> implements AutoCloseable {
     private final int capacity;
     private final Duration timeout;
     private final Predicate<T> expired;
-    private final Runnable endProcess;
+    private final Consumer<String> endProcess;
 
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition notEmpty = lock.newCondition();
@@ -55,25 +56,29 @@ final class MicroBatcher<T, R> implements AutoCloseable {
     // guarded by lock
     private final Deque<Waiting<T, R>> queue = new ArrayDeque<>();
     private final Deque<List<Waiting<T, R>>> retries = new ArrayDeque<>();
-    private CompletableFuture<Void> workerEnded;
+    /** Each completes when a worker, and those that took over from it, have ended. */
+    private final List<CompletableFuture<Void>> workers = new ArrayList<>();
+
     private boolean closed;
     private ModelHealth health;
 
     /**
-     * Starts the first worker.
+     * Starts the workers.
      *
+     * @param calls workers, each with a call of its own
      * @param functions makes a function for every worker, so that no two share a buffer
      * @param expired whether nobody wants an item's result any more
-     * @param endProcess ends the process; it returns only in tests
+     * @param endProcess ends the process, and says why; it returns only in tests
      */
     MicroBatcher(
             String name,
+            int calls,
             int maxBatch,
             int capacity,
             Duration timeout,
             Supplier<BatchFunction<T, R>> functions,
             Predicate<T> expired,
-            Runnable endProcess) {
+            Consumer<String> endProcess) {
         this.name = name;
         this.capacity = capacity;
         this.timeout = timeout;
@@ -81,7 +86,16 @@ final class MicroBatcher<T, R> implements AutoCloseable {
         this.expired = expired;
         this.endProcess = endProcess;
         health = new ModelHealth(0, 0, maxBatch);
-        workerEnded = startWorker();
+        lock.lock();
+        try {
+            for (int i = 0; i < calls; i++) {
+                CompletableFuture<Void> ended = new CompletableFuture<>();
+                workers.add(ended);
+                startWorker(ended);
+            }
+        } finally {
+            lock.unlock();
+        }
     }
 
     /** Queues an item; waits while the queue is full. The result may complete on the worker's thread. */
@@ -112,19 +126,17 @@ final class MicroBatcher<T, R> implements AutoCloseable {
         }
     }
 
-    /** @return completes when the worker has ended or was given up while the batcher closes */
-    private CompletableFuture<Void> startWorker() {
-        CompletableFuture<Void> ended = new CompletableFuture<>();
+    /** Starts a worker, which completes {@code ended} as it ends; or, if it is given up while the batcher closes, that does. */
+    private void startWorker(CompletableFuture<Void> ended) {
         BatchFunction<T, R> function = functions.get();
         Thread worker = new Thread(() -> work(function, ended), name);
         worker.setDaemon(true);
         worker.start();
-        return ended;
     }
 
     private void work(BatchFunction<T, R> function, CompletableFuture<Void> ended) {
         for (List<Waiting<T, R>> batch = take(); !batch.isEmpty(); batch = take()) {
-            if (!call(function, batch)) {
+            if (!call(function, batch, ended)) {
                 LOG.warn("{}: a call that was given up has come back; its answer is not used", name);
                 STUCK.decrementAndGet();
                 return;
@@ -167,10 +179,10 @@ final class MicroBatcher<T, R> implements AutoCloseable {
     }
 
     /** Whether the function came back before its time was up; if not, somebody else is the worker now. */
-    private boolean call(BatchFunction<T, R> function, List<Waiting<T, R>> batch) {
+    private boolean call(BatchFunction<T, R> function, List<Waiting<T, R>> batch, CompletableFuture<Void> workerEnded) {
         CompletableFuture<List<R>> answer = new CompletableFuture<>();
         CompletableFuture<?> unused = answer.orTimeout(timeout.toMillis(), TimeUnit.MILLISECONDS)
-                .whenComplete((results, failure) -> settle(batch, results, failure));
+                .whenComplete((results, failure) -> settle(batch, results, failure, workerEnded));
         try {
             return answer.complete(
                     function.apply(batch.stream().map(Waiting::item).toList()));
@@ -179,13 +191,21 @@ final class MicroBatcher<T, R> implements AutoCloseable {
         }
     }
 
-    private void settle(List<Waiting<T, R>> batch, @Nullable List<R> results, @Nullable Throwable failure) {
+    private void settle(
+            List<Waiting<T, R>> batch,
+            @Nullable List<R> results,
+            @Nullable Throwable failure,
+            CompletableFuture<Void> workerEnded) {
+        if (failure instanceof DeviceLostException) {
+            LOG.error("{}: the process ends", name, failure);
+            endProcess.accept(String.valueOf(failure.getMessage()));
+        }
         if (results != null && results.size() == batch.size()) {
             for (int i = 0; i < batch.size(); i++) {
                 batch.get(i).result().complete(results.get(i));
             }
         } else if (failure instanceof TimeoutException) {
-            giveUp(batch);
+            giveUp(batch, workerEnded);
         } else if (batch.size() == 1) {
             batch.get(0)
                     .result()
@@ -215,10 +235,10 @@ final class MicroBatcher<T, R> implements AutoCloseable {
         }
     }
 
-    private void giveUp(List<Waiting<T, R>> batch) {
+    private void giveUp(List<Waiting<T, R>> batch, CompletableFuture<Void> workerEnded) {
         if (STUCK.incrementAndGet() > 1) {
             LOG.error("{}: a second call hangs, and a native call cannot be ended: the process ends", name);
-            endProcess.run();
+            endProcess.accept(ServedModel.TWO_HANG);
         }
         LOG.error(
                 "{}: a call with {} frames has not come back within {} ms; it is given up, another worker takes over",
@@ -231,7 +251,7 @@ final class MicroBatcher<T, R> implements AutoCloseable {
             if (closed) {
                 workerEnded.complete(null);
             } else {
-                workerEnded = startWorker();
+                startWorker(workerEnded);
             }
         } finally {
             lock.unlock();
@@ -262,7 +282,7 @@ final class MicroBatcher<T, R> implements AutoCloseable {
         return STUCK.get() > 0;
     }
 
-    /** Fails what still waits, lets the running batch finish or time out, and ends the worker. */
+    /** Fails what still waits, lets the running batch finish or time out, and ends the workers. */
     @Override
     public void close() {
         List<Waiting<T, R>> left = new ArrayList<>();
@@ -276,7 +296,7 @@ final class MicroBatcher<T, R> implements AutoCloseable {
             queue.clear();
             notEmpty.signalAll();
             notFull.signalAll();
-            ended = workerEnded;
+            ended = CompletableFuture.allOf(workers.toArray(CompletableFuture[]::new));
         } finally {
             lock.unlock();
         }

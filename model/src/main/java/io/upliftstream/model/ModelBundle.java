@@ -60,6 +60,10 @@ public record ModelBundle(
             String both = other.equals(this) ? name : name + "+" + other.name;
             return new Variant(both, device, precision, other.backbone, upsampler, operators, tolerance);
         }
+
+        Variant withoutOperators() {
+            return new Variant(name, device, precision, backbone, upsampler, null, tolerance);
+        }
     }
 
     /** What must agree with the golden outputs: the share of equal labels, and the cosine of the other heads. */

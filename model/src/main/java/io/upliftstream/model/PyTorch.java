@@ -2,6 +2,8 @@ package io.upliftstream.model;
 
 import ai.djl.Device;
 import ai.djl.engine.Engine;
+import ai.djl.ndarray.NDManager;
+import ai.djl.pytorch.jni.JniUtils;
 import ai.djl.util.cuda.CudaUtils;
 import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
@@ -59,6 +61,20 @@ final class PyTorch {
     static int gpus() {
         Engine engine = Engine.getEngine("PyTorch");
         return engine.hasCapability("CUDA") ? Math.max(1, engine.getGpuCount()) : 0;
+    }
+
+    /** Whether a device still computes; where its memory is short, it does. */
+    static boolean answers(Device device) {
+        try (NDManager arrays = NDManager.newBaseManager(device, "PyTorch")) {
+            return arrays.create(new float[] {1}).add(1).toFloatArray()[0] == 2;
+        } catch (RuntimeException e) {
+            return String.valueOf(e.getMessage()).contains("out of memory");
+        }
+    }
+
+    /** Gives back what PyTorch keeps of the GPUs' memory and does not use. */
+    static void emptyCache() {
+        JniUtils.emptyCudaCache();
     }
 
     /** Bytes of a GPU that nobody uses; empty where CUDA's runtime library, which would say so, is not there. */

@@ -10,9 +10,11 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** A model with its decoders and its worker: the one instance behind all {@link DenseService}s with the same options. */
+/** A model with its decoders and its workers: the one instance behind all {@link DenseService}s with the same options. */
 final class ServedModel implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(ServedModel.class);
+
+    static final String TWO_HANG = "two calls of the model hang, or of its decoders (expected: at most one)";
 
     /** A frame on its way to the model. */
     private record Decoded(DecodedFrame frame, long decodeNanos, long submitted, BooleanSupplier expired) {}
@@ -31,9 +33,10 @@ final class ServedModel implements AutoCloseable {
         decoder = new FrameDecoder(input, options.maxPixels());
         int cores = Runtime.getRuntime().availableProcessors();
         int threads = model.variant().device().equals("cpu") ? Math.max(2, cores / 4) : Math.max(2, cores);
-        pool = new DecodePool(threads, options.decodeTimeout(), ServedModel::endProcess);
+        pool = new DecodePool(threads, options.decodeTimeout());
         batcher = new MicroBatcher<>(
                 "uplift-model",
+                model.lanes(),
                 model.maxBatch(),
                 options.queueCapacity(),
                 options.timeout(),
@@ -170,12 +173,9 @@ final class ServedModel implements AutoCloseable {
         return new FrameException(Reason.MODEL_FAILED, "the model failed: " + message, cause);
     }
 
-    static void endProcess() {
-        System.err.printf(
-                "uplift: two calls of the model hang, or of its decoders (expected: at most one);"
-                        + " ending with exit code %d%n",
-                DenseService.HANGING);
-        DenseService.exit(DenseService.HANGING);
+    static void endProcess(String why) {
+        System.err.printf("uplift: %s; ending with exit code %d%n", why, DenseService.HANGING);
+        DenseService.exitAtOnce(DenseService.HANGING);
     }
 
     @Override

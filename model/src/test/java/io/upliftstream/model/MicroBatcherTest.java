@@ -13,7 +13,6 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -21,7 +20,7 @@ import org.junit.jupiter.api.Timeout;
 class MicroBatcherTest {
     private final List<List<Integer>> batches = new CopyOnWriteArrayList<>();
     private final Set<Integer> expired = ConcurrentHashMap.newKeySet();
-    private final AtomicInteger ends = new AtomicInteger();
+    private final List<String> ends = new CopyOnWriteArrayList<>();
     private final CountDownLatch started = new CountDownLatch(1);
     private final CountDownLatch release = new CountDownLatch(1);
 
@@ -45,14 +44,12 @@ class MicroBatcherTest {
     }
 
     private MicroBatcher<Integer, Integer> batcher(int maxBatch, int capacity, Duration timeout) {
+        return batcher(1, maxBatch, capacity, timeout);
+    }
+
+    private MicroBatcher<Integer, Integer> batcher(int calls, int maxBatch, int capacity, Duration timeout) {
         return new MicroBatcher<>(
-                "uplift-test",
-                maxBatch,
-                capacity,
-                timeout,
-                () -> this::negate,
-                expired::contains,
-                ends::incrementAndGet);
+                "uplift-test", calls, maxBatch, capacity, timeout, () -> this::negate, expired::contains, ends::add);
     }
 
     private MicroBatcher<Integer, Integer> busy(int maxBatch, int capacity) throws InterruptedException {
@@ -135,6 +132,56 @@ class MicroBatcherTest {
     }
 
     @Test
+    void asManyCallsRunAtATimeAsThereAreWorkers() throws Exception {
+        try (MicroBatcher<Integer, Integer> batcher = batcher(2, 3, 10, Duration.ofMinutes(1))) {
+            CompletableFuture<Integer> held = batcher.submit(0);
+            started.await();
+            assertThat(batcher.submit(1).get()).isEqualTo(-1);
+            assertThat(held).isNotDone();
+            release.countDown();
+            assertThat(held.get()).isZero();
+        }
+        TestBundles.assertNoThreadsLeft();
+    }
+
+    @Test
+    void oneOfTwoWorkersIsReplacedAndClosingWaitsForBoth() throws Exception {
+        try (MicroBatcher<Integer, Integer> batcher = batcher(2, 1, 10, Duration.ofMillis(50))) {
+            CompletableFuture<Integer> hangs = batcher.submit(101);
+            started.await();
+            assertFails(hangs, Reason.TIMEOUT);
+            for (int i = 1; i <= 4; i++) {
+                assertThat(batcher.submit(i).get()).isEqualTo(-i);
+            }
+            assertThat(ends).isEmpty();
+            release.countDown();
+        }
+        TestBundles.assertNoThreadsLeft();
+        assertThat(MicroBatcher.stuck()).isFalse();
+    }
+
+    @Test
+    void aLostDeviceEndsTheProcessBeforeItsItemsFail() throws Exception {
+        List<String> story = new CopyOnWriteArrayList<>();
+        try (MicroBatcher<Integer, Integer> batcher = new MicroBatcher<>(
+                "uplift-test",
+                1,
+                2,
+                4,
+                Duration.ofMinutes(1),
+                () -> items -> {
+                    throw new DeviceLostException("gpu(0) does not compute any more", new IllegalStateException());
+                },
+                item -> false,
+                story::add)) {
+            CompletableFuture<Integer> lost = batcher.submit(1);
+            CompletableFuture<?> told = lost.whenComplete((unused, failure) -> story.add("failed"));
+            assertThatThrownBy(told::get).isInstanceOf(ExecutionException.class);
+        }
+        assertThat(story).containsExactly("gpu(0) does not compute any more", "failed");
+    }
+
+    @Test
     void aCallThatHangsLosesItsItemsAndItsWorkerOnly() throws Exception {
         try (MicroBatcher<Integer, Integer> batcher = batcher(2, 10, Duration.ofMillis(50))) {
             CompletableFuture<Integer> hangs = batcher.submit(101);
@@ -144,12 +191,12 @@ class MicroBatcherTest {
             assertThat(next.get()).isEqualTo(-1);
             assertThat(batcher.health().hangs()).isEqualTo(1);
             assertThat(MicroBatcher.stuck()).isTrue();
-            assertThat(ends).hasValue(0);
+            assertThat(ends).isEmpty();
 
             assertFails(batcher.submit(102), Reason.TIMEOUT);
             assertThat(ends)
                     .as("a second thread is lost: the process has to end")
-                    .hasValue(1);
+                    .containsExactly(ServedModel.TWO_HANG);
             release.countDown();
         }
         TestBundles.assertNoThreadsLeft();

@@ -25,6 +25,10 @@ class ModuleRulesTest {
                     TorchGraph.class,
                     Placement.class,
                     DenseModel.class,
+                    OutputArrays.class,
+                    Lane.class,
+                    Lanes.class,
+                    NativeLane.class,
                     BilinearResize.class,
                     MatrixPeak.class)))
             .should()
