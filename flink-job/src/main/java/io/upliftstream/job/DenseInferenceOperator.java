@@ -283,8 +283,8 @@ final class DenseInferenceOperator extends AbstractStreamOperator<OutputMessage>
     public void serves(ServingModel model) {
         FrameEngine engine = model.engine();
         int asked = factory.settings.get(ServingOptions.QUEUE_CAPACITY);
-        // Lossless keeps one more batch ready; live prefers to choose late.
-        capacity = asked > 0 ? asked : (live ? 2 : 3) * engine.maxBatch();
+        // Beside the batches that are computed lossless keeps two ready, live one: it prefers to choose late.
+        capacity = asked > 0 ? asked : (engine.calls() + (live ? 1 : 2)) * engine.maxBatch();
         jobMetrics.serves(engine.model().getSha256(), engine.model().getVariant());
         LOG.info("{}: at most {} frames at work", engine.model().getVariant(), capacity);
     }

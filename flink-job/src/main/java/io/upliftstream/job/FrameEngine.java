@@ -56,6 +56,11 @@ public interface FrameEngine extends AutoCloseable {
     /** Most frames of one call of the model. */
     int maxBatch();
 
+    /** Calls of the model that run at a time. */
+    default int calls() {
+        return 1;
+    }
+
     /** How the model has fared. */
     ModelHealth health();
 
@@ -167,6 +172,11 @@ public interface FrameEngine extends AutoCloseable {
             @Override
             public int maxBatch() {
                 return service.maxBatch();
+            }
+
+            @Override
+            public int calls() {
+                return service.calls();
             }
 
             @Override

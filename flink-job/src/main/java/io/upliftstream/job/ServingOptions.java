@@ -135,8 +135,8 @@ public final class ServingOptions {
                     .intType()
                     .defaultValue(0)
                     .withDescription(
-                            "Frames at the model per subtask; 0 chooses three batches, in live mode two. A checkpoint"
-                                    + " waits until they are done."),
+                            "Frames at the model per subtask; 0 chooses three batches, in live mode two, and one more where"
+                                    + " a GPU computes two at a time. A checkpoint waits until they are done."),
             Rule.of(">= 1, or 0 to choose", frames -> frames >= 0));
 
     public static final ConfigOption<MemorySize> QUEUE_MAX_BYTES = OPTIONS.add(

@@ -178,6 +178,17 @@ class LiveModeTest extends OperatorTest {
                 .isEqualTo(sequence);
     }
 
+    @Test
+    void oneBatchMoreThanIsComputedIsAtTheModel() throws Exception {
+        engine.calls = 2;
+        OneInputStreamOperatorTestHarness<RawFrame, OutputMessage> harness =
+                open("uplift.mode", "live", "uplift.max-age", "1 s");
+        for (int i = 0; i < 9; i++) {
+            process(harness, TestFrames.cameraFrame("north", i));
+        }
+        assertThat(engine.submitted).as("3 batches of 2").hasSize(6);
+    }
+
     /** A camera whose images take long to decode cannot have every place at the model. */
     @Test
     void aCameraHasHalfOfThePlacesWhileAnotherSends() throws Exception {

@@ -23,6 +23,7 @@ final class TestingEngine implements FrameEngine {
     final List<BooleanSupplier> expired = new CopyOnWriteArrayList<>();
     volatile boolean closed;
     ModelIdentity model = MODEL;
+    int calls = 1;
     private boolean answersAtOnce;
 
     /** Answers what was submitted, and from now on at once. */
@@ -88,6 +89,11 @@ final class TestingEngine implements FrameEngine {
     @Override
     public int maxBatch() {
         return 2;
+    }
+
+    @Override
+    public int calls() {
+        return calls;
     }
 
     @Override

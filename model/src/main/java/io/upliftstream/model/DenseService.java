@@ -192,9 +192,14 @@ public final class DenseService implements AutoCloseable {
         return shared.model().maxBatch();
     }
 
+    /** Calls of the model that run at a time. */
+    public int calls() {
+        return shared.model().lanes();
+    }
+
     /** Frames a caller should have submitted and unanswered: two batches more than run at a time, so that neither model nor decoder idles. */
     public int preferredInFlight() {
-        return (shared.model().lanes() + 2) * maxBatch();
+        return (calls() + 2) * maxBatch();
     }
 
     /** How the model and its decoders have fared so far, for all callers together. */

@@ -13,7 +13,7 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The operators of {@code model/cuda}, which a GPU computes the upsampler with. DJL loads the libraries that
+ * The library of {@code model/cuda}: operators that a GPU computes the upsampler with, and {@link Lane}s. DJL loads the libraries that
  * {@value #VARIABLE} names, between commas, as PyTorch starts; without all of them PyTorch does not start.
  */
 final class OperatorLibrary {
@@ -71,16 +71,18 @@ final class OperatorLibrary {
         return new BundleException("%s: %s: %s (expected: %s)".formatted(VARIABLE, file, found, expected));
     }
 
-    /** What a GPU loses with the portable graph of a variant, in a sentence; empty where it runs the operators. */
+    /** What a GPU loses without the library, or with a variant without a graph for it, in a sentence; else empty. */
     static Optional<String> lossOnGpu(Variant variant, Optional<Path> library) {
         if (library.isPresent() && variant.operators() != null) {
             return Optional.empty();
         }
-        String why = library.isPresent()
-                ? "variant " + variant.name() + " has no graph for " + NAME
-                : VARIABLE + " names no " + NAME;
-        return Optional.of(why + ": the upsampler runs its portable graph; in a trial on an H200 a kernel for the"
-                + " attention pool alone made it 1.6 to 1.8 times as fast");
+        String portable = "the upsampler runs its portable graph; in a trial on an H200 a kernel for the attention pool"
+                + " alone made it 1.6 to 1.8 times as fast";
+        return Optional.of(
+                library.isPresent()
+                        ? "variant %s has no graph for %s: %s".formatted(variant.name(), NAME, portable)
+                        : "%s names no %s: %s, and CUDA graphs took a frame from 4.7 to 3.0 ms"
+                                .formatted(VARIABLE, NAME, portable));
     }
 
     /** A message of PyTorch's with what was expected, where it is about the operators. */

@@ -51,7 +51,8 @@ import picocli.CommandLine.Spec;
             "",
             "Exit codes: 0 done; 1 failed, or some of it did; 2 a wrong option, setting or configuration file; 3",
             "surroundings that are not as expected (broker, topic, camera, input, output directory, port, bundle, device);",
-            "75 two calls of the model hang and the process has to be started again; 130 stopped by Ctrl-C, 143 by SIGTERM.",
+            "75 two calls of the model hang, or a GPU is lost: the process has to be started again; 130 stopped by",
+            "Ctrl-C, 143 by SIGTERM.",
             "Options of one command: uplift COMMAND --help"
         },
         subcommands = {
