@@ -32,7 +32,8 @@ class Steps:
     def _file(self, step: str, suffix: str) -> str:
         file = self.directory / f"{step.replace(' ', '-')}.{suffix}"
         if not file.is_file():
-            raise NotMeasuredError(f"{step}: {self.results.get(step, 'NOT DONE')}")
+            result = self.results.get(step, "NOT DONE").partition(":")[0]  # the table of steps has the rest
+            raise NotMeasuredError(f"{step}: {result}")
         return file.read_text(errors="replace")
 
     def json(self, step: str) -> Any:
@@ -82,7 +83,7 @@ class Steps:
 
 
 def at_most(most: float, value: float, unit: str) -> Found:
-    return f"{value:.3g} {unit}", value <= most
+    return f"{value:.4g} {unit}", value <= most
 
 
 def frame(name: str, batch: int, most: float) -> Callable[[Steps], Found]:
