@@ -132,6 +132,12 @@ def accounts(steps: Steps) -> Found:
     return "; ".join(texts), right
 
 
+def recorded(steps: Steps) -> Found:
+    log = steps.log("model 1 frame")
+    why = re.search(r"CUDA graphs are not used.*", log)
+    return (why.group() if why else "as CUDA graphs"), ", as CUDA graphs" in log and why is None
+
+
 def golden(what: str) -> Callable[[Steps], Found]:
     def found(steps: Steps) -> Found:
         line = re.search(rf".*cuda-fp16.*{what} ([\d.]+).*", steps.log("verify street"))
@@ -147,6 +153,7 @@ BARS: tuple[tuple[str, Callable[[Steps], Found]], ...] = (
     ("the same, 150 classes: at most 3.2 ms", frame("classes-150", 1, 3.2)),
     ("the same, 19 classes, batches of 8: at most 2.0 ms a frame", frame("classes-19", 8, 2.0)),
     ("the same, 150 classes, batches of 8: at most 2.0 ms a frame", frame("classes-150", 8, 2.0)),
+    ("the JVM replays what it launches: as CUDA graphs", recorded),
     ("the authors' code as it comes: at least 8 times ours", lambda s: s.times("authors", "authors")),
     (
         "the authors' make_fast in bf16: at least 3 times ours",

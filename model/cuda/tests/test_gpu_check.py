@@ -14,6 +14,7 @@ import pytest
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 COSINE = "agrees: cuda-fp16: segmentation labels agree 0.99958 (expected: >= 0.99), features cosine 0.99999"
+GRAPHS = "classes-19 0, variant cuda-fp16, batches of at most 1 frames, 1 at a time, as CUDA graphs"
 BALANCE = {"published": 9, "results": 9, "failures": 0, "drops": 0, "lost": 0}
 
 
@@ -68,13 +69,14 @@ for each in "$@"; do # --json FILE, measure FILE, --output DIR
   esac
   previous=$each
 done
+echo "{said}"
 exit 0
 """
 
 
 @pytest.fixture
 def check(tmp_path):
-    def run(given, broken="nothing at all", authors=True, gpu="exec echo 1000", **programs):
+    def run(given, said=GRAPHS, broken="nothing at all", authors=True, gpu="exec echo 1000", **programs):
         home, given_to = tmp_path / "home", tmp_path / "given"
         for directory in (home / "model/bundles/street", tmp_path / "bundles", given_to, tmp_path / "bin"):
             directory.mkdir(parents=True, exist_ok=True)
@@ -84,7 +86,7 @@ def check(tmp_path):
         (tmp_path / "operators.so").touch()
         for name, content in given.items():
             (given_to / name).write_text(json.dumps(content))
-        text = STAND_IN.format(here=tmp_path, python=sys.executable, cosine=COSINE, broken=broken)
+        text = STAND_IN.format(here=tmp_path, python=sys.executable, cosine=COSINE, broken=broken, said=said)
         for file, script in (
             (home / "uplift", text),
             (tmp_path / "bin/python", text),
@@ -115,7 +117,7 @@ def verdicts(output):
 
 def test_every_bar_is_met(check):
     done = check(good())
-    assert verdicts(done.stdout) == ["MET"] * 18, done.stdout
+    assert verdicts(done.stdout) == ["MET"] * 19, done.stdout
     assert done.returncode == 0, done.stderr
     assert "| 2.5 ms | MET |" in done.stdout and "| 10.00 times: 25.00 ms | MET |" in done.stdout
 
@@ -130,6 +132,11 @@ def test_bars_that_are_missed_are_said(check):
     assert len(missed) == 7 and done.returncode == 1, done.stdout  # the authors are 7.5 and 2.7 times ours
     assert "| 61 ms (bound 60 ms) | MISSED |" in done.stdout
     assert "| 1.78 times: 40.00 and 2.50 ms | MISSED |" in done.stdout
+
+
+def test_a_gpu_that_records_nothing_is_said(check):
+    done = check(good(), said="CUDA graphs are not used, every kernel is launched anew: out of memory")
+    assert "launched anew: out of memory | MISSED |" in done.stdout and done.returncode == 1, done.stdout
 
 
 def test_a_step_that_fails_is_named_and_its_figures_are_not_measured(check):
