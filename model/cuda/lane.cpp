@@ -76,6 +76,7 @@ class CpuLane final : public Lane {
 
 #ifdef UPLIFT_CUDA
 void check(cudaError_t error, const char* what) {
+  if (error != cudaSuccess) cudaGetLastError();  // or a launch that comes later would be blamed for it
   expect(error == cudaSuccess, "CUDA error: ", what, ": ", cudaGetErrorString(error));
 }
 
@@ -118,6 +119,7 @@ class CudaLane final : public Lane {
         aoti_torch_create_cuda_stream_guard != nullptr && aoti_torch_delete_cuda_stream_guard != nullptr,
         "this libtorch has no CUDA (expected: one built with it)");
     choose();
+    // With a blocking stream any copy on the default stream, such as another thread's, would spoil a recording.
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
     // Whoever waits for one sleeps: the cores are for decoding.
     for (cudaEvent_t& event : events_) check(cudaEventCreateWithFlags(&event, cudaEventBlockingSync), "making an event");
@@ -126,6 +128,7 @@ class CudaLane final : public Lane {
   CudaLane(const CudaLane&) = delete;
 
   ~CudaLane() override {
+    cudaSetDevice(device_);
     for (void* memory : memory_) cudaFreeHost(memory);
     for (cudaEvent_t event : events_) cudaEventDestroy(event);
     cudaStreamDestroy(stream_);
@@ -172,7 +175,12 @@ class CudaLane final : public Lane {
   std::unique_ptr<Recording> recorded() override {
     expect(recording_ != nullptr, "nothing is being recorded (expected: record before)");
     std::unique_ptr<CudaRecording> ended = std::move(recording_);
-    ended->end();
+    try {
+      ended->end();
+    } catch (...) {
+      ended.release();  // PyTorch's allocator may ask it on, whether a stream is still recorded
+      throw;
+    }
     pool_ = ended->pool();
     return ended;
   }
@@ -187,7 +195,7 @@ class CudaLane final : public Lane {
   GuardHandle guard_ = nullptr;
   std::vector<void*> memory_;
   std::unique_ptr<CudaRecording> recording_;
-  MemoryPool pool_{0, 0};  // of the first recording, for all: they run one after the other
+  MemoryPool pool_{0, 0};  // of the first recording, for all, while it lives: they run one after the other
 };
 #endif
 
@@ -276,7 +284,7 @@ int uplift_lane_record(Lane* lane) {
   return guarded([&] { lane->record(); });
 }
 
-// Ends a recording. All of a lane use the same memory: what one leaves there is gone once another has run.
+// Ends a recording. All of a lane share their memory: what was freed when one was recorded, others may write to.
 int uplift_lane_recorded(Lane* lane, Recording** recording) {
   return guarded([&] { *recording = lane->recorded().release(); });
 }

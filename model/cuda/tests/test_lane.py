@@ -114,7 +114,7 @@ def test_a_call_along_a_lane(gpu, story):
     assert lane.nanos(0, 1) == 1_500_000
     assert story() == ["device 3", "enter 3", "mark 0", "copy 4", "mark 1", "await 1", "leave", "nanos"]
     lane("close")
-    assert story() == ["pinned-freed", "stream-destroyed"]
+    assert story() == ["device 3", "pinned-freed", "stream-destroyed"]
 
 
 def test_recordings_of_a_lane_share_their_memory_and_those_of_two_do_not(gpu, story):
@@ -152,10 +152,11 @@ def test_what_cuda_refuses_is_a_sentence(gpu, story, call):
     expected = "libtorch refused a call" if call == "enter" else "CUDA error: "
     assert str(refused.value).startswith(expected)
     assert call == "enter" or str(refused.value).endswith(": the stand-in fails")
+    assert (story()[-1] == "cleared") == (call != "enter")
 
 
 @pytest.mark.parametrize("call", ["record", "recorded", "replay"])
-def test_what_pytorch_refuses_to_record_is_its_first_line_and_leaves_nothing(gpu, story, call):
+def test_what_pytorch_refuses_to_record_is_its_first_line(gpu, story, call):
     lane = Lane(gpu, 0)
     story()
     gpu.stand_in_fail(call.encode())
@@ -166,9 +167,11 @@ def test_what_pytorch_refuses_to_record_is_its_first_line_and_leaves_nothing(gpu
         finally:
             gpu.uplift_recording_delete(recording)
     gpu.stand_in_fail(b"")
+    kept = call == "recorded"  # PyTorch's allocator may still ask it
     told = story()
-    assert told.count("graph") == told.count("graph-destroyed") == 1
-    lane.check(gpu.uplift_recording_delete(lane.record()))  # a lane can record after that
+    assert (told.count("graph"), told.count("graph-destroyed")) == (1, 0 if kept else 1)
+    if call != "replay":  # a lane can record after that
+        lane.check(gpu.uplift_recording_delete(lane.record()))
     lane("close")
 
 

@@ -11,6 +11,7 @@ using cudaStream_t = struct Stream*;
 using cudaEvent_t = struct Event*;
 
 const char* cudaGetErrorString(cudaError_t);
+cudaError_t cudaGetLastError();
 cudaError_t cudaSetDevice(int);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned);
 cudaError_t cudaStreamDestroy(cudaStream_t);

@@ -51,7 +51,7 @@ public final class DenseModel implements AutoCloseable {
     /**
      * Where the time of one call went.
      *
-     * @param inputNanos making arrays of the frames
+     * @param inputNanos making arrays of the frames; on lanes, copying them to the device
      * @param backboneNanos of the backbone's graph
      * @param upsamplerNanos of the graph of upsampler and heads
      * @param outputNanos checking the outputs and copying them to the heap
@@ -132,6 +132,7 @@ public final class DenseModel implements AutoCloseable {
         Optional<Path> unused = start(options);
         Placement placement = Placement.choose(bundle, options);
         Device device = placement.device();
+        PyTorch.emptyCache(); // a model that was closed left its memory there
         Room.require(
                 bundle,
                 placement.variant(),
@@ -163,7 +164,7 @@ public final class DenseModel implements AutoCloseable {
         try {
             loaded = TorchGraph.load(operators != null ? operators : variant.upsampler(), placement.device());
             this.lanes = lanes == null ? null : Lanes.open(lanes, calls, backbone, loaded, bundle, this.maxBatch);
-        } catch (IOException | BundleException | RuntimeException e) {
+        } catch (IOException | BundleException | RuntimeException | Error e) {
             if (loaded != null) {
                 loaded.close();
             }
@@ -204,9 +205,7 @@ public final class DenseModel implements AutoCloseable {
         // What calls left in PyTorch's cache is of no use to recordings, whose memory is their own.
         String why = lanes.prepare(WARM_UP_CALLS, PyTorch::emptyCache);
         if (why != null && device.isGpu()) {
-            LOG.warn(
-                    "CUDA graphs are not used, every kernel is launched anew, and one frame at a time takes longer: {}",
-                    why);
+            LOG.warn("CUDA graphs are not used: kernels are launched one by one, one batch at a time: {}", why);
         }
         if (before.isPresent()) {
             long taken = before.getAsLong() - PyTorch.freeBytes(device).orElse(0);

@@ -33,7 +33,7 @@ public final class DenseService implements AutoCloseable {
     private final ServedModel shared;
     private final AtomicBoolean closed = new AtomicBoolean();
 
-    /** The exit code of a process in which a second call of the model or of a decoder hangs: EX_TEMPFAIL, a restart may help. */
+    /** The exit code of a process in which a second call of the model or of a decoder hangs, or a GPU is lost: EX_TEMPFAIL. */
     public static final int HANGING = 75;
 
     /** While a GPU computes one batch, another's frames and outputs are on their way. */
@@ -258,6 +258,9 @@ public final class DenseService implements AutoCloseable {
                                     key.options(),
                                     DenseModel.load(bundle, key.options().model(), CALLS_ON_GPU)));
                         } catch (Throwable e) { // whoever waits has to hear of it
+                            if (e.getCause() instanceof DeviceLostException lost) {
+                                ServedModel.endProcess(String.valueOf(lost.getMessage()));
+                            }
                             shared.completeExceptionally(e);
                         }
                     },

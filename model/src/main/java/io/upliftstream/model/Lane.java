@@ -14,7 +14,7 @@ interface Lane extends AutoCloseable {
         Lane open() throws BundleException;
     }
 
-    /** Launches that were kept. All of a lane use the same memory: what one leaves there is gone once another has run. */
+    /** Launches that were kept. All of a lane share their memory: what was freed when one was recorded, others may write to. */
     interface Recording extends AutoCloseable {
         /** Launches them; within {@link #along}. */
         void replay();

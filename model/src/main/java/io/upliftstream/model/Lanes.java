@@ -57,7 +57,7 @@ final class Lanes implements AutoCloseable {
                 lanes.add(opener.open());
             }
             return new Lanes(lanes, backbone, upsampler, bundle, maxBatch);
-        } catch (BundleException | RuntimeException e) {
+        } catch (BundleException | RuntimeException | Error e) {
             lanes.forEach(Lane::close);
             throw e;
         }
@@ -79,7 +79,7 @@ final class Lanes implements AutoCloseable {
      *
      * @param calls within which PyTorch optimises a graph
      * @param giveBackMemory gives back what calls left in PyTorch's cache: recordings have memory of their own
-     * @return why nothing is recorded; null if everything is
+     * @return why nothing is recorded, and one lane serves alone; null if everything is
      */
     @Nullable
     String prepare(int calls, Runnable giveBackMemory) {
@@ -91,18 +91,22 @@ final class Lanes implements AutoCloseable {
                 }
             }
         }
-        giveBackMemory.run();
         try {
-            for (Served lane : all) {
-                lane.record(frames);
-                giveBackMemory.run();
-            }
+            all.forEach(lane -> lane.record(frames, giveBackMemory));
             recorded = true;
             return null;
         } catch (RuntimeException e) {
-            all.forEach(Served::forget);
             LOG.debug("nothing is recorded", e);
+            all.forEach(Served::forget);
+            // Launching from two threads at a time meets races of PyTorch 2.7's cuBLAS workspaces.
+            while (all.size() > 1) {
+                Served surplus = all.remove(1);
+                free.remove(surplus);
+                surplus.close();
+            }
             return String.valueOf(e.getMessage());
+        } finally {
+            giveBackMemory.run();
         }
     }
 
@@ -207,9 +211,10 @@ final class Lanes implements AutoCloseable {
         }
 
         /** Records all sizes, the largest first: the others then find its memory free. */
-        void record(ByteBuffer anyFrames) {
+        void record(ByteBuffer anyFrames, Runnable giveBackMemory) {
             for (int n = maxBatch; n > 0; n--) {
                 run(anyFrames, n); // so that nothing is optimised or loaded for this size while it is recorded
+                giveBackMemory.run(); // which nobody can while somebody records
                 lane.along(calls.get(n - 1)::record);
             }
         }

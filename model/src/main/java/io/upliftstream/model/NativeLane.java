@@ -10,11 +10,13 @@ import com.sun.jna.ptr.LongByReference;
 import com.sun.jna.ptr.PointerByReference;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.Objects;
 
 /** A lane of the {@link OperatorLibrary} ({@code model/cuda/lane.cpp}). */
 final class NativeLane implements Lane {
     private static final int CPU = -1;
+    private static final int RTLD_LAZY = 1;
 
     private final Functions functions;
     private final Pointer lane;
@@ -66,17 +68,19 @@ final class NativeLane implements Lane {
      * @throws IllegalStateException if the device does not work
      */
     static NativeLane open(Path library, Device device) throws BundleException {
-        Functions functions = Native.load(library.toString(), Functions.class);
         PointerByReference lane = new PointerByReference();
         try {
+            // Not JNA's default, by which all that libtorch brings would stand in for what other libraries ask for.
+            Functions functions = Native.load(
+                    library.toAbsolutePath().toString(), Functions.class, Map.of(Library.OPTION_OPEN_FLAGS, RTLD_LAZY));
             check(functions, functions.uplift_lane_open(device.isGpu() ? device.getDeviceId() : CPU, lane));
+            return new NativeLane(functions, lane.getValue());
         } catch (UnsatisfiedLinkError e) {
             throw new BundleException(
                     "%s: %s: a library of another version, %s (expected: what this version's model/cuda/build makes)"
                             .formatted(OperatorLibrary.VARIABLE, library, e.getMessage()),
                     e);
         }
-        return new NativeLane(functions, lane.getValue());
     }
 
     private static void check(Functions functions, int error) {
@@ -147,18 +151,10 @@ final class NativeLane implements Lane {
 
     @Override
     public Recording record(Runnable launches) {
-        PointerByReference recorded = new PointerByReference();
-        check(functions.uplift_lane_record(lane));
-        try {
-            launches.run();
-        } catch (RuntimeException | Error e) {
-            if (functions.uplift_lane_recorded(lane, recorded) == 0) {
-                functions.uplift_recording_delete(recorded.getValue());
-            }
-            throw e;
+        Pointer recording;
+        synchronized (PyTorch.ALLOCATOR) {
+            recording = recorded(launches);
         }
-        check(functions.uplift_lane_recorded(lane, recorded));
-        Pointer recording = recorded.getValue();
         return new Recording() {
             @Override
             public void replay() {
@@ -167,9 +163,26 @@ final class NativeLane implements Lane {
 
             @Override
             public void close() {
-                check(functions.uplift_recording_delete(recording));
+                synchronized (PyTorch.ALLOCATOR) {
+                    check(functions.uplift_recording_delete(recording));
+                }
             }
         };
+    }
+
+    private Pointer recorded(Runnable launches) {
+        PointerByReference recording = new PointerByReference();
+        check(functions.uplift_lane_record(lane));
+        try {
+            launches.run();
+        } catch (RuntimeException | Error e) {
+            if (functions.uplift_lane_recorded(lane, recording) == 0) {
+                functions.uplift_recording_delete(recording.getValue());
+            }
+            throw e;
+        }
+        check(functions.uplift_lane_recorded(lane, recording));
+        return recording.getValue();
     }
 
     @Override

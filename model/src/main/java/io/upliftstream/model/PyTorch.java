@@ -18,6 +18,12 @@ final class PyTorch {
     private static final Logger LOG = LoggerFactory.getLogger(PyTorch.class);
     private static final int KEEP_WHAT_IS_SET = 0;
 
+    /**
+     * Held by who records launches, forgets some or empties the cache: PyTorch's allocator, one for all GPUs, gives nothing back
+     * while a thread records, and says so with an error.
+     */
+    static final Object ALLOCATOR = new Object();
+
     /** Threads of one operator on a CPU; 0 until PyTorch runs. */
     private static int threads;
 
@@ -72,9 +78,15 @@ final class PyTorch {
         }
     }
 
-    /** Gives back what PyTorch keeps of the GPUs' memory and does not use. */
+    /** Gives back what PyTorch keeps of the GPUs' memory and does not use; if it refuses, that memory stays with it. */
     static void emptyCache() {
-        JniUtils.emptyCudaCache();
+        synchronized (ALLOCATOR) {
+            try {
+                JniUtils.emptyCudaCache();
+            } catch (RuntimeException e) {
+                LOG.debug("PyTorch keeps its cache", e);
+            }
+        }
     }
 
     /** Bytes of a GPU that nobody uses; empty where CUDA's runtime library, which would say so, is not there. */
