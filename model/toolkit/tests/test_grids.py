@@ -120,7 +120,7 @@ def test_cells_of_moved_images_are_read_where_they_lie(tmp_path: Path, patch: in
     recipe = Recipe((8 * patch, 8 * patch), patch, 1, False, True, 2, 0)
     pyramids = feature_pyramids(model, Ramps(), recipe, tmp_path, torch.device("cpu"))
     pixel = 2 * 2 * float(pyramids.normalise.scale.flatten()[0])  # of the reduced image
-    example = Example.of(pyramids, np.arange(2), 1, np.random.default_rng(0), torch.device("cpu"))
+    example = Example.of(pyramids, np.arange(2), 1, np.random.default_rng(0), torch.device("cpu"), 0.0)
     example = replace(example, plain=[])
     off = lambda found, wanted: (found - wanted)[:, :2].abs().median() / pixel  # noqa: E731
     for distance in example.errors(Bilinear(), 1, off):

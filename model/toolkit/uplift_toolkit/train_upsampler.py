@@ -158,7 +158,7 @@ class Example:
         level: int,
         rng: np.random.Generator,
         device: torch.device,
-        whole: float = 0.0,
+        whole: float,
     ) -> Example:
         """An example of the chosen images; those of the model's input size are cut to a random quarter, but
         for a share of `whole`."""

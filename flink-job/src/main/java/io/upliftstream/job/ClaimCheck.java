@@ -265,6 +265,10 @@ final class ClaimCheck implements AutoCloseable {
                 moved = true;
             } else {
                 moved = files.rename(part, file);
+                if (!moved && !has(files, file, payload)) { // HDFS replaces nothing: what no job wrote is in the way
+                    boolean unused = files.delete(file, false);
+                    moved = files.rename(part, file);
+                }
             }
             if (!moved && !has(files, file, payload)) {
                 throw new IOException(part + " cannot be renamed");

@@ -9,7 +9,7 @@ import org.apache.flink.core.fs.FileSystemFactory;
 import org.apache.flink.core.fs.Path;
 import org.apache.flink.core.fs.local.LocalFileSystem;
 
-/** The local disk under {@code slow:}, where each file takes a while, or does not come before a test lets it. */
+/** The local disk under {@code slow:}, where each file takes a while, or does not come before a test lets it; and replaces none. */
 final class SlowFileSystem extends LocalFileSystem {
     private static final int MANY = 1 << 20;
 
@@ -47,6 +47,12 @@ final class SlowFileSystem extends LocalFileSystem {
     @Override
     public URI getUri() {
         return URI.create("slow:/");
+    }
+
+    /** As HDFS does. */
+    @Override
+    public boolean rename(Path from, Path to) throws IOException {
+        return !exists(to) && super.rename(from, to);
     }
 
     @Override

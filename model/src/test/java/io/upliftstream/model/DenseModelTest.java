@@ -3,7 +3,9 @@ package io.upliftstream.model;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
+import ai.djl.Device;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
@@ -45,6 +47,14 @@ class DenseModelTest {
     @EnabledOnOs(architectures = {"amd64", "x86_64"})
     void agreesWithPythonInIntegers() throws Exception {
         agreesWithPython("int8");
+    }
+
+    @Test
+    void aGpuThatIsLostAnswersNothing() {
+        PyTorch.start(0);
+        assumeThat(PyTorch.gpus()).isZero();
+        assertThat(PyTorch.answers(Device.cpu())).isTrue();
+        assertThat(PyTorch.answers(Device.gpu(0))).isFalse();
     }
 
     @Test

@@ -33,7 +33,7 @@ class ModelBenchITCase {
         PipelineReport report = PipelineBench.run(
                 new PipelineBench.Options(
                         1,
-                        40,
+                        400, // the processor's time comes in steps of 10 ms
                         320,
                         180,
                         8,
