@@ -87,7 +87,7 @@ final class Lanes implements AutoCloseable {
         for (Served lane : all) {
             for (int n = maxBatch; n > 0; n--) {
                 for (int call = 0; call < calls; call++) {
-                    lane.run(frames, n);
+                    lane.compute(frames, n);
                 }
             }
         }
@@ -166,6 +166,17 @@ final class Lanes implements AutoCloseable {
 
         Batch run(ByteBuffer rgb, int n) {
             long start = System.nanoTime();
+            compute(rgb, n);
+            List<DenseOutput> copied = outputs.copy(stagedOutputs, n);
+            long backboneNanos = lane.nanos(UPLOADED, FEATURES);
+            long upsamplerNanos = lane.nanos(FEATURES, UPSAMPLED);
+            long inputNanos = lane.nanos(STARTED, UPLOADED);
+            long outputNanos = System.nanoTime() - start - inputNanos - backboneNanos - upsamplerNanos;
+            return new Batch(copied, new CallTimings(inputNanos, backboneNanos, upsamplerNanos, outputNanos));
+        }
+
+        /** Outputs are in {@link #stagedOutputs} then. */
+        private void compute(ByteBuffer rgb, int n) {
             Call call = calls.get(n - 1);
             stagedFrames.put(0, rgb, 0, n * input.frameBytes());
             try {
@@ -177,12 +188,6 @@ final class Lanes implements AutoCloseable {
             } finally {
                 call.freeArrays();
             }
-            List<DenseOutput> copied = outputs.copy(stagedOutputs, n);
-            long backboneNanos = lane.nanos(UPLOADED, FEATURES);
-            long upsamplerNanos = lane.nanos(FEATURES, UPSAMPLED);
-            long inputNanos = lane.nanos(STARTED, UPLOADED);
-            long outputNanos = System.nanoTime() - start - inputNanos - backboneNanos - upsamplerNanos;
-            return new Batch(copied, new CallTimings(inputNanos, backboneNanos, upsamplerNanos, outputNanos));
         }
 
         private void launch(Call call) {
@@ -213,7 +218,7 @@ final class Lanes implements AutoCloseable {
         /** Records all sizes, the largest first: the others then find its memory free. */
         void record(ByteBuffer anyFrames, Runnable giveBackMemory) {
             for (int n = maxBatch; n > 0; n--) {
-                run(anyFrames, n); // so that nothing is optimised or loaded for this size while it is recorded
+                compute(anyFrames, n); // so that nothing is optimised or loaded for this size while it is recorded
                 giveBackMemory.run(); // which nobody can while somebody records
                 lane.along(calls.get(n - 1)::record);
             }
