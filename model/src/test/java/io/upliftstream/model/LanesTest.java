@@ -39,10 +39,14 @@ class LanesTest {
     }
 
     private DenseModel on(int lanes, Fault fault) throws BundleException {
+        return on(lanes, MAX_BATCH, fault);
+    }
+
+    private DenseModel on(int lanes, int maxBatch, Fault fault) throws BundleException {
         return DenseModel.load(
                 bundle,
                 cpu,
-                MAX_BATCH,
+                maxBatch,
                 () -> {
                     opened.add(new StandIn(opened.size(), fault));
                     return opened.get(opened.size() - 1);
@@ -81,6 +85,23 @@ class LanesTest {
             }
             for (int i = 0; i < 2; i++) {
                 assertThat(answers.get(i).get()).isDeepEqualTo(floats(direct.infer(frames(2, i), 2)));
+            }
+        }
+    }
+
+    @Test
+    void aServiceHasAsManyCallsAtATime() throws Exception {
+        byte[] image = TestBundles.image("plain.jpg");
+        try (ServedModel service =
+                new ServedModel(new ServiceOptions(TestBundles.TINY, ModelOptions.AUTO), on(2, 1, Fault.NONE))) {
+            CyclicBarrier both = new CyclicBarrier(2);
+            opened.forEach(lane -> lane.meeting = both);
+            List<CompletableFuture<DenseResult>> answers = new ArrayList<>();
+            for (int i = 0; i < 4; i++) {
+                answers.add(service.submit("camera " + i, decoder -> decoder.decode(image), () -> false));
+            }
+            for (CompletableFuture<DenseResult> answer : answers) {
+                assertThat(answer.get().output().heads()).hasSameSizeAs(bundle.heads());
             }
         }
     }
