@@ -1,10 +1,15 @@
 """The CUDA side against the CPU side. Skipped without a GPU."""
 
+import ctypes
+import os
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
+from conftest import LIBRARY
 from test_graph import assert_agree, model
+from test_lane import Lane, pointer
 from test_operators import DTYPES, OPERATORS, ROUNDING, case
 from torch import Tensor
 from uplift_toolkit.bundle import Variant
@@ -71,6 +76,58 @@ def test_a_cuda_graph_holds_the_operators():
         graph.replay()
         torch.cuda.synchronize()
         assert all(torch.equal(x, right) for x, right in zip(outputs, call(), strict=True))
+
+
+def recorded(lane: Lane, launch: Callable[[], Tensor]) -> tuple[pointer, int, int]:
+    """A recording, where its output will be and how many bytes; the tensor is freed, as the JVM does."""
+    recording = pointer()
+    lane("record")
+    output = launch()
+    lane("recorded", ctypes.byref(recording))
+    return recording, output.data_ptr(), output.numel() * output.element_size()
+
+
+def test_two_lanes_replay_at_a_time_what_was_launched():
+    library = ctypes.CDLL(os.environ.get("UPLIFT_OPERATORS", str(LIBRARY)))
+    logits, values = (x.cuda() for x in case(17, (64, 64), 150, torch.float16))
+    launches = (OPERATORS.attend, partial(OPERATORS.classify, height=112, width=112))
+    lanes = [Lane(library, torch.cuda.current_device()) for _ in range(2)]
+    inputs = [torch.empty_like(values) for _ in lanes]
+    torch.cuda.synchronize()  # lanes do not wait for the default stream
+    size = values.numel() * values.element_size()
+    recordings, hosts = [], []
+    for lane, x in zip(lanes, inputs, strict=True):
+        lane("enter")
+        for launch in launches:
+            launch(logits, x)
+        recordings.append([recorded(lane, partial(launch, logits, x)) for launch in launches])
+        lane("leave")
+        hosts.append((lane.pinned(size), [lane.pinned(length) for *_, length in recordings[-1]]))
+    torch.cuda.empty_cache()
+    for seed in (1, 2, 3):
+        given = [case(17, (64, 64), 150, torch.float16, seed=10 * seed + i)[1] for i in range(2)]
+        for lane, x, new, record, (source, targets) in zip(
+            lanes, inputs, given, recordings, hosts, strict=True
+        ):
+            source[:] = new.contiguous().view(torch.uint8).flatten().tolist()
+            lane("enter")
+            lane("mark", 0)
+            lane("copy", pointer(x.data_ptr()), source, ctypes.c_int64(size))
+            for (recording, address, length), target in zip(record, targets, strict=True):
+                lane.check(library.uplift_recording_replay(recording))
+                lane("copy", target, pointer(address), ctypes.c_int64(length))
+            lane("mark", 1)
+            lane("leave")
+        for lane, new, (_, targets) in zip(lanes, given, hosts, strict=True):
+            lane("await", 1)
+            assert lane.nanos(0, 1) > 0
+            for launch, target in zip(launches, targets, strict=True):
+                right = launch(logits, new.cuda()).cpu().view(torch.uint8).flatten()
+                assert torch.equal(torch.frombuffer(bytearray(target), dtype=torch.uint8), right)
+    for lane, record in zip(lanes, recordings, strict=True):
+        for recording, *_ in record:
+            lane.check(library.uplift_recording_delete(recording))
+        lane("close")
 
 
 def test_positions_beyond_32_bits():
