@@ -29,9 +29,13 @@ final class OperatorLibrary {
      * The library's file, if the variable names one.
      *
      * @param libraries the variable's value; null if it is not set
-     * @throws BundleException if it is not there, or not whole: the system's loader would end the process
+     * @throws BundleException if it is not there, or not whole: the system's loader would end the process; or if the variable is
+     *     set and empty, with which PyTorch does not start
      */
     static Optional<Path> find(@Nullable String libraries) throws BundleException {
+        if (libraries != null && libraries.isBlank()) {
+            throw new BundleException(VARIABLE + ": empty (expected: a library's file, or no such variable)");
+        }
         Optional<Path> named = Stream.of(libraries == null ? new String[0] : libraries.split(","))
                 .map(Path::of)
                 .filter(file -> String.valueOf(file.getFileName()).contains(NAME))

@@ -44,6 +44,13 @@ class OperatorLibraryTest {
     }
 
     @Test
+    void anEmptyVariableIsOneSentence() {
+        assertThatThrownBy(() -> OperatorLibrary.find(""))
+                .isInstanceOf(BundleException.class)
+                .hasMessage("PYTORCH_EXTRA_LIBRARY_PATH: empty (expected: a library's file, or no such variable)");
+    }
+
+    @Test
     @EnabledOnOs(OS.LINUX)
     void aFileThatWasCutShortIsRefusedBeforeTheLoaderSeesIt() throws Exception {
         Path library = anyLibrary();
