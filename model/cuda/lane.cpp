@@ -87,7 +87,7 @@ class CudaRecording final : public Recording {
     expect(
         (cuda_graph_create != nullptr || cuda_graph_create_keeping != nullptr) && cuda_graph_begin != nullptr &&
             cuda_graph_end != nullptr && cuda_graph_replay != nullptr && cuda_graph_pool != nullptr && cuda_graph_destroy != nullptr,
-        "this libtorch has no CUDA graphs that are known here (expected: at::cuda::CUDAGraph as of 2.7 or 2.13)");
+        "this libtorch has no CUDA graphs that are known here (expected: at::cuda::CUDAGraph as in PyTorch 2.13)");
     if (cuda_graph_create_keeping != nullptr) {
       cuda_graph_create_keeping(room_, false);
     } else {

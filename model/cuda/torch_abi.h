@@ -50,7 +50,7 @@ __attribute__((weak)) int32_t aoti_torch_delete_cuda_stream_guard(GuardHandle);
 }
 
 // at::cuda::CUDAGraph (ATen/cuda/CUDAGraph.h), which the C interface does not have: its functions by the names that a C++
-// compiler gives them. They are the same in 2.7 and 2.13, but for how one is made, to which a flag was added.
+// compiler gives them. They are those of the headers of 2.13; older ones have no flag where a graph is made.
 using MemoryPool = std::pair<unsigned long long, unsigned long long>;
 __attribute__((weak)) void cuda_graph_create(void* graph) __asm__("_ZN2at4cuda9CUDAGraphC1Ev");
 __attribute__((weak)) void cuda_graph_create_keeping(void* graph, bool keep) __asm__("_ZN2at4cuda9CUDAGraphC1Eb");

@@ -9,7 +9,7 @@ import org.apache.flink.core.fs.FileSystemFactory;
 import org.apache.flink.core.fs.Path;
 import org.apache.flink.core.fs.local.LocalFileSystem;
 
-/** The local disk under {@code slow:}, where each file takes a while, or does not come before a test lets it; and replaces none. */
+/** The local disk under {@code slow:}, where a file takes a while, or comes when a test lets it, and replaces none. */
 final class SlowFileSystem extends LocalFileSystem {
     private static final int MANY = 1 << 20;
 

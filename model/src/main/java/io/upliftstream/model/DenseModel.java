@@ -249,7 +249,7 @@ public final class DenseModel implements AutoCloseable {
         return run(rgb, n, false);
     }
 
-    /** Runs the model as {@link #run} does, but on a GPU without those times waits after each graph, which takes a little longer. */
+    /** As {@link #run}, but on a GPU without those times it waits after each graph, which takes a little longer. */
     public Batch runInStages(ByteBuffer rgb, int n) {
         return run(rgb, n, true);
     }

@@ -197,7 +197,7 @@ public final class DenseService implements AutoCloseable {
         return shared.model().lanes();
     }
 
-    /** Frames a caller should have submitted and unanswered: two batches more than run at a time, so that neither model nor decoder idles. */
+    /** Frames a caller should have submitted and unanswered: two batches more than run at a time, so that nothing idles. */
     public int preferredInFlight() {
         return (calls() + 2) * maxBatch();
     }

@@ -14,7 +14,7 @@ interface Lane extends AutoCloseable {
         Lane open() throws BundleException;
     }
 
-    /** Launches that were kept. All of a lane share their memory: what was freed when one was recorded, others may write to. */
+    /** Launches that were kept. Those of a lane share memory: what was freed when one was recorded, others may write to. */
     interface Recording extends AutoCloseable {
         /** Launches them; within {@link #along}. */
         void replay();
@@ -26,7 +26,7 @@ interface Lane extends AutoCloseable {
     /** Runs something whose launches go along the lane: those of PyTorch, from this thread. */
     void along(Runnable calls);
 
-    /** A direct buffer, in the order of the machine's bytes, that the device reads and writes by itself; it lives as long as the lane. */
+    /** A direct buffer that the device reads and writes by itself; it lives as long as the lane. */
     ByteBuffer pinned(int bytes);
 
     /** Where an array's numbers are on the device, for as long as they are there. */

@@ -18,9 +18,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A model's two graphs on lanes of a device: as many calls at a time as there are lanes. A call's frames go to the device, through
- * both graphs, and their outputs come back, before anybody waits. Where the device can, what the graphs launch is recorded once
- * for every size of a batch, and replayed.
+ * A model's two graphs on lanes of a device: as many calls at a time as there are lanes. A call's frames go to the device,
+ * through both graphs, and their outputs come back, before anybody waits. Where the device can, what the graphs launch is
+ * recorded once for every size of a batch, and replayed.
  */
 final class Lanes implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Lanes.class);

@@ -126,7 +126,7 @@ final class MicroBatcher<T, R> implements AutoCloseable {
         }
     }
 
-    /** Starts a worker, which completes {@code ended} as it ends; or, if it is given up while the batcher closes, that does. */
+    /** Starts a worker; {@code ended} completes when it has ended, or was given up while the batcher closes. */
     private void startWorker(CompletableFuture<Void> ended) {
         BatchFunction<T, R> function = functions.get();
         Thread worker = new Thread(() -> work(function, ended), name);

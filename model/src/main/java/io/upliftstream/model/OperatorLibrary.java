@@ -13,8 +13,8 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The library of {@code model/cuda}: operators that a GPU computes the upsampler with, and {@link Lane}s. DJL loads the libraries that
- * {@value #VARIABLE} names, between commas, as PyTorch starts; without all of them PyTorch does not start.
+ * The library of {@code model/cuda}: operators that a GPU computes the upsampler with, and {@link Lane}s. DJL loads the
+ * libraries that {@value #VARIABLE} names, between commas, as PyTorch starts; without all of them PyTorch does not start.
  */
 final class OperatorLibrary {
     static final String NAME = "uplift_operators";
@@ -85,7 +85,7 @@ final class OperatorLibrary {
         return Optional.of(
                 library.isPresent()
                         ? "variant %s has no graph for %s: %s".formatted(variant.name(), NAME, portable)
-                        : "%s names no %s: %s, and CUDA graphs took a frame from 4.7 to 3.0 ms"
+                        : "%s names no %s: %s; nor are there CUDA graphs, which took a frame from 4.7 to 3.0 ms there"
                                 .formatted(VARIABLE, NAME, portable));
     }
 
